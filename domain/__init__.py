@@ -1,0 +1,1 @@
+"""What Holdfast knows, in pure standard library: no clock, no random, no I/O."""

@@ -1,0 +1,31 @@
+"""The times that pages promise and workflows keep: one number for both."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+#: After a minute a person needs words, not a spinner: the page says what is not known.
+CONFIRMING_FOR = timedelta(seconds=60)
+
+#: Later than this after Pay, the buyer may have met a blank or an error page.
+SMOOTH_WITHIN = timedelta(seconds=10)
+
+#: Banks let their own question lapse after 10 to 15 minutes; twice that is generous.
+BANK_CHECK_FOR = timedelta(minutes=30)
+
+#: The processor may drop idempotency keys after 24 hours, and a repeat would then be a
+#: new request; four hours are kept for the cancellation itself.
+#: https://docs.stripe.com/api/idempotent_requests
+UNKNOWN_FOR = timedelta(hours=20)
+
+#: A request to pay that no workflow claimed within this is taken back.
+WITHDRAW_AFTER = timedelta(minutes=2)
+
+
+def in_words(duration: timedelta) -> str:
+    """Write a whole number of hours or minutes: `20 hours`, `30 minutes`."""
+    minutes = int(duration.total_seconds()) // 60
+    if minutes % 60 == 0:
+        hours = minutes // 60
+        return "1 hour" if hours == 1 else f"{hours} hours"
+    return "1 minute" if minutes == 1 else f"{minutes} minutes"

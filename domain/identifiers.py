@@ -1,0 +1,95 @@
+"""Ids and their inverse: one spelling for API, worker, support and tests.
+
+Everything here is derived. A random id would double a charge on the first retry, and an
+id made from a workflow run would do so on the first reset.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+_WORKFLOW_PREFIX = "checkout-"
+
+#: No 0, O, 1, I or L: the code is read out on the phone.
+_REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
+#: Eight characters of 31: 8.5e11 codes. A reference names a case; it never opens one.
+_REFERENCE_LENGTH = 8
+
+#: Namespace of the ids that follow from a checkout's id, so that a second run of a step
+#: arrives at the same row.
+_DERIVED = UUID("5f0c1c43-5c43-4b5e-8f0d-6f3f9a1d2c11")
+
+
+def workflow_id_of(checkout_id: UUID) -> str:
+    """Return the id of the workflow that owns a checkout."""
+    return f"{_WORKFLOW_PREFIX}{checkout_id}"
+
+
+def checkout_id_of(workflow_id: str) -> UUID:
+    """Return the checkout that a workflow id names; the inverse of `workflow_id_of`.
+
+    Raises:
+        ValueError: The id is not one of a checkout's workflow.
+    """
+    if not workflow_id.startswith(_WORKFLOW_PREFIX):
+        msg = f"not a checkout's workflow id: {workflow_id!r}"
+        raise ValueError(msg)
+    return UUID(workflow_id.removeprefix(_WORKFLOW_PREFIX))
+
+
+def reference_code(raw: bytes) -> str:
+    """Return the code that a customer quotes, as `ORD-7K2M-9QXD`, from random bytes."""
+    number = int.from_bytes(raw, "big")
+    letters = []
+    for _ in range(_REFERENCE_LENGTH):
+        number, index = divmod(number, len(_REFERENCE_ALPHABET))
+        letters.append(_REFERENCE_ALPHABET[index])
+    code = "".join(letters)
+    return f"ORD-{code[:4]}-{code[4:]}"
+
+
+def derived_id(checkout_id: UUID, purpose: str) -> UUID:
+    """Return the id of a checkout's one `order`, `subscription`, `entitlement`, ..."""
+    return uuid5(_DERIVED, f"{checkout_id}:{purpose}")
+
+
+def create_key(checkout_id: UUID, buyer_attempt: int) -> str:
+    """Idempotency key under which an attempt's PaymentIntent is created."""
+    return f"checkout:{checkout_id}:create:{buyer_attempt}"
+
+
+def prepare_key(checkout_id: UUID, buyer_attempt: int) -> str:
+    """Idempotency key under which a used PaymentIntent is readied for a new attempt."""
+    return f"checkout:{checkout_id}:prepare:{buyer_attempt}"
+
+
+def confirm_key(checkout_id: UUID, buyer_attempt: int, submission: int) -> str:
+    """Idempotency key of one confirmation.
+
+    Args:
+        checkout_id: The checkout that pays.
+        buyer_attempt: Counts the buyer's own tries (cards), from 1.
+        submission: 0 for the first confirmation and its retries. Raised only after the
+            processor was asked and showed the PaymentIntent unconfirmed, because a
+            processor replays a stored 500 under the same key for 24 hours. A
+            PaymentIntent succeeds at most once, so a new key cannot charge twice.
+            https://docs.stripe.com/api/idempotent_requests
+    """
+    suffix = f":{submission}" if submission else ""
+    return f"checkout:{checkout_id}:confirm:{buyer_attempt}{suffix}"
+
+
+def cancel_key(checkout_id: UUID, buyer_attempt: int, submission: int = 0) -> str:
+    """Idempotency key of one cancellation; `submission` as in `confirm_key`."""
+    suffix = f":{submission}" if submission else ""
+    return f"checkout:{checkout_id}:cancel:{buyer_attempt}{suffix}"
+
+
+def provisioning_key(entitlement_id: UUID, effect: str) -> str:
+    """Idempotency key of a call to the company's application, sent as `webhook-id`."""
+    return f"entitlement:{entitlement_id}:{effect}"
+
+
+def message_id(reference: str, kind: str, domain: str) -> str:
+    """Return the Message-ID of a mail we owe once, so that copies can be merged."""
+    return f"<{kind}.{reference.lower()}@{domain}>"

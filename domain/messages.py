@@ -1,0 +1,321 @@
+"""The dataclasses that cross a Temporal boundary: workflow and activity arguments.
+
+They are stored in histories that run for weeks and can be read by anyone who may open
+the Temporal UI. So: no e-mail, no name, no token; and every field added later needs a
+default, because a running history was written without it.
+
+Annotations are evaluated here, not postponed: inside the workflow sandbox the converter
+cannot look their names up in this module.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from domain.money import Money
+from domain.payments import PaymentIntent
+from domain.states import DeclineClass, NotChargedReason, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutInput:
+    """What a checkout's workflow starts from. All else is read from the row.
+
+    Attributes:
+        checkout_id: The checkout; the workflow's id is derived from it.
+        reference_code: What customer and support call it, as `ORD-7K2M-9QXD`.
+    """
+
+    checkout_id: UUID
+    reference_code: str
+
+
+class CheckoutEnd(StrEnum):
+    """How a checkout's workflow ended."""
+
+    DELIVERED = "delivered"
+    NOT_CHARGED = "not_charged"
+    NOTHING_REQUESTED = "nothing_requested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutResult:
+    """The last word of a checkout's workflow."""
+
+    end: CheckoutEnd
+    order_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairRequest:
+    """A request to put a checkout right: look afresh, do exactly what is missing.
+
+    Attributes:
+        repair_id: Names the request; the same id twice is one repair.
+        actor: Who asked: a staff account's name, `reconciliation`, `webhook`, `cli`.
+        reason: Why, in the actor's words.
+    """
+
+    repair_id: UUID
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutStatus:
+    """Answer of the workflow's `status` query, in plain words for support."""
+
+    step: str
+    waiting_for: str
+    money: str
+    access: str
+    repairs_pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A proven movement of money: the processor showed it succeeded."""
+
+    payment_intent_id: str
+    price: Money
+    charged_at: datetime
+    card_brand: str | None = None
+    card_last4: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentClaim:
+    """What a workflow found when it claimed the buyer's request to pay.
+
+    Attributes:
+        stage: `charging`: this workflow charges now. `charged`: it was charged before.
+            `open`: nothing is asked, or it was withdrawn.
+        price: What to charge, from the row, which had it from the plan.
+        buyer_attempt: Counts the buyer's tries, from 1; 0 when there was none.
+        claimed_at: When the attempt was first claimed: the deadline counts from it.
+        payment_method: What the processor calls the buyer's means of payment.
+        payment_intent_id: Stored by an earlier try or attempt; None before the first.
+        token_key_id: Which secret made the checkout's address; not the secret itself.
+        is_prepared: This attempt's PaymentIntent was stored, so it may have been
+            confirmed: the processor must be asked before anything is sent again.
+        charge: Set when `stage` is `charged`.
+    """
+
+    stage: Stage
+    price: Money
+    buyer_attempt: int = 0
+    claimed_at: datetime | None = None
+    payment_method: str | None = None
+    payment_intent_id: str | None = None
+    token_key_id: str = ""
+    is_prepared: bool = False
+    charge: Charge | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePaymentIntent:
+    """Ask the processor for a PaymentIntent; moves no money."""
+
+    checkout_id: UUID
+    reference_code: str
+    buyer_attempt: int
+    price: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparePaymentIntent:
+    """Ready a PaymentIntent that was declined for the buyer's next attempt."""
+
+    checkout_id: UUID
+    payment_intent_id: str
+    buyer_attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePaymentIntent:
+    """Write down which PaymentIntent an attempt uses, before it is confirmed."""
+
+    checkout_id: UUID
+    buyer_attempt: int
+    payment_intent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmPaymentIntent:
+    """Ask the processor to move the money."""
+
+    checkout_id: UUID
+    payment_intent_id: str
+    buyer_attempt: int
+    payment_method: str
+    token_key_id: str
+    submission: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelPaymentIntent:
+    """Ask the processor to close a PaymentIntent, so that it can never charge."""
+
+    checkout_id: UUID
+    payment_intent_id: str
+    buyer_attempt: int
+    submission: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordActionNeeded:
+    """The buyer must answer the bank at this address."""
+
+    checkout_id: UUID
+    next_action_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordNotCharged:
+    """An attempt ended with proof that no money moved."""
+
+    checkout_id: UUID
+    buyer_attempt: int
+    reason: NotChargedReason
+    decline: DeclineClass | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOrder:
+    """Write what a proven charge owes the buyer."""
+
+    checkout_id: UUID
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderWritten:
+    """What stands in the database after the order was written, by this run or before.
+
+    Attributes:
+        order_id: The one order of the checkout.
+        entitlement_id: The one entitlement of the order.
+        receipt_id: The owed receipt in the outbox.
+        is_new: This call wrote it; False when it was there before.
+        is_granted: The company's application has already opened access.
+        is_receipt_sent: The receipt has already left.
+    """
+
+    order_id: UUID
+    entitlement_id: UUID
+    receipt_id: UUID
+    is_granted: bool
+    is_receipt_sent: bool
+    is_new: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantEntitlement:
+    """Ask the company's application to open access."""
+
+    entitlement_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessGranted:
+    """The application opened access; where the customer enters, if it said so."""
+
+    access_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAccess:
+    """Write down that access is open.
+
+    Attributes:
+        was_interrupted: The workflow met trouble on its way, so the buyer may have
+            seen an error page or a wait.
+    """
+
+    checkout_id: UUID
+    entitlement_id: UUID
+    access_url: str | None
+    was_interrupted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendEmail:
+    """Send one owed message of the outbox."""
+
+    email_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailOutcome:
+    """What became of one try to send.
+
+    Attributes:
+        is_sent: The mail server took it, now or before.
+        refusal: The mail server's final no, in its words without addresses.
+    """
+
+    is_sent: bool
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordEmail:
+    """Write down what became of an owed message."""
+
+    email_id: UUID
+    outcome: EmailOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCase:
+    """Mark a checkout as needing attention, for support to find.
+
+    Attributes:
+        checkout_id: The checkout.
+        step: The step that does not get on, as `write order`.
+        cause: Error class, for grouping: no ids, no personal data.
+        detail: One sentence for support.
+        charge: Set once the charge is proven, so that the page can say so even while
+            the order cannot be written.
+    """
+
+    checkout_id: UUID
+    step: str
+    cause: str
+    detail: str
+    charge: Charge | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseCase:
+    """The checkout got on: nothing is left for a person to do."""
+
+    checkout_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRepair:
+    """Write down what a repair found and did."""
+
+    checkout_id: UUID
+    repair: RepairRequest
+    outcome: str
+
+
+def charge_of(intent: PaymentIntent) -> Charge:
+    """Return the charge that a succeeded PaymentIntent proves.
+
+    Raises:
+        ValueError: The PaymentIntent does not prove a charge.
+    """
+    if intent.charged_at is None:
+        msg = f"{intent.payment_intent_id} is {intent.status}: it proves no charge"
+        raise ValueError(msg)
+    return Charge(
+        payment_intent_id=intent.payment_intent_id,
+        price=intent.price,
+        charged_at=intent.charged_at,
+        card_brand=intent.card_brand,
+        card_last4=intent.card_last4,
+    )

@@ -1,0 +1,1 @@
+"""Mail: building messages from facts, and giving them to a mail server."""

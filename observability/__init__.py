@@ -1,0 +1,1 @@
+"""Seen from outside: log lines, metrics and traces, none of which names a person."""

@@ -1,0 +1,334 @@
+"""Every setting of Holdfast, read once by the composition roots and validated there.
+
+Names in the environment are the field names in capitals with the prefix `HOLDFAST_`,
+but for `TEMPORAL_*` and `STRIPE_*`, which keep the names their own tools use. A `.env`
+file in the working folder is read too. A wrong value stops the start with a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Annotated, Self
+
+import pydantic_settings
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.money import Money
+from domain.plans import Plan
+
+#: Shorter secrets can be guessed; 32 characters of base64 carry 192 bits.
+_SECRET_MIN_LENGTH = 32
+
+#: Values that appear in examples, and so are known to everybody.
+_KNOWN_SECRETS = ("change-me", "changeme", "secret", "development", "example")
+
+
+class Environment(StrEnum):
+    """Where this process runs; decides which keys and addresses are acceptable."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class PlanSetting(BaseSettings):
+    """One plan for sale, as written in `HOLDFAST_PLANS`."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+
+    plan_id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    name: str = Field(min_length=1, max_length=80)
+    amount_minor: int = Field(gt=0, lt=100_000_000)
+    currency: str = Field(pattern=r"^[a-z]{3}$")
+    months: int = Field(gt=0, le=120)
+
+    def as_plan(self) -> Plan:
+        """Return the plan as the domain knows it."""
+        return Plan(
+            plan_id=self.plan_id,
+            name=self.name,
+            price=Money(amount_minor=self.amount_minor, currency=self.currency),
+            months=self.months,
+        )
+
+
+def _plain(name: str) -> AliasChoices:
+    """Keep the name that the tool itself uses in the environment."""
+    return AliasChoices(name, name.lower())
+
+
+class Settings(BaseSettings):
+    """What an operator can turn. Each field's text is its documentation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOLDFAST_",
+        env_file=".env",
+        # `NAME=` in a .env file means "not set", as it does to a reader.
+        env_ignore_empty=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    environment: Environment = Environment.PRODUCTION
+    """`production`, or `development` on a machine where no real money moves."""
+
+    company_name: str = "Acme"
+    """The seller's name, as pages and mails write it."""
+
+    statement_descriptor: str = Field(
+        default="ACME PLAN", pattern=r"^[A-Z0-9 *.]{5,22}$"
+    )
+    """What the buyer's bank statement shows. Stripe allows 5 to 22 characters."""
+
+    support_email: str = Field(default="support@acme.test", pattern=r"^\S+@\S+$")
+    """Where customers write to; shown on every page."""
+
+    support_hours: str = "Monday to Friday, 09:00 to 17:00 UTC"
+    """When support answers, in words; shown beside the address."""
+
+    plans: list[PlanSetting] = Field(
+        default=[
+            PlanSetting(
+                plan_id="one-year",
+                name="Acme one-year plan",
+                amount_minor=24900,
+                currency="usd",
+                months=12,
+            )
+        ],
+        min_length=1,
+    )
+    """What is for sale, as a JSON list. The first plan is shown at `/`."""
+
+    public_url: str = Field(pattern=r"^https?://[^/\s]+$")
+    """Scheme and host under which customers reach the shop; links in mails use it."""
+
+    api_host: str = "127.0.0.1"
+    """Address on which the API listens."""
+
+    api_port: int = Field(default=8000, gt=0, lt=65536)
+    """Port on which the API listens."""
+
+    api_metrics_port: int = Field(default=9101, gt=0, lt=65536)
+    """Port of the API's Prometheus metrics; keep it inside your network."""
+
+    worker_metrics_port: int = Field(default=9102, gt=0, lt=65536)
+    """Port of the worker's Prometheus metrics; keep it inside your network."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address on which both metrics ports listen."""
+
+    trusted_proxies: str = "127.0.0.1"
+    """Comma-separated addresses whose `X-Forwarded-For` is believed."""
+
+    rate_limit_per_minute: int = Field(default=60, gt=0)
+    """Checkouts and payments that one address may start in a minute, per process."""
+
+    secret_keys: Annotated[list[SecretStr], NoDecode]
+    """Comma-separated, newest first; each 32 characters or more. They make the
+    addresses of checkouts and seal sessions. To rotate, put a new key in front."""
+
+    api_keys: Annotated[list[SecretStr], NoDecode] = []
+    """Comma-separated keys that open `/v1`; each 32 characters or more."""
+
+    database_url: SecretStr
+    """PostgreSQL of the application role, as `postgresql+psycopg://user:...@host/db`."""
+
+    migration_database_url: SecretStr | None = None
+    """PostgreSQL of the owning role; only the migration step needs it."""
+
+    database_pool_size: int = Field(default=10, gt=0, le=200)
+    """Connections that one process keeps at the most."""
+
+    temporal_address: str = Field(
+        default="127.0.0.1:7233", validation_alias=_plain("TEMPORAL_ADDRESS")
+    )
+    """Temporal's gRPC address. TLS and API key come from the SDK's own
+    `TEMPORAL_*` settings or its configuration file."""
+
+    temporal_namespace: str = Field(
+        default="default", validation_alias=_plain("TEMPORAL_NAMESPACE")
+    )
+    """Temporal namespace; its retention should be 30 days or more."""
+
+    stripe_api_key: SecretStr = Field(validation_alias=_plain("STRIPE_API_KEY"))
+    """Secret or restricted key of the processor: `sk_test_` in development only."""
+
+    stripe_publishable_key: str | None = Field(
+        default=None, validation_alias=_plain("STRIPE_PUBLISHABLE_KEY")
+    )
+    """Set, the pay page uses Stripe.js; empty, it offers the sandbox's test methods."""
+
+    stripe_api_base: str | None = Field(
+        default=None, validation_alias=_plain("STRIPE_API_BASE")
+    )
+    """Address of a Stripe-compatible sandbox; empty for Stripe itself."""
+
+    stripe_webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(
+        default=[], validation_alias=_plain("STRIPE_WEBHOOK_SECRETS")
+    )
+    """Comma-separated signing secrets of the webhook endpoint, newest first."""
+
+    provisioning_url: str = Field(pattern=r"^https?://\S+$")
+    """Where the company's application is told to open and close access."""
+
+    provisioning_secret: SecretStr
+    """Standard Webhooks secret (`whsec_...`) that signs those calls."""
+
+    application_url: str = Field(pattern=r"^https?://\S+$")
+    """Where a customer enters the company's application."""
+
+    smtp_host: str = "127.0.0.1"
+    """Mail server."""
+
+    smtp_port: int = Field(default=587, gt=0, lt=65536)
+    """Its port."""
+
+    smtp_username: str | None = None
+    """Login at the mail server; empty for none."""
+
+    smtp_password: SecretStr | None = None
+    """Password at the mail server."""
+
+    smtp_starttls: bool = False
+    """Whether the connection to the mail server is upgraded to TLS."""
+
+    mail_from: str = "Acme payments <pay@acme.test>"
+    """Sender of every mail; a mailbox that somebody reads."""
+
+    log_format: LogFormat = LogFormat.JSON
+    """`json` in containers, `console` for a person."""
+
+    traces: bool = False
+    """Send OpenTelemetry traces by OTLP to `OTEL_EXPORTER_OTLP_ENDPOINT`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        """Turn comma-separated secrets into lists, and refuse an empty one by name."""
+        for name in ("secret_keys", "api_keys", "stripe_webhook_secrets"):
+            for key in (name, name.upper()):
+                if isinstance(text := values.get(key), str):
+                    parts = (part.strip() for part in text.split(","))
+                    values[key] = [part for part in parts if part]
+        return values
+
+    @model_validator(mode="after")
+    def _refuse_weak_secrets(self) -> Self:
+        if not self.secret_keys:
+            msg = "HOLDFAST_SECRET_KEYS is empty: set at least one secret."
+            raise ValueError(msg)
+        for name, secrets in (
+            ("HOLDFAST_SECRET_KEYS", self.secret_keys),
+            ("HOLDFAST_API_KEYS", self.api_keys),
+        ):
+            for secret in secrets:
+                _refuse_weak(name, secret.get_secret_value())
+        for name, secret in (
+            ("HOLDFAST_PROVISIONING_SECRET", self.provisioning_secret),
+            *(("STRIPE_WEBHOOK_SECRETS", s) for s in self.stripe_webhook_secrets),
+        ):
+            if not secret.get_secret_value().startswith("whsec_"):
+                msg = f"{name} must hold secrets that begin with whsec_."
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_wrong_world(self) -> Self:
+        """Keep real money out of development and test keys out of production."""
+        key = self.stripe_api_key.get_secret_value()
+        is_test = key.startswith(("sk_test_", "rk_test_"))
+        is_live = key.startswith(("sk_live_", "rk_live_"))
+        if not (is_test or is_live):
+            msg = (
+                "STRIPE_API_KEY must begin with sk_test_, rk_test_, sk_live_, rk_live_."
+            )
+            raise ValueError(msg)
+        if self.environment is Environment.DEVELOPMENT and is_live:
+            msg = (
+                "STRIPE_API_KEY is live, but HOLDFAST_ENVIRONMENT is development. "
+                "Use a test key, or set the environment to production."
+            )
+            raise ValueError(msg)
+        if self.environment is Environment.PRODUCTION:
+            self._refuse_test_in_production(is_test=is_test)
+        return self
+
+    def _refuse_test_in_production(self, *, is_test: bool) -> None:
+        problems = {
+            "STRIPE_API_KEY is a test key": is_test,
+            "STRIPE_API_BASE points at a sandbox": self.stripe_api_base is not None,
+            "HOLDFAST_PUBLIC_URL is not https": not self.public_url.startswith("https"),
+            "STRIPE_PUBLISHABLE_KEY is empty": not self.stripe_publishable_key,
+            "STRIPE_WEBHOOK_SECRETS is empty": not self.stripe_webhook_secrets,
+        }
+        for problem, is_so in problems.items():
+            if is_so:
+                msg = f"{problem}, but HOLDFAST_ENVIRONMENT is production."
+                raise ValueError(msg)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the processor key moves real money."""
+        return "_live_" in self.stripe_api_key.get_secret_value()
+
+    def plan_by_id(self) -> dict[str, Plan]:
+        """Return what is for sale, in the order of the setting."""
+        return {plan.plan_id: plan.as_plan() for plan in self.plans}
+
+
+class SettingsError(Exception):
+    """The settings are not usable; the message says which and why, without values."""
+
+
+def load_settings() -> Settings:
+    """Read and validate the settings.
+
+    Raises:
+        SettingsError: One line per problem; never a secret's value.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # Values come from the environment.
+    except ValidationError as error:
+        lines = [_sentence(problem) for problem in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    except pydantic_settings.SettingsError as error:
+        # A list that is no JSON. The text names the field; its cause shows the value.
+        found = re.search(r'field "(\w+)"', str(error))
+        name = found[1].upper() if found else "SETTING"
+        raise SettingsError(f"HOLDFAST_{name}: this is not JSON.") from None
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    """Say what is wrong with one setting, and what it should be."""
+    text = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return text
+    field, *inside = (str(part) for part in problem["loc"])
+    name = field.upper()
+    if not name.startswith(("STRIPE_", "TEMPORAL_")):
+        name = f"HOLDFAST_{name}"
+    about = Settings.model_fields[field.lower()].description or ""
+    reason = "it is not set" if problem["type"] == "missing" else text
+    place = "".join(f", {part}" for part in inside)
+    return f"{name}{place}: {reason}. {' '.join(about.split())}"
+
+
+def _refuse_weak(name: str, secret: str) -> None:
+    if len(secret) < _SECRET_MIN_LENGTH:
+        msg = f"{name} holds a secret shorter than {_SECRET_MIN_LENGTH} characters."
+        raise ValueError(msg)
+    if secret.lower().startswith(_KNOWN_SECRETS) or len(set(secret)) < 8:  # noqa: PLR2004  # An obviously drawn-out filler.
+        msg = f"{name} holds a well-known example. Make one: openssl rand -base64 32"
+        raise ValueError(msg)

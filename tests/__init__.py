@@ -1,0 +1,1 @@
+"""Tests: the file mirrors the source, the name is the promise."""
