@@ -1,0 +1,91 @@
+"""Cases and repairs: what support works on, and what was asked to be put right."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.tables import cases, checkouts, repairs
+from domain.identifiers import derived_id
+from domain.messages import OpenCase, RecordRepair, RepairRequest
+from domain.states import CaseState
+
+
+async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
+    """Open the checkout's one case, or bring it up to date and open it again."""
+    fresh = {"step": case.step, "cause": case.cause, "detail": case.detail}
+    statement = insert(cases).values(
+        case_id=derived_id(case.checkout_id, "case"),
+        checkout_id=case.checkout_id,
+        **fresh,
+    )
+    await connection.execute(
+        statement.on_conflict_do_update(
+            constraint="uq_cases_checkout_id",
+            set_=fresh
+            | {
+                # A person who already holds the case keeps it.
+                "state": func.coalesce(
+                    func.nullif(cases.c.state, CaseState.RESOLVED), CaseState.OPEN
+                ),
+                "resolved_at": None,
+            },
+        )
+    )
+    await connection.execute(
+        update(checkouts)
+        .where(checkouts.c.checkout_id == case.checkout_id)
+        .values(
+            attention_at=func.coalesce(
+                checkouts.c.attention_at, func.clock_timestamp()
+            ),
+            interrupted_at=func.coalesce(
+                checkouts.c.interrupted_at, func.clock_timestamp()
+            ),
+        )
+    )
+
+
+async def close_case(connection: AsyncConnection, checkout_id: UUID) -> None:
+    """The checkout got on by itself or by a repair: nothing is left to do."""
+    await connection.execute(
+        update(cases)
+        .where(cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED)
+        .values(state=CaseState.RESOLVED, resolved_at=func.clock_timestamp())
+    )
+    await connection.execute(
+        update(checkouts)
+        .where(checkouts.c.checkout_id == checkout_id)
+        .values(attention_at=None)
+    )
+
+
+async def insert_repair(
+    connection: AsyncConnection, checkout_id: UUID, repair: RepairRequest
+) -> None:
+    """Make a request for repair durable; the same id twice is one request."""
+    await connection.execute(
+        insert(repairs)
+        .values(
+            repair_id=repair.repair_id,
+            checkout_id=checkout_id,
+            actor=repair.actor,
+            reason=repair.reason,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def record_repair(connection: AsyncConnection, record: RecordRepair) -> None:
+    """Write what a repair found and did, once; the request's row is made if missing."""
+    await insert_repair(connection, record.checkout_id, record.repair)
+    await connection.execute(
+        update(repairs)
+        .where(
+            repairs.c.repair_id == record.repair.repair_id, repairs.c.outcome.is_(None)
+        )
+        .values(outcome=record.outcome, finished_at=func.clock_timestamp())
+    )

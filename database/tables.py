@@ -1,0 +1,343 @@
+"""The tables, and every uniqueness and state rule as a named constraint.
+
+Uniqueness is the database's word: a workflow id is forgotten with the namespace's
+retention, a row is not. The trigger functions that guard transitions and keep the audit
+are in the migrations; `tests/database` holds both against `domain.states`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from domain.states import (
+    MONEY_OF_STAGE,
+    AccessState,
+    CaseState,
+    EmailState,
+    EntitlementState,
+    MoneyState,
+    Stage,
+    SubscriptionState,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+Instant = DateTime(timezone=True)
+_NOW = text("now()")
+
+
+def _one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
+    """Allow only the domain's own words in a state column."""
+    words = ", ".join(f"'{state.value}'" for state in states)
+    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")
+
+
+def _money_matches_stage() -> CheckConstraint:
+    """Allow a money state only in the stages that can prove it."""
+    pairs = " OR ".join(
+        "(stage = '{}' AND money_state IN ({}))".format(
+            stage.value, ", ".join(sorted(f"'{money.value}'" for money in allowed))
+        )
+        for stage, allowed in MONEY_OF_STAGE.items()
+    )
+    return CheckConstraint(pairs, name="money_matches_stage")
+
+
+checkouts = Table(
+    "checkouts",
+    metadata,
+    Column("checkout_id", Uuid, primary_key=True),
+    Column("reference_code", Text, nullable=False, unique=True),
+    #: SHA-256 of the token in the customer's address; the token itself is not kept.
+    Column("token_hash", LargeBinary, nullable=False, unique=True),
+    #: Which of the installation's secrets made the token, so that mails can name it.
+    Column("token_key_id", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("plan_id", Text, nullable=False),
+    Column("plan_name", Text, nullable=False),
+    Column("plan_months", Integer, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("stage", Text, nullable=False, server_default=Stage.OPEN),
+    Column("money_state", Text, nullable=False, server_default=MoneyState.NOT_CHARGED),
+    Column("access_state", Text, nullable=False, server_default=AccessState.NONE),
+    #: Counts the buyer's tries; 0 until Pay was pressed.
+    Column("buyer_attempt", Integer, nullable=False, server_default="0"),
+    Column("pay_requested_at", Instant),
+    #: The PaymentIntent in use; set before it is confirmed, cleared when canceled.
+    Column("payment_intent_id", Text, unique=True),
+    Column("next_action_url", Text),
+    Column("not_charged_reason", Text),
+    Column("decline_class", Text),
+    Column("charged_at", Instant),
+    Column("card_brand", Text),
+    Column("card_last4", Text),
+    #: Something made the buyer wait or may have shown an error page.
+    Column("interrupted_at", Instant),
+    #: A person is needed, or may be soon; cleared when the checkout gets on.
+    Column("attention_at", Instant),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("updated_at", Instant, nullable=False, server_default=_NOW),
+    CheckConstraint("length(token_hash) = 32", name="token_hash_is_sha256"),
+    CheckConstraint("amount_minor > 0", name="amount_positive"),
+    CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency_iso4217"),
+    CheckConstraint("plan_months > 0", name="plan_months_positive"),
+    CheckConstraint("buyer_attempt >= 0", name="buyer_attempt_counts"),
+    _one_of("stage", Stage),
+    _one_of("money_state", MoneyState),
+    _one_of("access_state", AccessState),
+    _money_matches_stage(),
+    CheckConstraint(
+        "stage <> 'charged' OR (payment_intent_id IS NOT NULL"
+        " AND charged_at IS NOT NULL)",
+        name="charged_has_proof",
+    ),
+    CheckConstraint(
+        "stage = 'charged' OR access_state = 'NONE'", name="access_needs_charge"
+    ),
+    CheckConstraint(
+        "stage NOT IN ('requested', 'charging') OR pay_requested_at IS NOT NULL",
+        name="request_has_time",
+    ),
+    CheckConstraint(
+        "money_state <> 'ACTION_NEEDED' OR next_action_url IS NOT NULL",
+        name="action_has_address",
+    ),
+    #: Target of the orders' foreign key, which makes amounts agree by constraint.
+    UniqueConstraint(
+        "checkout_id", "amount_minor", "currency", name="uq_checkouts_price"
+    ),
+    Index(
+        "ix_checkouts_requested",
+        "pay_requested_at",
+        postgresql_where=text("stage = 'requested'"),
+    ),
+    Index("ix_checkouts_email", text("lower(email)")),
+)
+
+payment_attempts = Table(
+    "payment_attempts",
+    metadata,
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), primary_key=True),
+    Column("buyer_attempt", Integer, primary_key=True),
+    #: The processor's name of the means of payment; never card data.
+    Column("payment_method", Text, nullable=False),
+    Column("payment_intent_id", Text, index=True),
+    Column("requested_at", Instant, nullable=False, server_default=_NOW),
+    Column("claimed_at", Instant),
+    Column("ended_at", Instant),
+    #: `charged`, or a `NotChargedReason`; None while it is running.
+    Column("outcome", Text),
+    CheckConstraint("buyer_attempt > 0", name="buyer_attempt_counts"),
+    CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="outcome_has_time"),
+    #: At most one attempt of a checkout is running.
+    Index(
+        "uq_payment_attempts_running",
+        "checkout_id",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("order_id", Uuid, primary_key=True),
+    Column("checkout_id", Uuid, nullable=False, unique=True),
+    Column("payment_intent_id", Text, nullable=False, unique=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("charged_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    ForeignKeyConstraint(
+        ["checkout_id", "amount_minor", "currency"],
+        ["checkouts.checkout_id", "checkouts.amount_minor", "checkouts.currency"],
+        name="fk_orders_price_agrees",
+    ),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("subscription_id", Uuid, primary_key=True),
+    Column(
+        "order_id", Uuid, ForeignKey(orders.c.order_id), nullable=False, unique=True
+    ),
+    Column("plan_id", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=SubscriptionState.ACTIVE),
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    _one_of("state", SubscriptionState),
+    CheckConstraint("ends_at > starts_at", name="ends_after_start"),
+)
+
+entitlements = Table(
+    "entitlements",
+    metadata,
+    Column("entitlement_id", Uuid, primary_key=True),
+    Column(
+        "order_id", Uuid, ForeignKey(orders.c.order_id), nullable=False, unique=True
+    ),
+    Column("state", Text, nullable=False, server_default=EntitlementState.PENDING),
+    Column("access_url", Text),
+    Column("granted_at", Instant),
+    Column("ended_at", Instant),
+    _one_of("state", EntitlementState),
+    CheckConstraint(
+        "state <> 'active' OR granted_at IS NOT NULL", name="active_has_time"
+    ),
+    CheckConstraint("state <> 'ended' OR ended_at IS NOT NULL", name="ended_has_time"),
+)
+
+emails = Table(
+    "emails",
+    metadata,
+    Column("email_id", Uuid, primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=EmailState.PENDING),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("sent_at", Instant),
+    #: The mail server's final no, without addresses.
+    Column("refusal", Text),
+    UniqueConstraint("checkout_id", "kind"),
+    _one_of("state", EmailState),
+    CheckConstraint("state <> 'sent' OR sent_at IS NOT NULL", name="sent_has_time"),
+    CheckConstraint("state <> 'failed' OR refusal IS NOT NULL", name="failed_has_word"),
+)
+
+processor_events = Table(
+    "processor_events",
+    metadata,
+    #: The processor's own event id: a redelivery finds its row.
+    Column("event_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("payment_intent_id", Text),
+    Column("checkout_id", Uuid),
+    Column("received_at", Instant, nullable=False, server_default=_NOW),
+    #: When its hint was passed on; None while it still waits for that.
+    Column("applied_at", Instant),
+    Index(
+        "ix_processor_events_waiting",
+        "received_at",
+        postgresql_where=text("applied_at IS NULL"),
+    ),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), unique=True),
+    #: For a payment that no checkout of ours knows.
+    Column("payment_intent_id", Text, unique=True),
+    Column("state", Text, nullable=False, server_default=CaseState.OPEN),
+    Column("step", Text, nullable=False),
+    #: Error class, for grouping; no ids, no personal data.
+    Column("cause", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("owner", Text),
+    Column("opened_at", Instant, nullable=False, server_default=_NOW),
+    Column("resolved_at", Instant),
+    _one_of("state", CaseState),
+    CheckConstraint(
+        "num_nonnulls(checkout_id, payment_intent_id) = 1", name="one_subject"
+    ),
+    CheckConstraint(
+        "(state = 'resolved') = (resolved_at IS NOT NULL)", name="resolved_has_time"
+    ),
+)
+
+repairs = Table(
+    "repairs",
+    metadata,
+    Column("repair_id", Uuid, primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_at", Instant, nullable=False, server_default=_NOW),
+    Column("finished_at", Instant),
+    Column("outcome", Text),
+    CheckConstraint(
+        "(outcome IS NULL) = (finished_at IS NULL)", name="outcome_has_time"
+    ),
+    Index(
+        "ix_repairs_waiting", "requested_at", postgresql_where=text("outcome IS NULL")
+    ),
+)
+
+#: Append-only: the application's role may insert and read, nothing else.
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Instant, nullable=False, server_default=_NOW),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("checkout_id", Uuid, index=True),
+    Column("before", JSONB),
+    Column("after", JSONB),
+)
+
+api_requests = Table(
+    "api_requests",
+    metadata,
+    #: SHA-256 of the API key, so that two embedders' keys never meet.
+    Column("api_key_hash", LargeBinary, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    CheckConstraint(
+        "length(idempotency_key) BETWEEN 1 AND 255", name="idempotency_key_length"
+    ),
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    #: Of the cookie of the browser that asked; only that browser may use the link.
+    Column("browser_hash", LargeBinary, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("used_at", Instant),
+)
+
+account_sessions = Table(
+    "account_sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("last_seen_at", Instant, nullable=False, server_default=_NOW),
+    Column("ended_at", Instant),
+)

@@ -1,0 +1,63 @@
+"""What all tests share: one real PostgreSQL, one migrated database, real commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from database.engine import make_engine
+from database.migrate import migrate
+from database.tables import metadata
+from stack.postgres import PostgresHandle, start_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresHandle]:
+    """A real PostgreSQL of this session's own, on a free port."""
+    handle = start_postgres(Path(tmp_path_factory.mktemp("postgres")))
+    yield handle
+    handle.stop()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A migrated database: the application's way in, and the owner's."""
+
+    app_url: str
+    owner_url: str
+
+    def connect_as_owner(self) -> psycopg.Connection[tuple[object, ...]]:
+        """Open a plain connection past the application's privileges."""
+        return psycopg.connect(
+            self.owner_url.replace("postgresql+psycopg://", "postgresql://"),
+            autocommit=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresHandle) -> Database:
+    """The schema, made once by the migrations."""
+    migrate(postgres.owner_url)
+    return Database(app_url=postgres.app_url, owner_url=postgres.owner_url)
+
+
+@pytest.fixture
+def database(migrated: Database) -> Database:
+    """The migrated database without a row in it."""
+    tables = ", ".join(table.name for table in metadata.sorted_tables)
+    with migrated.connect_as_owner() as connection:
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE".encode())
+    return migrated
+
+
+@pytest.fixture
+async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    """The application's own engine on the empty database."""
+    made = make_engine(database.app_url, pool_size=20, application_name="tests")
+    yield made
+    await made.dispose()

@@ -1,0 +1,80 @@
+"""What the database tests share: checkouts in any stage, made by the real queries."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import count
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from database.checkouts import (
+    NewCheckout,
+    claim_payment,
+    insert_checkout,
+    request_payment,
+)
+from database.orders import write_order
+from domain.identifiers import reference_code
+from domain.messages import Charge, WriteOrder
+from domain.money import Money
+from domain.states import Stage
+
+PRICE = Money(amount_minor=24900, currency="usd")
+CHARGED_AT = datetime(2026, 11, 23, 14, 32, tzinfo=UTC)
+
+#: Makes a checkout and brings it to a stage.
+OpenCheckout = Callable[..., Awaitable[UUID]]
+
+_numbers = count(1)
+
+
+def charge(payment_intent_id: str = "pi_1", price: Money = PRICE) -> Charge:
+    """A charge as the processor would prove it."""
+    return Charge(
+        payment_intent_id=payment_intent_id,
+        price=price,
+        charged_at=CHARGED_AT,
+        card_brand="visa",
+        card_last4="4242",
+    )
+
+
+def new_checkout() -> NewCheckout:
+    """A checkout that no other test has."""
+    number = next(_numbers)
+    return NewCheckout(
+        checkout_id=uuid4(),
+        reference_code=reference_code(number.to_bytes(8, "big")),
+        token_hash=number.to_bytes(32, "big"),
+        token_key_id="01234567",
+        email="mara@example.com",
+        plan_id="one-year",
+        plan_name="Acme one-year plan",
+        plan_months=12,
+        price=PRICE,
+    )
+
+
+@pytest.fixture
+def open_checkout(engine: AsyncEngine) -> OpenCheckout:
+    """Return what makes a checkout and brings it to a stage, given as a Stage."""
+
+    async def make(stage: Stage = Stage.OPEN) -> UUID:
+        new = new_checkout()
+        async with engine.begin() as connection:
+            await insert_checkout(connection, new)
+            if stage is not Stage.OPEN:
+                await request_payment(connection, new.checkout_id, "pm_card_visa")
+            if stage in {Stage.CHARGING, Stage.CHARGED}:
+                await claim_payment(connection, new.checkout_id)
+            if stage is Stage.CHARGED:
+                proof = charge(f"pi_{new.checkout_id}")
+                await write_order(
+                    connection, WriteOrder(checkout_id=new.checkout_id, charge=proof)
+                )
+        return new.checkout_id
+
+    return make
