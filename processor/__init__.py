@@ -1,0 +1,1 @@
+"""The payment processor: the port, the Stripe adapter, the webhook signature."""

@@ -1,0 +1,88 @@
+"""The port to a payment processor: what Holdfast asks of one, and what may come back.
+
+    ProcessorError
+    ├── OutcomeUnknown     the request may or may not have taken effect
+    ├── Throttled          the request was turned away before it took effect
+    └── RefusedByOurFault  the request is wrong, or our key is; repeating cannot help
+
+A decline is not an error: it is a PaymentIntent whose `decline` is set.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from domain.messages import (
+    CancelPaymentIntent,
+    ConfirmPaymentIntent,
+    CreatePaymentIntent,
+    PreparePaymentIntent,
+)
+from domain.payments import PaymentIntent
+
+
+class ProcessorError(Exception):
+    """Root of what a processor may answer instead of a PaymentIntent.
+
+    Attributes:
+        reason: The processor's error code or the kind of failure; no personal data.
+        request_id: The processor's name for the request, for its support; may be None.
+    """
+
+    def __init__(self, reason: str, request_id: str | None = None) -> None:
+        super().__init__(f"{reason} (request {request_id or 'without id'})")
+        self.reason = reason
+        self.request_id = request_id
+
+
+class OutcomeUnknown(ProcessorError):
+    """The request may or may not have taken effect: look before anything else."""
+
+
+class Throttled(ProcessorError):
+    """Too many requests, or the object is locked; this request took no effect."""
+
+
+class RefusedByOurFault(ProcessorError):
+    """The request or our key is wrong. A person must look; repeating cannot help."""
+
+
+class PaymentProcessor(Protocol):
+    """What moves money. Every method is safe to repeat with the same argument.
+
+    A method that changes something sends an idempotency key derived from its argument,
+    never a random one. No method retries by itself, and each ends within 20 seconds.
+    Any method can raise any `ProcessorError`; those that change something leave the
+    truth to `look_up` after `OutcomeUnknown`.
+    """
+
+    async def create(self, request: CreatePaymentIntent) -> PaymentIntent:
+        """Make a PaymentIntent. It moves no money until it is confirmed."""
+        ...
+
+    async def prepare(self, request: PreparePaymentIntent) -> PaymentIntent:
+        """Ready a declined PaymentIntent for another attempt.
+
+        Afterwards it shows no decline until the new attempt is declined too.
+        """
+        ...
+
+    async def confirm(self, request: ConfirmPaymentIntent) -> PaymentIntent:
+        """Ask for the money to be moved.
+
+        A PaymentIntent succeeds at most once, whatever is sent how often. One that is
+        already succeeded, canceled or under way is returned as it stands.
+        """
+        ...
+
+    async def look_up(self, payment_intent_id: str) -> PaymentIntent:
+        """Return a PaymentIntent as it stands now."""
+        ...
+
+    async def cancel(self, request: CancelPaymentIntent) -> PaymentIntent:
+        """Close a PaymentIntent; afterwards it can never move money.
+
+        One that cannot be closed any more is returned as it stands, so the caller reads
+        the truth in its status.
+        """
+        ...

@@ -1,0 +1,220 @@
+"""Stripe behind the port, through its official SDK; nothing here knows the sandbox.
+
+The SDK's own retries are off: Temporal retries, visibly, and knows when to look first.
+Reference: https://docs.stripe.com/api/payment_intents, .../api/errors
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import stripe
+
+from domain.addresses import PageAddresses
+from domain.identifiers import cancel_key, confirm_key, create_key, prepare_key
+from domain.messages import (
+    CancelPaymentIntent,
+    ConfirmPaymentIntent,
+    CreatePaymentIntent,
+    PreparePaymentIntent,
+)
+from domain.money import Money
+from domain.payments import PaymentIntent, PaymentIntentStatus
+from processor.declines import decline_class
+from processor.port import OutcomeUnknown, RefusedByOurFault, Throttled
+
+#: Longer than any bank takes, shorter than an activity's own limit.
+REQUEST_TIMEOUT_SECONDS = 20.0
+
+_EXPAND = ["latest_charge"]
+#: Stripe.js makes these in the buyer's browser; the card's number stays there.
+_CONFIRMATION_TOKEN_PREFIX = "ctoken_"  # noqa: S105  # A prefix, not a secret.
+
+
+class StripeProcessor:
+    """A `PaymentProcessor` on Stripe's API.
+
+    Args:
+        api_key: Secret or restricted key.
+        addresses: Where the bank sends the buyer back to.
+        api_base: Another server that speaks Stripe's API; None for Stripe's own.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        addresses: PageAddresses,
+        *,
+        api_base: str | None = None,
+    ) -> None:
+        # The SDK would otherwise send timings of one request with the next.
+        stripe.enable_telemetry = False
+        self._http = stripe.HTTPXClient(timeout=REQUEST_TIMEOUT_SECONDS)
+        self._intents = stripe.StripeClient(
+            api_key,
+            base_addresses={"api": api_base} if api_base else None,
+            max_network_retries=0,
+            http_client=self._http,
+        ).v1.payment_intents
+        self._addresses = addresses
+
+    async def close(self) -> None:
+        """Let go of the connections; the processor is not used afterwards."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def create(self, request: CreatePaymentIntent) -> PaymentIntent:
+        """Make a PaymentIntent; see the port."""
+        params: stripe.params.PaymentIntentCreateParams = {
+            "amount": request.price.amount_minor,
+            "currency": request.price.currency,
+            "automatic_payment_methods": {"enabled": True},
+            "description": request.reference_code,
+            "metadata": {
+                "checkout_id": str(request.checkout_id),
+                "reference_code": request.reference_code,
+                "buyer_attempt": str(request.buyer_attempt),
+            },
+            "expand": _EXPAND,
+        }
+        key = create_key(request.checkout_id, request.buyer_attempt)
+        return await _answer(
+            self._intents.create_async(params, {"idempotency_key": key})
+        )
+
+    async def prepare(self, request: PreparePaymentIntent) -> PaymentIntent:
+        """Ready a declined PaymentIntent; Stripe clears its last error on an update."""
+        key = prepare_key(request.checkout_id, request.buyer_attempt)
+        return await _answer(
+            self._intents.update_async(
+                request.payment_intent_id,
+                {
+                    "metadata": {"buyer_attempt": str(request.buyer_attempt)},
+                    "expand": _EXPAND,
+                },
+                {"idempotency_key": key},
+            )
+        )
+
+    async def confirm(self, request: ConfirmPaymentIntent) -> PaymentIntent:
+        """Ask for the money to be moved; see the port."""
+        params: stripe.params.PaymentIntentConfirmParams = {
+            "return_url": self._addresses.bank_return(
+                request.checkout_id, request.token_key_id
+            ),
+            "expand": _EXPAND,
+        }
+        if request.payment_method.startswith(_CONFIRMATION_TOKEN_PREFIX):
+            params["confirmation_token"] = request.payment_method
+        else:
+            params["payment_method"] = request.payment_method
+        key = confirm_key(
+            request.checkout_id, request.buyer_attempt, request.submission
+        )
+        return await _answer(
+            self._intents.confirm_async(
+                request.payment_intent_id, params, {"idempotency_key": key}
+            )
+        )
+
+    async def look_up(self, payment_intent_id: str) -> PaymentIntent:
+        """Return a PaymentIntent as it stands now."""
+        return await _answer(
+            self._intents.retrieve_async(payment_intent_id, {"expand": _EXPAND})
+        )
+
+    async def cancel(self, request: CancelPaymentIntent) -> PaymentIntent:
+        """Close a PaymentIntent; see the port."""
+        key = cancel_key(request.checkout_id, request.buyer_attempt, request.submission)
+        return await _answer(
+            self._intents.cancel_async(
+                request.payment_intent_id,
+                {"cancellation_reason": "abandoned", "expand": _EXPAND},
+                {"idempotency_key": key},
+            )
+        )
+
+
+async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
+    """Wait for the SDK, and sort what comes back: the one place that does.
+
+    Raises:
+        OutcomeUnknown: No reply, a 5xx, or a 409: another request under our key is
+            still running. Any of them may have taken effect.
+        Throttled: 429, a rate limit or a locked object: turned away beforehand.
+        RefusedByOurFault: Any other 4xx: our key, our parameters, our permissions.
+    """
+    try:
+        return _intent_of((await call).to_dict())
+    except stripe.APIConnectionError as error:
+        raise OutcomeUnknown("no_reply", _request_id(error)) from None
+    except stripe.RateLimitError as error:
+        raise Throttled(error.code or "rate_limit", _request_id(error)) from None
+    except stripe.CardError as error:
+        # The bank declined: the truth is the PaymentIntent that comes with the error.
+        return _intent_in(error)
+    except stripe.InvalidRequestError as error:
+        if error.code == "payment_intent_unexpected_state":
+            # It moved on without us: succeeded, canceled or under way already.
+            return _intent_in(error)
+        raise RefusedByOurFault(_reason(error), _request_id(error)) from None
+    except stripe.APIError as error:
+        raise OutcomeUnknown(f"http_{error.http_status}", _request_id(error)) from None
+    except stripe.StripeError as error:
+        raise RefusedByOurFault(_reason(error), _request_id(error)) from None
+
+
+def _intent_in(error: stripe.StripeError) -> PaymentIntent:
+    body: Any = error.json_body
+    intent = (body or {}).get("error", {}).get("payment_intent")
+    if not intent:
+        raise OutcomeUnknown(_reason(error), _request_id(error)) from None
+    return _intent_of(intent)
+
+
+def _reason(error: stripe.StripeError) -> str:
+    return error.code or type(error).__name__
+
+
+def _request_id(error: stripe.StripeError) -> str | None:
+    return error.request_id
+
+
+def _intent_of(body: dict[str, Any]) -> PaymentIntent:
+    charge = body.get("latest_charge")
+    charge = charge if isinstance(charge, dict) else {}
+    card = (charge.get("payment_method_details") or {}).get("card") or {}
+    problem = body.get("last_payment_error")
+    status = PaymentIntentStatus(body["status"])
+    has_charge = status is PaymentIntentStatus.SUCCEEDED
+    created = charge.get("created", body["created"])
+    return PaymentIntent(
+        payment_intent_id=body["id"],
+        status=status,
+        price=Money(amount_minor=body["amount"], currency=body["currency"]),
+        checkout_id=_checkout_id(body.get("metadata") or {}),
+        decline=(
+            decline_class(problem.get("code"), problem.get("decline_code"))
+            if problem
+            else None
+        ),
+        next_action_url=_next_action_url(body.get("next_action") or {}),
+        charged_at=datetime.fromtimestamp(created, UTC) if has_charge else None,
+        card_brand=card.get("brand"),
+        card_last4=card.get("last4"),
+    )
+
+
+def _checkout_id(metadata: dict[str, str]) -> UUID | None:
+    try:
+        return UUID(metadata["checkout_id"])
+    except (KeyError, ValueError):
+        # Made by somebody else's integration on the same account.
+        return None
+
+
+def _next_action_url(action: dict[str, Any]) -> str | None:
+    url = (action.get("redirect_to_url") or {}).get("url")
+    return str(url) if url else None
