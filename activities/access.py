@@ -1,0 +1,142 @@
+"""Access activities: telling the company's own application to open access.
+
+The call is signed as Standard Webhooks says (https://www.standardwebhooks.com): headers
+`webhook-id`, `webhook-timestamp`, `webhook-signature` over id, time and body. The id is
+the idempotency key: the application answers a repeated one as it did the first time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import httpx
+from standardwebhooks.webhooks import Webhook
+from temporalio import activity
+
+from activities.failures import ApplicationAway, ApplicationRefused, sorted_failures
+from activities.heartbeat import heartbeating
+from database.orders import Grant
+from domain.identifiers import provisioning_key
+from domain.messages import AccessGranted, GrantEntitlement
+
+#: The application opens access in its own database; ten seconds is already trouble.
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+#: What the application may answer at the most; an address fits many times.
+_MAX_ANSWER_BYTES = 16 * 1024
+_MAX_URL_LENGTH = 2_000
+
+#: Answers that may change by themselves: time-outs, conflicts, rate limits.
+_PASSING = frozenset({408, 409, 425, 429})
+
+ReadGrant = Callable[[UUID], Awaitable[Grant]]
+
+
+class AccessActivities:
+    """What a checkout asks of the company's application.
+
+    Args:
+        client: HTTP client without redirects; its time-out is set here.
+        url: Where the application listens.
+        secret: `whsec_...`, shared with the application.
+        read_grant: Reads what to tell it, in a transaction that is closed before the
+            call: the buyer's address must not travel through workflow histories.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient, url: str, secret: str, read_grant: ReadGrant
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._webhook = Webhook(secret)
+        self._read_grant = read_grant
+
+    @activity.defn
+    async def grant_entitlement(self, grant: GrantEntitlement) -> AccessGranted:
+        """Ask the application to open access.
+
+        Repeat: the same key; the application opens once and answers the same.
+        Survives: a crash after the application acted loses only its answer.
+
+        Raises:
+            ApplicationError: `ApplicationAway` is repeated, `ApplicationRefused` is
+                not: a person must look at the application.
+        """
+        with sorted_failures():
+            told = await self._read_grant(grant.entitlement_id)
+            async with heartbeating():
+                return await self._tell(told)
+
+    async def _tell(self, told: Grant) -> AccessGranted:
+        key = provisioning_key(told.entitlement_id, "granted")
+        now = datetime.now(UTC)
+        body = json.dumps(_body(told, now), separators=(",", ":"))
+        try:
+            async with self._client.stream(
+                "POST",
+                self._url,
+                content=body,
+                headers={
+                    "content-type": "application/json",
+                    "webhook-id": key,
+                    "webhook-timestamp": str(int(now.timestamp())),
+                    "webhook-signature": self._webhook.sign(key, now, body),
+                },
+                timeout=REQUEST_TIMEOUT_SECONDS,
+                follow_redirects=False,
+            ) as answer:
+                _check(answer.status_code)
+                return AccessGranted(access_url=await _access_url(answer))
+        except httpx.HTTPError as error:
+            raise ApplicationAway(type(error).__name__) from None
+
+
+def _body(told: Grant, now: datetime) -> dict[str, object]:
+    return {
+        "type": "entitlement.granted",
+        "timestamp": now.isoformat(),
+        "data": {
+            "entitlement_id": str(told.entitlement_id),
+            "order_reference": told.reference_code,
+            "email": told.email,
+            "plan": told.plan_id,
+            "starts_at": told.starts_at.isoformat(),
+            "ends_at": told.ends_at.isoformat(),
+        },
+    }
+
+
+def _check(status: int) -> None:
+    if httpx.codes.is_success(status):
+        return
+    if httpx.codes.is_server_error(status) or status in _PASSING:
+        raise ApplicationAway(f"HTTP {status}")
+    raise ApplicationRefused(f"HTTP {status}")
+
+
+async def _access_url(answer: httpx.Response) -> str | None:
+    """Read where the customer enters; an answer that says nothing usable is fine.
+
+    The application is trusted to open access, not to fill our memory or our pages: a
+    large answer is not read to its end, and only a web address is kept.
+    """
+    raw = b""
+    async for chunk in answer.aiter_bytes():
+        raw += chunk
+        if len(raw) > _MAX_ANSWER_BYTES:
+            return None
+    try:
+        url = json.loads(raw)["access_url"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_usable = (
+        isinstance(url, str)
+        and url.startswith(("https://", "http://"))
+        and len(url) <= _MAX_URL_LENGTH
+        and url.isprintable()
+        and " " not in url
+    )
+    return url if is_usable else None

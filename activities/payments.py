@@ -1,0 +1,116 @@
+"""Payment activities: the only code that asks the processor to move money.
+
+This class holds the processor and nothing else. A processor call inside a database
+transaction can therefore not be written.
+"""
+
+from __future__ import annotations
+
+from temporalio import activity
+
+from activities.failures import sorted_failures
+from activities.heartbeat import heartbeating
+from domain.messages import (
+    CancelPaymentIntent,
+    ConfirmPaymentIntent,
+    CreatePaymentIntent,
+    PreparePaymentIntent,
+)
+from domain.payments import PaymentIntent
+from processor.port import PaymentProcessor
+
+
+class PaymentActivities:
+    """What a checkout asks of the processor.
+
+    Args:
+        processor: The port; its methods end within 20 seconds and never retry.
+    """
+
+    def __init__(self, processor: PaymentProcessor) -> None:
+        self._processor = processor
+
+    @activity.defn
+    async def create_payment_intent(
+        self, request: CreatePaymentIntent
+    ) -> PaymentIntent:
+        """Make a PaymentIntent; it moves no money.
+
+        Repeat: the same key returns the same PaymentIntent for a day; later, a second
+        one is made and never confirmed.
+        Survives: a crash leaves at most an unconfirmed PaymentIntent.
+
+        Raises:
+            ApplicationError: `OutcomeUnknown` and `Throttled` are repeated,
+                `RefusedByOurFault` is not.
+        """
+        with sorted_failures():
+            async with heartbeating():
+                return await self._processor.create(request)
+
+    @activity.defn
+    async def prepare_payment_intent(
+        self, request: PreparePaymentIntent
+    ) -> PaymentIntent:
+        """Ready a declined PaymentIntent for the buyer's next card.
+
+        Repeat: changes nothing more.
+        Survives: a crash leaves the PaymentIntent ready or declined; neither moves
+            money.
+
+        Raises:
+            ApplicationError: As `create_payment_intent`.
+        """
+        with sorted_failures():
+            async with heartbeating():
+                return await self._processor.prepare(request)
+
+    @activity.defn
+    async def confirm_payment_intent(
+        self, request: ConfirmPaymentIntent
+    ) -> PaymentIntent:
+        """Ask the processor to move the money, and return what it says.
+
+        Repeat: a PaymentIntent succeeds at most once. Under the same key the processor
+            replays its answer; under another it says how things stand.
+        Survives: a crash after the processor acted loses only the answer, and
+            `look_up_payment_intent` has it.
+
+        Raises:
+            ApplicationError: `OutcomeUnknown` is not repeated: the workflow looks up
+                first. `Throttled` is repeated, `RefusedByOurFault` is not.
+        """
+        with sorted_failures(moves_money=True):
+            async with heartbeating():
+                return await self._processor.confirm(request)
+
+    @activity.defn
+    async def look_up_payment_intent(self, payment_intent_id: str) -> PaymentIntent:
+        """Ask the processor how things stand.
+
+        Repeat: reads again.
+        Survives: leaves nothing.
+
+        Raises:
+            ApplicationError: As `create_payment_intent`.
+        """
+        with sorted_failures():
+            async with heartbeating():
+                return await self._processor.look_up(payment_intent_id)
+
+    @activity.defn
+    async def cancel_payment_intent(
+        self, request: CancelPaymentIntent
+    ) -> PaymentIntent:
+        """Close a PaymentIntent, and return what the processor says of it afterwards.
+
+        Repeat: a canceled PaymentIntent stays canceled, a succeeded one succeeded.
+        Survives: a crash loses only the answer.
+
+        Raises:
+            ApplicationError: `OutcomeUnknown` is not repeated: the workflow looks up
+                first. `Throttled` is repeated, `RefusedByOurFault` is not.
+        """
+        with sorted_failures(moves_money=True):
+            async with heartbeating():
+                return await self._processor.cancel(request)

@@ -1,0 +1,1 @@
+"""Activities against real outside systems."""

@@ -1,0 +1,218 @@
+"""Provisioning and mail against real servers that misbehave on demand."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.exceptions import ApplicationError
+
+from activities.access import AccessActivities
+from activities.emails import EmailActivities
+from activities.failures import FailureKind
+from activities.letters import Company, Letters
+from database.emails import OwedEmail, read_owed_email
+from database.orders import Grant, read_grant
+from domain.messages import (
+    AccessGranted,
+    EmailOutcome,
+    GrantEntitlement,
+    RecordEmail,
+    SendEmail,
+)
+from mail.sender import SmtpMailer
+from stack.places import free_port
+from tests.activities.conftest import ADDRESSES, EMAIL, Paid, run
+from tests.stack.servers import server
+
+pytestmark = pytest.mark.postgres
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+COMPANY = Company(
+    company_name="Acme",
+    statement_descriptor="ACME PLAN",
+    support_email="support@acme.test",
+    support_hours="Monday to Friday, 09:00 to 17:00 UTC",
+    mail_from="Acme payments <pay@acme.test>",
+    mail_domain="acme.test",
+    application_url="https://app.example",
+)
+
+
+class Server:
+    """A sandbox server and what it can be told and asked."""
+
+    def __init__(self, home: str, smtp_port: int = 0) -> None:
+        self.home = home
+        self.smtp_port = smtp_port
+
+    def arm(self, **fault: Any) -> None:
+        """Let the next request go wrong."""
+        url = f"{self.home}/sandbox/faults"
+        httpx.post(url, json=fault, trust_env=False).raise_for_status()
+
+    def seen(self, path: str, **asked: str) -> dict[str, Any]:
+        """Ask what arrived."""
+        answer = httpx.get(f"{self.home}{path}", params=asked, trust_env=False)
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The company's application."""
+    folder, port = tmp_path_factory.mktemp("application"), free_port()
+    command = ["sandbox.application", "--port", str(port), "--secret", SECRET]
+    command += ["--data", str(folder / "application.db")]
+    home = f"http://127.0.0.1:{port}"
+    with server(*command, home=home, log=folder / "log"):
+        yield Server(home)
+
+
+@pytest.fixture(scope="module")
+def mailbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A mail server."""
+    folder, port, smtp = tmp_path_factory.mktemp("mailbox"), free_port(), free_port()
+    command = ["sandbox.mailbox", "--smtp-port", str(smtp), "--http-port", str(port)]
+    command += ["--data", str(folder / "mailbox.db")]
+    home = f"http://127.0.0.1:{port}"
+    with server(*command, home=home, log=folder / "log"):
+        yield Server(home, smtp)
+
+
+@pytest.fixture
+async def access(
+    application: Server, engine: AsyncEngine
+) -> AsyncIterator[AccessActivities]:
+    """What asks the application."""
+
+    async def read(entitlement_id: UUID) -> Grant:
+        async with engine.begin() as connection:
+            return await read_grant(connection, entitlement_id)
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        url = f"{application.home}/holdfast/entitlements"
+        yield AccessActivities(client, url, SECRET, read)
+
+
+@pytest.fixture
+def emails(mailbox: Server, engine: AsyncEngine) -> EmailActivities:
+    """What speaks to the mail server."""
+
+    async def read(email_id: UUID) -> OwedEmail:
+        async with engine.begin() as connection:
+            return await read_owed_email(connection, email_id)
+
+    mailer = SmtpMailer(host="127.0.0.1", port=mailbox.smtp_port)
+    return EmailActivities(mailer, read, Letters(COMPANY, ADDRESSES).write)
+
+
+def grants(application: Server, entitlement_id: UUID) -> list[int]:
+    """Return how often access was opened for an entitlement."""
+    return [
+        entry["grants"]
+        for entry in application.seen("/api/entitlements")["entitlements"]
+        if entry["entitlement_id"] == str(entitlement_id)
+    ]
+
+
+async def test_access_is_opened_once_however_often_it_is_asked(
+    access: AccessActivities, application: Server, paid: Paid
+) -> None:
+    """A repeated call opens access once and is answered alike."""
+    order = await paid.written()
+    request = GrantEntitlement(entitlement_id=order.entitlement_id)
+
+    first: AccessGranted = await run(access.grant_entitlement, request)
+    second: AccessGranted = await run(access.grant_entitlement, request)
+
+    assert first == second
+    assert first.access_url is not None
+    assert grants(application, order.entitlement_id) == [1]
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "is_final"),
+    [
+        ("error_500", FailureKind.APPLICATION_AWAY, False),
+        ("act_then_drop_reply", FailureKind.APPLICATION_AWAY, False),
+        ("refuse", FailureKind.APPLICATION_AWAY, False),
+        ("gone_410", FailureKind.APPLICATION_REFUSED, True),
+    ],
+)
+async def test_application_in_trouble_is_told_and_the_next_try_works(
+    access: AccessActivities,
+    application: Server,
+    paid: Paid,
+    action: str,
+    kind: FailureKind,
+    *,
+    is_final: bool,
+) -> None:
+    """Each trouble says whether waiting helps; afterwards access opens once."""
+    order = await paid.written()
+    request = GrantEntitlement(entitlement_id=order.entitlement_id)
+    application.arm(action=action)
+
+    with pytest.raises(ApplicationError) as failed:
+        await run(access.grant_entitlement, request)
+    await run(access.grant_entitlement, request)
+
+    assert (failed.value.type, failed.value.non_retryable) == (kind, is_final)
+    assert EMAIL not in str(failed.value)
+    assert grants(application, order.entitlement_id) == [1]
+
+
+async def test_receipt_leaves_once_its_row_says_so(
+    emails: EmailActivities, mailbox: Server, paid: Paid
+) -> None:
+    """Once the row says sent, nothing is sent again; before, a copy looks the same."""
+    order = await paid.written()
+    send = SendEmail(email_id=order.receipt_id)
+
+    await run(emails.send_email, send)
+    await run(emails.send_email, send)
+    sent = RecordEmail(email_id=order.receipt_id, outcome=EmailOutcome(is_sent=True))
+    await run(paid.orders.record_email, sent)
+    await run(emails.send_email, send)
+
+    mails = mailbox.seen("/api/mails", to=EMAIL)["mails"][-2:]
+    assert len({mail["message_id"] for mail in mails}) == 1
+    assert len({mail["text"] for mail in mails}) == 1
+
+
+async def test_refused_receipt_is_an_outcome_without_the_address(
+    emails: EmailActivities, mailbox: Server, paid: Paid
+) -> None:
+    """A mail server's final no is kept for support, without the customer's address."""
+    order = await paid.written()
+    mailbox.arm(action="permanent_550")
+
+    outcome: EmailOutcome = await run(
+        emails.send_email, SendEmail(email_id=order.receipt_id)
+    )
+
+    assert not outcome.is_sent
+    assert outcome.refusal is not None
+    assert EMAIL not in outcome.refusal
+
+
+async def test_receipt_that_is_put_off_is_repeated(
+    emails: EmailActivities, mailbox: Server, paid: Paid
+) -> None:
+    """A temporary no is an error that Temporal repeats, and the next try goes out."""
+    order = await paid.written()
+    send = SendEmail(email_id=order.receipt_id)
+    mailbox.arm(action="temporary_451")
+
+    with pytest.raises(ApplicationError) as failed:
+        await run(emails.send_email, send)
+    outcome: EmailOutcome = await run(emails.send_email, send)
+
+    assert failed.value.type == FailureKind.MAIL_DEFERRED
+    assert not failed.value.non_retryable
+    assert outcome.is_sent

@@ -1,0 +1,74 @@
+"""A Temporal server that skips time: twenty hours of waiting in a blink."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import pytest
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from domain.identifiers import workflow_id_of
+from domain.messages import CheckoutInput, CheckoutResult
+from stack.testserver import find_test_server
+from tests.workflows.world import World
+from workflows import search_attributes
+from workflows.checkout import CheckoutWorkflow
+
+Handle = WorkflowHandle[CheckoutWorkflow, CheckoutResult]
+Start = Callable[[World], Awaitable[Handle]]
+
+
+@pytest.fixture(scope="session")
+async def skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """The time-skipping test server."""
+    server = find_test_server()
+    if server.program is None:
+        pytest.skip(server.reason)
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(server.program)
+    ) as environment:
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace="default",
+                search_attributes={
+                    pair.key.name: IndexedValueType.ValueType(
+                        pair.key.indexed_value_type.value
+                    )
+                    for pair in search_attributes.at_start("ORD").search_attributes
+                },
+            )
+        )
+        yield environment
+
+
+@pytest.fixture
+async def start(skipping: WorkflowEnvironment) -> AsyncIterator[Start]:
+    """Start a checkout's workflow in a world of its own."""
+    async with AsyncExitStack() as workers:
+
+        async def begin(world: World) -> Handle:
+            queue = str(uuid4())
+            await workers.enter_async_context(
+                Worker(
+                    skipping.client,
+                    task_queue=queue,
+                    workflows=[CheckoutWorkflow],
+                    activities=world.activities,
+                )
+            )
+            return await skipping.client.start_workflow(
+                CheckoutWorkflow.run,
+                CheckoutInput(
+                    checkout_id=world.checkout_id, reference_code="ORD-7K2M-9QXD"
+                ),
+                id=workflow_id_of(world.checkout_id),
+                task_queue=queue,
+            )
+
+        yield begin

@@ -1,0 +1,320 @@
+"""The checkout's workflow in skipped time: every wait, every ladder, every end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+from domain.messages import CheckoutEnd, RepairRequest
+from domain.payments import PaymentIntent, PaymentIntentStatus
+from domain.states import NotChargedReason, Stage
+from tests.workflows.conftest import Handle, Start
+from tests.workflows.world import (
+    PRICE,
+    World,
+    asks_bank,
+    cancels,
+    declines,
+    lost,
+    processes,
+    refused,
+    stays,
+    succeeds,
+    succeeds_but_reply_lost,
+)
+from workflows.checkout import CheckoutWorkflow
+
+pytestmark = pytest.mark.temporal
+
+
+async def lasted(handle: Handle) -> timedelta:
+    """Return how long a run took by the server's clock."""
+    description = await handle.describe()
+    assert description.close_time is not None
+    return description.close_time - description.start_time
+
+
+def repair() -> RepairRequest:
+    """Return what support's button sends."""
+    return RepairRequest(repair_id=uuid4(), actor="dana", reason="the customer wrote")
+
+
+async def test_all_well_takes_each_step_once(start: Start) -> None:
+    """When nothing breaks, each effect is asked for exactly once and no time passes."""
+    world = World()
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert [name for name, _ in world.asked] == [
+        "claim_payment",
+        "create_payment_intent",
+        "store_payment_intent",
+        "confirm_payment_intent",
+        "write_order",
+        "grant_entitlement",
+        "record_access",
+        "send_email",
+        "record_email",
+    ]
+
+
+async def test_lost_reply_after_charge_does_not_charge_twice(start: Start) -> None:
+    """A charge whose reply was lost is found by looking, not by charging again."""
+    world = World()
+    world.confirm = (succeeds_but_reply_lost(world),)
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert len(world.confirmations) == 1
+
+
+async def test_lost_request_is_sent_again_under_the_same_key(start: Start) -> None:
+    """A confirmation that never arrived is repeated, first under its own key."""
+    world = World(confirm=(lost, succeeds))
+
+    await (await start(world)).result()
+
+    assert [c.submission for c in world.confirmations] == [0, 0]
+
+
+async def test_replayed_500_is_left_behind_by_a_new_key(start: Start) -> None:
+    """A stored 500 does not replay for a day: after two looks a new key is used."""
+    world = World(confirm=(lost, lost, lost, succeeds))
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert [c.submission for c in world.confirmations] == [0, 0, 1, 2]
+
+
+async def test_unknown_is_closed_after_twenty_hours(start: Start) -> None:
+    """An outcome unknown for 20 hours is closed, and only then "not charged"."""
+    world = World(confirm=(processes,), look=(processes,))
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.NOT_CHARGED
+    assert [n.reason for n in world.not_charged] == [NotChargedReason.CANCELED]
+    assert timedelta(hours=20) <= await lasted(handle) < timedelta(hours=22)
+    assert [c.cause for c in world.cases] == ["OutcomeStillUnknown"]
+    assert not world.is_case_open
+
+
+async def test_processor_away_for_a_day_never_means_not_charged(start: Start) -> None:
+    """While the processor cannot be asked, nothing is claimed; its word ends it."""
+    world = World(confirm=(lost,), look=(*(lost,) * 40, stays), cancel=(cancels,))
+    world.look = (*(lost,) * 30, succeeds)
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.not_charged == []
+
+
+async def test_success_at_the_deadline_is_believed(start: Start) -> None:
+    """When closing finds the charge succeeded, the customer gets what was paid for."""
+    world = World(confirm=(processes,), look=(processes,), cancel=(succeeds,))
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.not_charged == []
+
+
+async def test_bank_answer_is_taken_up_at_the_hint(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A hint from webhook or bank return ends the wait; the processor is then asked."""
+    world = World(confirm=(asks_bank,), look=(succeeds,))
+    handle = await start(world)
+    with skipping.auto_time_skipping_disabled():
+        await _until_asked(world, handle, "record_action_needed")
+        await handle.signal(CheckoutWorkflow.look_again)
+        result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.count("look_up_payment_intent") == 1
+
+
+async def test_unanswered_bank_check_is_closed_after_thirty_minutes(
+    start: Start,
+) -> None:
+    """An unanswered 3-D Secure question lapses: closed at the processor, then told."""
+    world = World(confirm=(asks_bank,))
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.NOT_CHARGED
+    assert [n.reason for n in world.not_charged] == [
+        NotChargedReason.BANK_CHECK_EXPIRED
+    ]
+    assert timedelta(minutes=60) <= await lasted(handle) < timedelta(minutes=62)
+
+
+async def test_bank_answer_that_wins_the_race_with_expiry_counts(start: Start) -> None:
+    """The processor decides between a late answer and our closing; a success stands."""
+    world = World(confirm=(asks_bank,), cancel=(succeeds,))
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.not_charged == []
+
+
+async def test_processing_after_the_bank_ends_in_success(start: Start) -> None:
+    """A payment that processes after the bank's yes is waited for and delivered."""
+    world = World(confirm=(asks_bank,), look=(processes, processes, succeeds))
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.count("record_processing") == 1
+
+
+async def test_decline_then_another_card_is_one_charge(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A decline, another card, a success: one PaymentIntent, one charge, one order."""
+    world = World(confirm=(declines, succeeds))
+    handle = await start(world)
+    with skipping.auto_time_skipping_disabled():
+        await _until_asked(world, handle, "record_not_charged")
+        world.pay_again()
+        await handle.signal(CheckoutWorkflow.pay_requested)
+        result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.count("create_payment_intent") == 1
+    assert [c.buyer_attempt for c in world.confirmations] == [1, 2]
+    assert {c.payment_intent_id for c in world.confirmations} == {"pi_1"}
+    assert world.count("write_order") == 1
+
+
+async def test_decline_without_another_card_ends_the_run(start: Start) -> None:
+    """After a decline the run waits half an hour for another card, then ends."""
+    world = World(confirm=(declines,))
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.NOT_CHARGED
+    assert await lasted(handle) < timedelta(minutes=31)
+
+
+async def test_withdrawn_request_charges_nothing(start: Start) -> None:
+    """A run that finds its request withdrawn never speaks to the processor."""
+    world = World(stage=Stage.OPEN)
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.NOTHING_REQUESTED
+    assert [name for name, _ in world.asked] == ["claim_payment"]
+
+
+async def test_run_that_resumes_looks_before_it_charges(start: Start) -> None:
+    """A new run on a claimed attempt asks the processor first; a charge is not made."""
+    world = World(stage=Stage.CHARGING, is_prepared=True)
+    world.intent = succeeds(
+        PaymentIntent(
+            payment_intent_id="pi_1",
+            status=PaymentIntentStatus.REQUIRES_PAYMENT_METHOD,
+            price=PRICE,
+            checkout_id=world.checkout_id,
+        )
+    )
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.confirmations == []
+
+
+async def test_order_that_cannot_be_written_calls_for_a_person_and_goes_on(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A charged customer is never given up: rounds go on for hours until it works."""
+    world = World(failing={"write_order": "DatabaseAway"})
+    handle = await start(world)
+    await skipping.sleep(timedelta(hours=3))
+
+    assert world.is_case_open
+    assert world.cases[-1].charge is not None
+    assert world.count("record_charge") == 1
+    world.failing.clear()
+    result = await handle.result()
+    assert result.end is CheckoutEnd.DELIVERED
+    assert not world.is_case_open
+
+
+async def test_repair_ends_the_wait_between_rounds(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A repair makes the missing step happen now, and its outcome is recorded."""
+    world = World(failing={"grant_entitlement": "ApplicationRefused"})
+    handle = await start(world)
+    await skipping.sleep(timedelta(hours=2))
+    world.failing.clear()
+    request = repair()
+    with skipping.auto_time_skipping_disabled():
+        await handle.signal(CheckoutWorkflow.request_repair, request)
+        await handle.signal(CheckoutWorkflow.request_repair, request)
+        await handle.result()
+
+    assert [r.repair for r in world.repairs] == [request]
+    assert "opened access" in world.repairs[0].outcome
+
+
+async def test_repair_of_a_finished_checkout_finds_nothing_missing(
+    start: Start,
+) -> None:
+    """A repair on a delivered checkout changes nothing and says so."""
+    world = World()
+    first = await start(world)
+    await first.result()
+    before = len(world.asked)
+
+    again = await start(world)
+    await again.result()
+
+    assert [name for name, _ in world.asked[before:]] == [
+        "claim_payment",
+        "write_order",
+    ]
+
+
+async def test_refused_receipt_keeps_the_case_open(start: Start) -> None:
+    """A receipt that the mail server refuses is a person's case; access stays open."""
+    world = World(receipt_refusal="550 5.1.1")
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.is_granted
+    assert world.is_case_open
+    assert world.cases[-1].cause == "MailRefused"
+
+
+async def test_refusal_by_our_fault_calls_a_person_and_is_not_a_decline(
+    start: Start,
+) -> None:
+    """A wrong key never reads as "declined": a person is called and it heals later."""
+    world = World(confirm=(refused, refused, refused, succeeds))
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.not_charged == []
+    assert world.cases[0].cause == "RefusedByOurFault"
+
+
+async def _until_asked(world: World, handle: Handle, name: str) -> None:
+    """Wait until an activity was asked; each query is a turn of the workflow."""
+    while not world.count(name):
+        await handle.query(CheckoutWorkflow.status)

@@ -1,0 +1,358 @@
+"""A small world for workflow tests: the activities' names, with scripted answers.
+
+The fakes keep the promises of the real activities' docstrings, chiefly that a
+PaymentIntent succeeds at most once, and write down everything they were asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import FailureKind
+from domain.messages import (
+    AccessGranted,
+    CancelPaymentIntent,
+    CloseCase,
+    ConfirmPaymentIntent,
+    CreatePaymentIntent,
+    EmailOutcome,
+    GrantEntitlement,
+    OpenCase,
+    OrderWritten,
+    PaymentClaim,
+    PreparePaymentIntent,
+    RecordAccess,
+    RecordActionNeeded,
+    RecordEmail,
+    RecordNotCharged,
+    RecordRepair,
+    SendEmail,
+    StorePaymentIntent,
+    WriteOrder,
+    charge_of,
+)
+from domain.money import Money
+from domain.payments import PaymentIntent, PaymentIntentStatus
+from domain.states import DeclineClass, NotChargedReason, Stage
+
+PRICE = Money(amount_minor=24900, currency="usd")
+
+Answer = Callable[[PaymentIntent], PaymentIntent]
+
+
+def lost(_intent: PaymentIntent) -> PaymentIntent:
+    """Lose the reply; whatever happened before stays."""
+    raise ApplicationError(
+        "no_reply", type=FailureKind.OUTCOME_UNKNOWN, non_retryable=True
+    )
+
+
+def refused(_intent: PaymentIntent) -> PaymentIntent:
+    """Refuse the request by our own fault."""
+    raise ApplicationError(
+        "invalid_api_key", type=FailureKind.REFUSED_BY_OUR_FAULT, non_retryable=True
+    )
+
+
+def succeeds(intent: PaymentIntent) -> PaymentIntent:
+    """Move the money."""
+    return replace(
+        intent,
+        status=PaymentIntentStatus.SUCCEEDED,
+        charged_at=datetime(2026, 11, 23, 14, 32, tzinfo=UTC),
+        card_brand="visa",
+        card_last4="4242",
+        decline=None,
+        next_action_url=None,
+    )
+
+
+def declines(intent: PaymentIntent) -> PaymentIntent:
+    """Decline the card."""
+    return replace(
+        intent,
+        status=PaymentIntentStatus.REQUIRES_PAYMENT_METHOD,
+        decline=DeclineClass.OTHER_CARD,
+    )
+
+
+def asks_bank(intent: PaymentIntent) -> PaymentIntent:
+    """Send the buyer to the bank."""
+    return replace(
+        intent,
+        status=PaymentIntentStatus.REQUIRES_ACTION,
+        next_action_url="http://bank.test/1",
+    )
+
+
+def processes(intent: PaymentIntent) -> PaymentIntent:
+    """Stay at it."""
+    return replace(intent, status=PaymentIntentStatus.PROCESSING, next_action_url=None)
+
+
+def succeeds_but_reply_lost(world: World) -> Answer:
+    """Move the money and lose the reply."""
+
+    def answer(intent: PaymentIntent) -> PaymentIntent:
+        world.intent = succeeds(intent)
+        return lost(intent)
+
+    return answer
+
+
+def stays(intent: PaymentIntent) -> PaymentIntent:
+    """Show it as it stands."""
+    return intent
+
+
+def cancels(intent: PaymentIntent) -> PaymentIntent:
+    """Close it, unless it succeeded already."""
+    if intent.status is PaymentIntentStatus.SUCCEEDED:
+        return intent
+    return replace(intent, status=PaymentIntentStatus.CANCELED, next_action_url=None)
+
+
+@dataclass
+class World:
+    """One checkout and the outside that answers for it.
+
+    Attributes:
+        confirm: What each confirmation does, in turn; the last one repeats.
+        look: What each look shows, in turn; the last one repeats.
+        cancel: Likewise for cancellations.
+        failing: Activity names that fail while they are in it, with the error type.
+        asked: Every activity call, in order.
+    """
+
+    confirm: Sequence[Answer] = (succeeds,)
+    look: Sequence[Answer] = (stays,)
+    cancel: Sequence[Answer] = (cancels,)
+    failing: dict[str, str] = field(default_factory=dict)
+    receipt_refusal: str | None = None
+    checkout_id: UUID = field(default_factory=uuid4)
+    stage: Stage = Stage.REQUESTED
+    attempt: int = 1
+    is_prepared: bool = False
+    intent: PaymentIntent | None = None
+    charge: Any = None
+    is_ordered: bool = False
+    is_granted: bool = False
+    is_receipt_sent: bool = False
+    not_charged: list[RecordNotCharged] = field(default_factory=list)
+    cases: list[OpenCase] = field(default_factory=list)
+    is_case_open: bool = False
+    repairs: list[RecordRepair] = field(default_factory=list)
+    confirmations: list[ConfirmPaymentIntent] = field(default_factory=list)
+    asked: list[tuple[str, datetime]] = field(default_factory=list)
+
+    def count(self, name: str) -> int:
+        """Return how often an activity was asked."""
+        return sum(1 for asked, _ in self.asked if asked == name)
+
+    def pay_again(self) -> None:
+        """Let the buyer press Pay once more."""
+        self.stage, self.attempt, self.is_prepared = (
+            Stage.REQUESTED,
+            self.attempt + 1,
+            False,
+        )
+
+    def _note(self, name: str) -> None:
+        self.asked.append((name, datetime.now(UTC)))
+        if name in self.failing:
+            raise ApplicationError("scripted", type=self.failing[name])
+
+    def _next(self, answers: Sequence[Answer], turn: int) -> PaymentIntent:
+        assert self.intent is not None
+        self.intent = answers[min(turn, len(answers) - 1)](self.intent)
+        return self.intent
+
+    @property
+    def activities(self) -> list[Callable[..., Any]]:
+        """Return the fakes, for a Worker."""
+        return [
+            value
+            for name in dir(type(self))
+            if hasattr(
+                value := getattr(type(self), name), "__temporal_activity_definition"
+            )
+            and (value := getattr(self, name))
+        ]
+
+    @activity.defn
+    async def claim_payment(self, checkout_id: UUID) -> PaymentClaim:
+        """Fake."""
+        self._note("claim_payment")
+        assert checkout_id == self.checkout_id
+        if self.stage is Stage.REQUESTED:
+            self.stage = Stage.CHARGING
+        return PaymentClaim(
+            stage=self.stage,
+            price=PRICE,
+            buyer_attempt=self.attempt,
+            claimed_at=None,
+            payment_method="pm_card_visa",
+            payment_intent_id=self.intent.payment_intent_id if self.intent else None,
+            token_key_id="k",
+            is_prepared=self.is_prepared,
+            charge=self.charge,
+        )
+
+    @activity.defn
+    async def create_payment_intent(
+        self, request: CreatePaymentIntent
+    ) -> PaymentIntent:
+        """Fake."""
+        self._note("create_payment_intent")
+        self.intent = PaymentIntent(
+            payment_intent_id=f"pi_{request.buyer_attempt}",
+            status=PaymentIntentStatus.REQUIRES_PAYMENT_METHOD,
+            price=request.price,
+            checkout_id=request.checkout_id,
+        )
+        return self.intent
+
+    @activity.defn
+    async def prepare_payment_intent(
+        self, request: PreparePaymentIntent
+    ) -> PaymentIntent:
+        """Fake."""
+        self._note("prepare_payment_intent")
+        assert self.intent is not None
+        assert self.intent.payment_intent_id == request.payment_intent_id
+        self.intent = replace(self.intent, decline=None)
+        return self.intent
+
+    @activity.defn
+    async def store_payment_intent(self, store: StorePaymentIntent) -> None:
+        """Fake."""
+        self._note("store_payment_intent")
+        assert store.buyer_attempt == self.attempt
+        self.is_prepared = True
+
+    @activity.defn
+    async def confirm_payment_intent(
+        self, request: ConfirmPaymentIntent
+    ) -> PaymentIntent:
+        """Fake; refuses to confirm what was not stored first."""
+        self._note("confirm_payment_intent")
+        assert self.is_prepared
+        self.confirmations.append(request)
+        return self._next(self.confirm, len(self.confirmations) - 1)
+
+    @activity.defn
+    async def look_up_payment_intent(self, payment_intent_id: str) -> PaymentIntent:
+        """Fake."""
+        self._note("look_up_payment_intent")
+        assert self.intent is not None
+        assert self.intent.payment_intent_id == payment_intent_id
+        return self._next(self.look, self.count("look_up_payment_intent") - 1)
+
+    @activity.defn
+    async def cancel_payment_intent(
+        self, request: CancelPaymentIntent
+    ) -> PaymentIntent:
+        """Fake."""
+        self._note("cancel_payment_intent")
+        assert request.checkout_id == self.checkout_id
+        return self._next(self.cancel, self.count("cancel_payment_intent") - 1)
+
+    @activity.defn
+    async def record_action_needed(self, record: RecordActionNeeded) -> None:
+        """Fake."""
+        self._note("record_action_needed")
+        assert record.next_action_url == "http://bank.test/1"
+
+    @activity.defn
+    async def record_processing(self, checkout_id: UUID) -> None:
+        """Fake."""
+        self._note("record_processing")
+        assert checkout_id == self.checkout_id
+
+    @activity.defn
+    async def record_not_charged(self, record: RecordNotCharged) -> None:
+        """Fake."""
+        self._note("record_not_charged")
+        self.not_charged.append(record)
+        self.stage = Stage.OPEN
+        if record.reason is not NotChargedReason.DECLINED:
+            self.intent = None
+
+    @activity.defn
+    async def record_charge(self, order: WriteOrder) -> None:
+        """Fake."""
+        self._note("record_charge")
+        self.charge = order.charge
+
+    @activity.defn
+    async def write_order(self, order: WriteOrder) -> OrderWritten:
+        """Fake."""
+        self._note("write_order")
+        assert self.intent is not None
+        assert order.charge == charge_of(self.intent)
+        is_new, self.is_ordered = not self.is_ordered, True
+        self.stage, self.charge = Stage.CHARGED, order.charge
+        return OrderWritten(
+            order_id=self.checkout_id,
+            entitlement_id=self.checkout_id,
+            receipt_id=self.checkout_id,
+            is_granted=self.is_granted,
+            is_receipt_sent=self.is_receipt_sent,
+            is_new=is_new,
+        )
+
+    @activity.defn
+    async def grant_entitlement(self, grant: GrantEntitlement) -> AccessGranted:
+        """Fake."""
+        self._note("grant_entitlement")
+        assert grant.entitlement_id == self.checkout_id
+        return AccessGranted(access_url="http://app.test/welcome")
+
+    @activity.defn
+    async def record_access(self, record: RecordAccess) -> None:
+        """Fake."""
+        self._note("record_access")
+        assert record.access_url == "http://app.test/welcome"
+        self.is_granted = True
+
+    @activity.defn
+    async def send_email(self, send: SendEmail) -> EmailOutcome:
+        """Fake."""
+        self._note("send_email")
+        assert send.email_id == self.checkout_id
+        if self.receipt_refusal:
+            return EmailOutcome(is_sent=False, refusal=self.receipt_refusal)
+        return EmailOutcome(is_sent=True)
+
+    @activity.defn
+    async def record_email(self, record: RecordEmail) -> None:
+        """Fake."""
+        self._note("record_email")
+        self.is_receipt_sent = record.outcome.is_sent
+
+    @activity.defn
+    async def open_case(self, case: OpenCase) -> None:
+        """Fake."""
+        self._note("open_case")
+        self.cases.append(case)
+        self.is_case_open = True
+
+    @activity.defn
+    async def close_case(self, case: CloseCase) -> None:
+        """Fake."""
+        self._note("close_case")
+        assert case.checkout_id == self.checkout_id
+        self.is_case_open = False
+
+    @activity.defn
+    async def record_repair(self, record: RecordRepair) -> None:
+        """Fake."""
+        self._note("record_repair")
+        self.repairs.append(record)

@@ -1,0 +1,239 @@
+"""The worker: settings -> database, processor, mailer -> activities -> Temporal Worker.
+
+A composition root: it makes every part and hands it on. Nothing imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parseaddr
+from uuid import UUID
+
+import httpx
+import uvloop
+from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import Client
+from temporalio.runtime import Runtime
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.access import AccessActivities, ReadGrant
+from activities.cases import CaseActivities
+from activities.emails import EmailActivities, ReadOwedEmail
+from activities.letters import Company, Letters
+from activities.observed import ActivityLog
+from activities.orders import OrderActivities
+from activities.payments import PaymentActivities
+from database.emails import OwedEmail, read_owed_email
+from database.engine import make_engine
+from database.orders import Grant, read_grant
+from domain.addresses import PageAddresses
+from mail.sender import SmtpMailer
+from observability import logs, metrics, tracing
+from processor.stripe_adapter import StripeProcessor
+from settings import Settings, SettingsError, load_settings
+from workflows.checkout import CheckoutWorkflow
+from workflows.door import TASK_QUEUE, connect
+
+#: A workflow whose worker died waits this long for it before another may go on. The
+#: SDK's default of ten seconds is most of a customer's patience.
+STICKY_TIMEOUT = timedelta(seconds=2)
+
+#: On SIGTERM, running activities get this long to end by themselves. The whole stack
+#: stops within ten seconds; what is cut off is repeated elsewhere, safely.
+GRACEFUL_SHUTDOWN = timedelta(seconds=3)
+
+#: How often to knock while Temporal is not there yet.
+_CONNECT_EVERY_SECONDS = 0.5
+
+_log = logs.get_logger()
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or Ctrl-C, then finish what is under way."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runtime = metrics.worker_runtime(
+        settings.metrics_host, settings.worker_metrics_port
+    )
+    client = await _connect(settings, runtime, stop)
+    if client is None:
+        return
+    async with AsyncExitStack() as parts:
+        outside = await _outside(settings, parts)
+        async with _worker(settings, client, outside):
+            _log.info("worker_ready", task_queue=TASK_QUEUE)
+            await stop.wait()
+            _log.info("worker_stopping")
+    _log.info("worker_stopped")
+
+
+async def _connect(
+    settings: Settings, runtime: Runtime, stop: asyncio.Event
+) -> Client | None:
+    """Knock until Temporal answers; None when we are told to stop before."""
+    is_told = False
+    while not stop.is_set():
+        try:
+            return await connect(
+                settings.temporal_address,
+                settings.temporal_namespace,
+                runtime=runtime,
+                interceptors=tracing.temporal_interceptors(),
+                lazy=False,
+            )
+        except RuntimeError as error:
+            if not is_told:
+                _log.warning("temporal_not_there_yet", reason=str(error))
+                is_told = True
+        try:
+            await asyncio.wait_for(stop.wait(), _CONNECT_EVERY_SECONDS)
+        except TimeoutError:
+            continue
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outside:
+    """The outside systems, each connected once."""
+
+    addresses: PageAddresses
+    engine: AsyncEngine
+    http: httpx.AsyncClient
+    processor: StripeProcessor
+
+
+async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
+    """Make the outside systems; `parts` lets go of them at the end."""
+    addresses = PageAddresses(
+        settings.public_url, [key.get_secret_value() for key in settings.secret_keys]
+    )
+    engine = make_engine(
+        settings.database_url.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        application_name="holdfast-worker",
+    )
+    parts.push_async_callback(engine.dispose)
+    processor = StripeProcessor(
+        settings.stripe_api_key.get_secret_value(),
+        addresses,
+        api_base=settings.stripe_api_base,
+    )
+    parts.push_async_callback(processor.close)
+    http = await parts.enter_async_context(httpx.AsyncClient())
+    return _Outside(addresses=addresses, engine=engine, http=http, processor=processor)
+
+
+def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
+    payments, engine = PaymentActivities(outside.processor), outside.engine
+    orders, cases = OrderActivities(engine), CaseActivities(engine)
+    access = AccessActivities(
+        outside.http,
+        settings.provisioning_url,
+        settings.provisioning_secret.get_secret_value(),
+        _grant_reader(engine),
+    )
+    emails = EmailActivities(
+        _mailer(settings),
+        _email_reader(engine),
+        Letters(_company(settings), outside.addresses).write,
+    )
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[CheckoutWorkflow],
+        activities=[
+            payments.create_payment_intent,
+            payments.prepare_payment_intent,
+            payments.confirm_payment_intent,
+            payments.look_up_payment_intent,
+            payments.cancel_payment_intent,
+            orders.claim_payment,
+            orders.store_payment_intent,
+            orders.record_action_needed,
+            orders.record_processing,
+            orders.record_not_charged,
+            orders.record_charge,
+            orders.write_order,
+            orders.record_access,
+            orders.record_email,
+            access.grant_entitlement,
+            emails.send_email,
+            cases.open_case,
+            cases.close_case,
+            cases.record_repair,
+        ],
+        # The sandbox costs a third of a workflow's time. The tests run every workflow
+        # inside it, and the linter bans what it would catch. docs/decisions/0003.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        interceptors=[ActivityLog()],
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+    )
+
+
+def _grant_reader(engine: AsyncEngine) -> ReadGrant:
+    async def read(entitlement_id: UUID) -> Grant:
+        async with engine.begin() as connection:
+            return await read_grant(connection, entitlement_id)
+
+    return read
+
+
+def _email_reader(engine: AsyncEngine) -> ReadOwedEmail:
+    async def read(email_id: UUID) -> OwedEmail:
+        async with engine.begin() as connection:
+            return await read_owed_email(connection, email_id)
+
+    return read
+
+
+def _mailer(settings: Settings) -> SmtpMailer:
+    password = settings.smtp_password
+    return SmtpMailer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password else None,
+        starttls=settings.smtp_starttls,
+    )
+
+
+def _company(settings: Settings) -> Company:
+    _, address = parseaddr(settings.mail_from)
+    return Company(
+        company_name=settings.company_name,
+        statement_descriptor=settings.statement_descriptor,
+        support_email=settings.support_email,
+        support_hours=settings.support_hours,
+        mail_from=settings.mail_from,
+        mail_domain=address.rpartition("@")[2] or "localhost",
+        application_url=settings.application_url,
+    )
+
+
+def main() -> int:
+    """Run the process; wrong settings are told in a sentence."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logs.configure(settings.log_format)
+    tracing.configure(settings.traces, "holdfast-worker")
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings))
+    except metrics.MetricsAddressTaken as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Orchestration only: order, timers, retries, signals. No clock, no random, no I/O."""

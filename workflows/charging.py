@@ -1,0 +1,262 @@
+"""Charging: from a claimed request to a proven charge or a proven nothing.
+
+The PaymentIntent is created, stored, then confirmed by its id. It succeeds at most
+once, so whatever is lost, repeated or reset on the way, there is one charge. A lost
+reply is *unknown*, never *failed*: the processor is asked again on a ladder, and only
+its own word ends the attempt.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.orders import OrderActivities
+    from activities.payments import PaymentActivities
+    from domain.deadlines import BANK_CHECK_FOR, UNKNOWN_FOR
+    from domain.messages import (
+        CancelPaymentIntent,
+        Charge,
+        ConfirmPaymentIntent,
+        CreatePaymentIntent,
+        PaymentClaim,
+        PreparePaymentIntent,
+        RecordActionNeeded,
+        RecordNotCharged,
+        StorePaymentIntent,
+        charge_of,
+    )
+    from domain.payments import PaymentIntent, Verdict, judge
+    from domain.states import AccessState, MoneyState, NotChargedReason
+    from workflows import policies
+    from workflows.steps import Steps
+
+
+class Charging:
+    """Settles one attempt of the buyer.
+
+    Args:
+        checkout_id: The checkout that pays.
+        reference_code: What the processor's own pages show.
+        claim: The claimed attempt.
+        steps: Carries out the steps.
+    """
+
+    def __init__(
+        self, checkout_id: UUID, reference_code: str, claim: PaymentClaim, steps: Steps
+    ) -> None:
+        self._checkout_id = checkout_id
+        self._reference_code = reference_code
+        self._claim = claim
+        self._steps = steps
+        self._intent_id = claim.payment_intent_id or ""
+        self._deadline = (claim.claimed_at or workflow.now()) + UNKNOWN_FOR
+        self._asked_for_attention = False
+        #: Set while, and after, the buyer was sent to the bank.
+        self._bank_deadline: datetime | None = None
+        self._is_at_bank = False
+        self._confirmations = 0
+        self._cancellations = 0
+        self._rung = 0
+
+    async def settle(self) -> Charge | RecordNotCharged:
+        """Return the proven charge, or the proof that nothing was charged."""
+        if self._claim.is_prepared:
+            # An earlier run may have confirmed it: look before sending anything.
+            intent: PaymentIntent | None = await self._look()
+        else:
+            intent = await self._prepare()
+        while True:
+            verdict = judge(intent) if intent else Verdict.PENDING
+            match verdict:
+                case Verdict.CHARGED if intent:
+                    return charge_of(intent)
+                case Verdict.DECLINED if intent:
+                    return self._not_charged(NotChargedReason.DECLINED, intent)
+                case Verdict.CANCELED:
+                    return self._not_charged(self._why_canceled())
+                case Verdict.UNCONFIRMED if not self._is_overdue():
+                    intent = await self._confirm()
+                case Verdict.ACTION_NEEDED if intent:
+                    intent = await self._wait_for_bank(intent)
+                case _:
+                    intent = await self._wait_for_outcome()
+
+    async def _prepare(self) -> PaymentIntent:
+        """Have a PaymentIntent for this attempt, and store its id before any money."""
+        claim, intent = self._claim, None
+        if claim.payment_intent_id is not None:
+            intent = await self._steps.durably(
+                policies.PREPARE_INTENT,
+                PaymentActivities.prepare_payment_intent,
+                PreparePaymentIntent(
+                    checkout_id=self._checkout_id,
+                    payment_intent_id=claim.payment_intent_id,
+                    buyer_attempt=claim.buyer_attempt,
+                ),
+            )
+        if intent is None or judge(intent) is Verdict.CANCELED:
+            intent = await self._steps.durably(
+                policies.CREATE_INTENT,
+                PaymentActivities.create_payment_intent,
+                CreatePaymentIntent(
+                    checkout_id=self._checkout_id,
+                    reference_code=self._reference_code,
+                    buyer_attempt=claim.buyer_attempt,
+                    price=claim.price,
+                ),
+            )
+        await self._steps.durably(
+            policies.STORE_INTENT,
+            OrderActivities.store_payment_intent,
+            StorePaymentIntent(
+                checkout_id=self._checkout_id,
+                buyer_attempt=claim.buyer_attempt,
+                payment_intent_id=intent.payment_intent_id,
+            ),
+        )
+        self._intent_id = intent.payment_intent_id
+        return intent
+
+    async def _look(self) -> PaymentIntent | None:
+        return await self._steps.attempt(
+            policies.LOOK_UP, PaymentActivities.look_up_payment_intent, self._intent_id
+        )
+
+    async def _confirm(self) -> PaymentIntent | None:
+        """Ask for the charge; None when the answer was lost.
+
+        The first two go out under one key: the second replays the first's answer. After
+        that the processor has shown the PaymentIntent unconfirmed twice, so a stored
+        500 is being replayed, and only a new key gets through.
+        """
+        submission = max(0, self._confirmations - 1)
+        if self._confirmations > 1:
+            await self._steps.pause(
+                policies.rung(policies.UNKNOWN_LADDER, self._confirmations),
+                "the processor to take the charge",
+            )
+        self._confirmations += 1
+        return await self._steps.attempt(
+            policies.CONFIRM,
+            PaymentActivities.confirm_payment_intent,
+            ConfirmPaymentIntent(
+                checkout_id=self._checkout_id,
+                payment_intent_id=self._intent_id,
+                buyer_attempt=self._claim.buyer_attempt,
+                payment_method=self._claim.payment_method or "",
+                token_key_id=self._claim.token_key_id,
+                submission=submission,
+            ),
+        )
+
+    async def _wait_for_bank(self, intent: PaymentIntent) -> PaymentIntent | None:
+        """Wait until the buyer answered the bank, or close the attempt when time is up.
+
+        The processor decides the race between a late answer and our cancellation.
+        """
+        if not self._is_at_bank:
+            await self._send_to_bank(intent)
+        deadline = self._bank_deadline or workflow.now()
+        left = deadline - workflow.now()
+        if left.total_seconds() <= 0:
+            return await self._cancel()
+        wait = min(policies.rung(policies.BANK_LADDER, self._rung), left)
+        self._rung += 1
+        await self._steps.pause(wait, "the buyer to answer the bank")
+        after = await self._look()
+        if after is not None and judge(after) is Verdict.PENDING:
+            await self._leave_bank()
+        return after or intent
+
+    async def _send_to_bank(self, intent: PaymentIntent) -> None:
+        self._is_at_bank = True
+        self._rung = 0
+        self._bank_deadline = workflow.now() + BANK_CHECK_FOR
+        self._steps.now_stands(MoneyState.ACTION_NEEDED, AccessState.NONE)
+        await self._steps.durably(
+            policies.RECORD_ACTION,
+            OrderActivities.record_action_needed,
+            RecordActionNeeded(
+                checkout_id=self._checkout_id,
+                next_action_url=intent.next_action_url or "about:blank",
+            ),
+        )
+
+    async def _leave_bank(self) -> None:
+        self._is_at_bank = False
+        self._rung = 0
+        self._steps.now_stands(MoneyState.UNKNOWN, AccessState.NONE)
+        await self._steps.durably(
+            policies.RECORD_PROCESSING,
+            OrderActivities.record_processing,
+            self._checkout_id,
+        )
+
+    async def _wait_for_outcome(self) -> PaymentIntent | None:
+        """Climb one rung, then ask; past the deadline close, and believe the answer."""
+        await self._steps.pause(
+            policies.rung(policies.UNKNOWN_LADDER, self._rung),
+            "the processor to know the outcome",
+        )
+        self._rung += 1
+        await self._ask_for_attention_when_late()
+        intent = await self._look()
+        if self._is_overdue() and (intent is None or not _is_final(intent)):
+            return await self._cancel()
+        return intent
+
+    async def _ask_for_attention_when_late(self) -> None:
+        late_at = self._deadline - UNKNOWN_FOR + policies.UNKNOWN_ATTENTION_AFTER
+        if not self._asked_for_attention and workflow.now() >= late_at:
+            self._asked_for_attention = True
+            await self._steps.call_for_attention(
+                policies.LOOK_UP, "OutcomeStillUnknown"
+            )
+
+    async def _cancel(self) -> PaymentIntent | None:
+        """Close the PaymentIntent; the answer may still be that it succeeded."""
+        submission = self._cancellations
+        self._cancellations += 1
+        canceled = await self._steps.attempt(
+            policies.CANCEL,
+            PaymentActivities.cancel_payment_intent,
+            CancelPaymentIntent(
+                checkout_id=self._checkout_id,
+                payment_intent_id=self._intent_id,
+                buyer_attempt=self._claim.buyer_attempt,
+                submission=submission,
+            ),
+        )
+        if canceled is None or not _is_final(canceled):
+            await self._steps.pause(
+                policies.rung(policies.UNKNOWN_LADDER, submission + 2),
+                "the processor to close the PaymentIntent",
+            )
+            return await self._look()
+        return canceled
+
+    def _is_overdue(self) -> bool:
+        return workflow.now() >= self._deadline
+
+    def _why_canceled(self) -> NotChargedReason:
+        if self._bank_deadline is not None:
+            return NotChargedReason.BANK_CHECK_EXPIRED
+        return NotChargedReason.CANCELED
+
+    def _not_charged(
+        self, reason: NotChargedReason, intent: PaymentIntent | None = None
+    ) -> RecordNotCharged:
+        return RecordNotCharged(
+            checkout_id=self._checkout_id,
+            buyer_attempt=self._claim.buyer_attempt,
+            reason=reason,
+            decline=intent.decline if intent else None,
+        )
+
+
+def _is_final(intent: PaymentIntent) -> bool:
+    return judge(intent) in {Verdict.CHARGED, Verdict.CANCELED, Verdict.DECLINED}

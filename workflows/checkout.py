@@ -1,0 +1,238 @@
+"""The checkout's workflow: charge, write the order, provision, send the receipt."""
+
+from __future__ import annotations
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.access import AccessActivities
+    from activities.cases import CaseActivities
+    from activities.emails import EmailActivities
+    from activities.orders import OrderActivities
+    from domain.messages import (
+        Charge,
+        CheckoutEnd,
+        CheckoutInput,
+        CheckoutResult,
+        CheckoutStatus,
+        GrantEntitlement,
+        OrderWritten,
+        RecordAccess,
+        RecordEmail,
+        RecordRepair,
+        RepairRequest,
+        SendEmail,
+        WriteOrder,
+    )
+    from domain.states import AccessState, MoneyState, Stage
+    from observability import metrics
+    from workflows import policies
+    from workflows.charging import Charging
+    from workflows.steps import Steps
+
+
+@workflow.defn
+class CheckoutWorkflow:
+    """Owns one checkout: whatever happens to it, happens here.
+
+    It starts from the row, not from its arguments, so it can be started anew at any
+    time: after an end, a loss, a reset. It then looks at what stands and does exactly
+    what is missing.
+
+    Signals:
+        pay_requested: The buyer pressed Pay again, with another card.
+        look_again: The processor may have news (webhook, return from the bank).
+        request_repair: Put right what is not; recorded with actor, reason, outcome.
+    Query:
+        status: Where the run stands, in words.
+    """
+
+    @workflow.init
+    def __init__(self, checkout: CheckoutInput) -> None:
+        self._checkout = checkout
+        self._steps = Steps(checkout.checkout_id, checkout.reference_code)
+        self._is_pay_requested = False
+        self._repairs: list[RepairRequest] = []
+        self._repaired: set[str] = set()
+        self._did: list[str] = []
+
+    @workflow.run
+    async def run(self, _checkout: CheckoutInput) -> CheckoutResult:
+        """See the class. `__init__` took the argument, before any signal."""
+        charge = await self._charge()
+        if charge is None:
+            return await self._end(self._end_without_charge())
+        order = await self._write_order(charge)
+        await self._provision(order)
+        is_received = await self._send_receipt(order)
+        return await self._end(
+            CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id),
+            keep_attention=not is_received,
+        )
+
+    @workflow.signal
+    def pay_requested(self) -> None:
+        """Take up the buyer's next attempt; the row says which."""
+        self._is_pay_requested = True
+        self._steps.news += 1
+
+    @workflow.signal
+    def look_again(self) -> None:
+        """End a wait: the processor may know more now. A hint, never the truth."""
+        self._steps.news += 1
+
+    @workflow.signal
+    def request_repair(self, repair: RepairRequest) -> None:
+        """End a wait and record the outcome; the same id twice is one repair."""
+        if str(repair.repair_id) in self._repaired:
+            return
+        self._repaired.add(str(repair.repair_id))
+        self._repairs.append(repair)
+        self._steps.news += 1
+
+    @workflow.query
+    def status(self) -> CheckoutStatus:
+        """Say where the run stands."""
+        return CheckoutStatus(
+            step=self._steps.doing,
+            waiting_for=self._steps.waiting_for,
+            money=self._steps.money,
+            access=self._steps.access,
+            repairs_pending=len(self._repairs),
+        )
+
+    async def _charge(self) -> Charge | None:
+        """Carry out the buyer's attempts until one is charged or no more come."""
+        while True:
+            self._is_pay_requested = False
+            claim = await self._steps.durably(
+                policies.CLAIM,
+                OrderActivities.claim_payment,
+                self._checkout.checkout_id,
+            )
+            if claim.charge is not None:
+                self._steps.charge = claim.charge
+                return claim.charge
+            if claim.stage is not Stage.CHARGING:
+                if not self._did or not await self._another_card():
+                    return None
+                continue
+            self._steps.now_stands(MoneyState.UNKNOWN, AccessState.NONE)
+            outcome = await Charging(
+                self._checkout.checkout_id,
+                self._checkout.reference_code,
+                claim,
+                self._steps,
+            ).settle()
+            if isinstance(outcome, Charge):
+                self._steps.charge = outcome
+                self._did.append("confirmed the charge")
+                return outcome
+            await self._steps.durably(
+                policies.RECORD_NOT_CHARGED,
+                OrderActivities.record_not_charged,
+                outcome,
+            )
+            self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)
+            self._did.append(f"proved that nothing was charged ({outcome.reason})")
+            self._count(outcome.reason)
+
+    async def _another_card(self) -> bool:
+        """Stay for a while after a decline, so that the next card meets this run."""
+        until = workflow.now() + policies.ANOTHER_CARD_WITHIN
+        while not self._is_pay_requested:
+            left = until - workflow.now()
+            if left.total_seconds() <= 0:
+                return False
+            await self._steps.pause(left, "the buyer to try another card")
+        return True
+
+    async def _write_order(self, charge: Charge) -> OrderWritten:
+        self._steps.now_stands(MoneyState.CHARGED, AccessState.PENDING)
+        owed = WriteOrder(checkout_id=self._checkout.checkout_id, charge=charge)
+        order = await self._steps.attempt(
+            policies.WRITE_ORDER, OrderActivities.write_order, owed
+        )
+        if order is None:
+            # The order may have to wait, but not the truth: the page can say at once
+            # that the money arrived.
+            await self._steps.attempt(
+                policies.RECORD_CHARGE, OrderActivities.record_charge, owed
+            )
+            order = await self._steps.durably(
+                policies.WRITE_ORDER, OrderActivities.write_order, owed
+            )
+        if order.is_new:
+            self._did.append("wrote the order")
+        return order
+
+    async def _provision(self, order: OrderWritten) -> None:
+        if not order.is_granted:
+            granted = await self._steps.durably(
+                policies.GRANT,
+                AccessActivities.grant_entitlement,
+                GrantEntitlement(entitlement_id=order.entitlement_id),
+            )
+            await self._steps.durably(
+                policies.RECORD_ACCESS,
+                OrderActivities.record_access,
+                RecordAccess(
+                    checkout_id=self._checkout.checkout_id,
+                    entitlement_id=order.entitlement_id,
+                    access_url=granted.access_url,
+                    was_interrupted=self._steps.met_trouble,
+                ),
+            )
+            self._did.append("opened access")
+            self._count("delivered")
+        self._steps.now_stands(MoneyState.CHARGED, AccessState.ACTIVE)
+
+    async def _send_receipt(self, order: OrderWritten) -> bool:
+        """Send the receipt unless it left; False when it was refused for good."""
+        if order.is_receipt_sent:
+            return True
+        outcome = await self._steps.durably(
+            policies.SEND_RECEIPT,
+            EmailActivities.send_email,
+            SendEmail(email_id=order.receipt_id),
+        )
+        await self._steps.durably(
+            policies.RECORD_EMAIL,
+            OrderActivities.record_email,
+            RecordEmail(email_id=order.receipt_id, outcome=outcome),
+        )
+        if outcome.is_sent:
+            self._did.append("sent the receipt")
+            return True
+        await self._steps.call_for_attention(policies.SEND_RECEIPT, "MailRefused")
+        return False
+
+    async def _end(
+        self, result: CheckoutResult, *, keep_attention: bool = False
+    ) -> CheckoutResult:
+        """Answer the repairs, leave the index true, and let no signal be lost."""
+        while self._repairs:
+            # A repair may arrive while another's outcome is being written: the server
+            # refuses to complete a run with an unseen signal, and this loop sees it.
+            repair = self._repairs.pop(0)
+            done = ", ".join(self._did) or "found nothing missing"
+            await self._steps.durably(
+                policies.RECORD_REPAIR,
+                CaseActivities.record_repair,
+                RecordRepair(
+                    checkout_id=self._checkout.checkout_id,
+                    repair=repair,
+                    outcome=f"{result.end}: {done}",
+                ),
+            )
+        await self._steps.finish(keep_attention=keep_attention)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return result
+
+    def _end_without_charge(self) -> CheckoutResult:
+        self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)
+        end = CheckoutEnd.NOT_CHARGED if self._did else CheckoutEnd.NOTHING_REQUESTED
+        return CheckoutResult(end=end)
+
+    def _count(self, outcome: str) -> None:
+        metrics.count(workflow.metric_meter(), metrics.CHECKOUTS, outcome=outcome)

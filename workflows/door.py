@@ -1,0 +1,196 @@
+"""The door to a checkout's workflow: how API, webhooks, support and CLI reach it.
+
+Every call has a deadline of its own. The SDK's `rpc_timeout` is per try, not a
+deadline: with the server down, a call of 3 seconds came back after 10.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio.client import Client, Interceptor
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from domain.identifiers import workflow_id_of
+from domain.messages import CheckoutInput, RepairRequest
+from domain.money import Money
+from workflows import search_attributes
+from workflows.checkout import CheckoutWorkflow
+
+TASK_QUEUE = "checkout"
+
+#: A buyer waits for this: the answer to Pay comes within a second, whatever is down.
+DEADLINE = timedelta(seconds=1)
+
+#: A workflow task runs the happy path's local activities. When its worker dies, nothing
+#: happens until this has passed, so it bounds the recovery; a live worker renews it.
+TASK_TIMEOUT = timedelta(seconds=5)
+
+
+class DoorClosed(Exception):
+    """Temporal did not take the message in time. It may have: unknown, never failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayRequest:
+    """What a checkout's workflow is started with.
+
+    Attributes:
+        checkout_id: The checkout whose request to pay is durable in its row.
+        reference_code: What customer and support call it.
+        plan_name: For the one-line summary in the Temporal UI.
+        price: Likewise.
+        buyer_attempt: The attempt that was requested, from 1.
+    """
+
+    checkout_id: UUID
+    reference_code: str
+    plan_name: str
+    price: Money
+    buyer_attempt: int
+
+
+async def connect(
+    address: str,
+    namespace: str,
+    *,
+    runtime: Runtime | None = None,
+    interceptors: Sequence[Interceptor] = (),
+    lazy: bool = True,
+) -> Client:
+    """Return a client of Temporal.
+
+    TLS, API key and the like come from the SDK's environment configuration.
+
+    Args:
+        address: Host and port of the gRPC frontend.
+        namespace: Where the checkouts run.
+        runtime: Metrics and logs of the SDK's core.
+        interceptors: For tracing.
+        lazy: Connect on first use, so that Temporal may be down now. A worker needs
+            a connected client.
+
+    Raises:
+        RuntimeError: Not lazy, and Temporal does not answer.
+    """
+    profile = ClientConfig.load_client_connect_config()
+    profile["target_host"] = address
+    profile["namespace"] = namespace
+    return await Client.connect(
+        **profile, lazy=lazy, runtime=runtime, interceptors=interceptors
+    )
+
+
+class CheckoutDoor:
+    """Messages to checkout workflows.
+
+    Args:
+        client: A Temporal client; may be connected lazily.
+        task_queue: Where the workers listen.
+    """
+
+    def __init__(self, client: Client, task_queue: str = TASK_QUEUE) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    async def pay(self, request: PayRequest) -> None:
+        """Have the requested attempt carried out; safe to repeat at any time.
+
+        A first attempt starts the workflow, eagerly where a worker shares the process.
+        A later one signals it, or starts it anew when it has ended.
+
+        Raises:
+            DoorClosed: No answer within the deadline; the row keeps the request.
+        """
+        signal = request.buyer_attempt > 1
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                await self._client.start_workflow(
+                    CheckoutWorkflow.run,
+                    CheckoutInput(
+                        checkout_id=request.checkout_id,
+                        reference_code=request.reference_code,
+                    ),
+                    id=workflow_id_of(request.checkout_id),
+                    task_queue=self._task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    # An ended run is no obstacle: a declined buyer comes back after
+                    # hours. That a charge happens once is the row's word, not the id's.
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    search_attributes=search_attributes.at_start(
+                        request.reference_code
+                    ),
+                    static_summary=(
+                        f"{request.plan_name} {request.price} · "
+                        f"{request.reference_code}"
+                    ),
+                    task_timeout=TASK_TIMEOUT,
+                    request_eager_start=not signal,
+                    start_signal="pay_requested" if signal else None,
+                    rpc_timeout=DEADLINE,
+                )
+        except (RPCError, TimeoutError, RuntimeError) as error:
+            raise DoorClosed(type(error).__name__) from None
+
+    async def look_again(self, checkout_id: UUID) -> bool:
+        """Hint that the processor has news; False when nobody is listening any more.
+
+        Raises:
+            DoorClosed: No answer within the deadline.
+        """
+        handle = self._client.get_workflow_handle_for(
+            CheckoutWorkflow.run, workflow_id_of(checkout_id)
+        )
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                await handle.signal(CheckoutWorkflow.look_again, rpc_timeout=DEADLINE)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise DoorClosed(type(error).__name__) from None
+        except (TimeoutError, RuntimeError) as error:
+            raise DoorClosed(type(error).__name__) from None
+        return True
+
+    async def request_repair(
+        self, checkout: CheckoutInput, repair: RepairRequest
+    ) -> None:
+        """Ask for a repair; works on a running, an ended and a lost workflow alike.
+
+        Raises:
+            DoorClosed: No answer within the deadline; ask again with the same id.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                await self._client.start_workflow(
+                    CheckoutWorkflow.run,
+                    checkout,
+                    id=workflow_id_of(checkout.checkout_id),
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    search_attributes=search_attributes.at_start(
+                        checkout.reference_code
+                    ),
+                    static_summary=f"Repair · {checkout.reference_code}",
+                    task_timeout=TASK_TIMEOUT,
+                    start_signal="request_repair",
+                    start_signal_args=[repair],
+                    rpc_timeout=DEADLINE,
+                )
+        except (RPCError, TimeoutError, RuntimeError) as error:
+            raise DoorClosed(type(error).__name__) from None
+
+    async def is_open(self) -> bool:
+        """Say whether Temporal answers, within the deadline; for readiness."""
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                return await self._client.service_client.check_health()
+        except (RPCError, TimeoutError, RuntimeError):
+            return False

@@ -1,0 +1,146 @@
+"""How long each step may take, how it is repeated, and the ladders of waiting.
+
+Every number has its reason here; workflows only name them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+
+#: The first try is a local activity, once: it costs 2 ms instead of 12 and is written
+#: into the history together with its neighbours.
+FIRST_TRY = RetryPolicy(maximum_attempts=1)
+
+#: Afterwards a step is a regular activity that anyone can watch in the Temporal UI.
+#: Half a second outlasts a restarting process; 15 seconds spare a struggling one.
+REPEATED = RetryPolicy(
+    initial_interval=timedelta(milliseconds=500),
+    backoff_coefficient=2.0,
+    maximum_interval=timedelta(seconds=15),
+)
+
+#: A round: long enough for a database failover or a deploy to pass unnoticed by people.
+ROUND_LASTS = timedelta(minutes=3)
+
+#: Between rounds; the last one repeats. A repair ends any of them at once.
+BETWEEN_ROUNDS = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+)
+
+#: One try to learn or to move something at the processor, before the next rung.
+ONE_RUNG = timedelta(seconds=45)
+
+#: How long to wait before asking the processor again while an outcome is unknown. The
+#: first rungs catch a lost reply, the minutes an outage; the last one repeats.
+UNKNOWN_LADDER = (
+    timedelta(seconds=1),
+    timedelta(seconds=2),
+    timedelta(seconds=4),
+    timedelta(seconds=8),
+    timedelta(seconds=15),
+    timedelta(seconds=30),
+    timedelta(minutes=1),
+    timedelta(minutes=2),
+    timedelta(minutes=5),
+    timedelta(minutes=10),
+    timedelta(minutes=15),
+    timedelta(minutes=30),
+    timedelta(hours=1),
+)
+
+#: While the buyer is at the bank, webhooks and the bank's return bring the news; these
+#: looks are for the case that both were lost.
+BANK_LADDER = (
+    timedelta(seconds=15),
+    timedelta(seconds=30),
+    timedelta(minutes=1),
+    timedelta(minutes=2),
+    timedelta(minutes=5),
+)
+
+#: An outcome unknown for this long is shown to a person.
+UNKNOWN_ATTENTION_AFTER = timedelta(hours=1)
+
+#: After a decline the run stays open, so that the buyer's next card meets it.
+ANOTHER_CARD_WITHIN = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a checkout, as support reads it.
+
+    Attributes:
+        name: In the imperative, as `write the order`.
+        local_timeout: Limit of the first try.
+        timeout: Limit of each later try (start to close).
+        heartbeat: Limit between heartbeats; None for steps that end within seconds.
+    """
+
+    name: str
+    local_timeout: timedelta
+    timeout: timedelta
+    heartbeat: timedelta | None = None
+
+
+def _database(name: str) -> Step:
+    """Statements end by themselves after 5 seconds, a wait for a connection after 3."""
+    return Step(
+        name=name,
+        local_timeout=timedelta(seconds=4),
+        timeout=timedelta(seconds=10),
+    )
+
+
+def _processor(name: str) -> Step:
+    """The adapter ends after 20 seconds; a dead worker shows after four heartbeats."""
+    return Step(
+        name=name,
+        local_timeout=timedelta(seconds=22),
+        timeout=timedelta(seconds=25),
+        heartbeat=timedelta(seconds=4),
+    )
+
+
+CLAIM = _database("claim the payment")
+CREATE_INTENT = _processor("create the PaymentIntent")
+PREPARE_INTENT = _processor("ready the PaymentIntent for another card")
+STORE_INTENT = _database("store the PaymentIntent")
+CONFIRM = _processor("ask for the charge")
+LOOK_UP = _processor("ask the processor how things stand")
+CANCEL = _processor("close the PaymentIntent")
+RECORD_ACTION = _database("send the buyer to the bank")
+RECORD_PROCESSING = _database("note that the bank was answered")
+RECORD_NOT_CHARGED = _database("note that nothing was charged")
+WRITE_ORDER = _database("write the order")
+RECORD_CHARGE = _database("note that the money arrived")
+RECORD_ACCESS = _database("note that access is open")
+RECORD_EMAIL = _database("note what became of the mail")
+OPEN_CASE = _database("open the case")
+CLOSE_CASE = _database("close the case")
+RECORD_REPAIR = _database("note what the repair did")
+#: The application is given 10 seconds by the activity.
+GRANT = Step(
+    name="open access in the application",
+    local_timeout=timedelta(seconds=12),
+    timeout=timedelta(seconds=15),
+    heartbeat=timedelta(seconds=4),
+)
+#: The mail server is given 15 seconds by the mailer.
+SEND_RECEIPT = Step(
+    name="send the receipt",
+    local_timeout=timedelta(seconds=17),
+    timeout=timedelta(seconds=20),
+    heartbeat=timedelta(seconds=4),
+)
+
+
+def rung(ladder: tuple[timedelta, ...], index: int) -> timedelta:
+    """Return a ladder's wait at this rung; the last one repeats."""
+    return ladder[min(index, len(ladder) - 1)]

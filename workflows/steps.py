@@ -1,0 +1,285 @@
+"""Carrying out one step until it is done: first quickly, then in durable rounds.
+
+A step is tried once as a local activity. At the first trouble it becomes a regular one,
+visible in the Temporal UI, and is repeated for a round of some minutes. After a round
+the checkout needs attention: search attribute, case, metric. Then the next round or a
+repair tries again, for as long as it takes. A charged customer is never given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from temporalio import workflow
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    is_cancelled_exception,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cases import CaseActivities
+    from activities.failures import FailureKind
+    from domain.messages import Charge, CloseCase, OpenCase
+    from domain.states import AccessState, MoneyState
+    from observability import metrics
+    from workflows import policies, search_attributes
+    from workflows.policies import Step
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Steps:
+    """What one run of a checkout's workflow does, and what it shows of itself.
+
+    Attributes:
+        doing: The step under way, in words.
+        waiting_for: What the run waits for; empty while it works.
+        met_trouble: Some step did not succeed at once.
+        news: Counts hints and repairs; whoever waits compares it with what it saw.
+        charge: The proven charge, as soon as there is one.
+    """
+
+    def __init__(self, checkout_id: UUID, reference_code: str) -> None:
+        self._checkout_id = checkout_id
+        self._reference_code = reference_code
+        self._needs_attention = False
+        self._money = MoneyState.UNKNOWN
+        self._access = AccessState.NONE
+        self._indexed = (self._money, self._access)
+        self.doing = "begin"
+        self.waiting_for = ""
+        self.met_trouble = False
+        self.news = 0
+        self.charge: Charge | None = None
+
+    @property
+    def money(self) -> MoneyState:
+        """What happened to the money, as far as this run knows."""
+        return self._money
+
+    @property
+    def access(self) -> AccessState:
+        """What happened to the access, as far as this run knows."""
+        return self._access
+
+    def now_stands(self, money: MoneyState, access: AccessState) -> None:
+        """Note where money and access stand; the index follows at the next pause."""
+        self._money, self._access = money, access
+
+    async def durably(
+        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+    ) -> R:
+        """Carry a step out until it succeeds, however long that takes."""
+        self._begin(step)
+        if not self.met_trouble:
+            try:
+                return await self._locally(step, activity, argument)
+            except FailureError as error:
+                self._note_trouble(step, error)
+        rounds = 0
+        while True:
+            try:
+                result = await self._regularly(
+                    step, activity, argument, policies.ROUND_LASTS
+                )
+            except FailureError as error:
+                rounds += 1
+                self._note_trouble(step, error)
+                metrics.count(workflow.metric_meter(), metrics.ROUNDS, step=step.name)
+                await self.call_for_attention(step, error)
+                await self.pause(
+                    policies.rung(policies.BETWEEN_ROUNDS, rounds - 1),
+                    f"round {rounds + 1} of: {step.name}",
+                )
+            else:
+                await self._got_on()
+                return result
+
+    async def attempt(
+        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+    ) -> R | None:
+        """Carry a step out once; None when its outcome is not known.
+
+        For what moves money: the caller must look before it tries anything else. A
+        refusal by our own fault is shown to a person, since repeating cannot help.
+        """
+        self._begin(step)
+        try:
+            if not self.met_trouble:
+                return await self._locally(step, activity, argument)
+            return await self._regularly(step, activity, argument, policies.ONE_RUNG)
+        except FailureError as error:
+            self._note_trouble(step, error)
+            if kind_of(error) == FailureKind.REFUSED_BY_OUR_FAULT:
+                await self.call_for_attention(step, error)
+            return None
+
+    async def pause(self, duration: timedelta, reason: str) -> bool:
+        """Wait for a hint, a repair or the end of `duration`; True when one came."""
+        seen = self.news
+        self.waiting_for = reason
+        self._show()
+        self._index()
+        try:
+            await workflow.wait_condition(
+                lambda: self.news != seen, timeout=duration, timeout_summary=reason
+            )
+        except TimeoutError:
+            return False
+        finally:
+            self.waiting_for = ""
+        return True
+
+    async def call_for_attention(self, step: Step, cause: FailureError | str) -> None:
+        """Show the checkout to people; without them the next round still comes."""
+        self._needs_attention = True
+        workflow.upsert_search_attributes(search_attributes.attention(needed=True))
+        kind = cause if isinstance(cause, str) else kind_of(cause)
+        reason = "" if isinstance(cause, str) else reason_of(cause)
+        metrics.count(workflow.metric_meter(), metrics.ATTENTION, step=step.name)
+        case = OpenCase(
+            checkout_id=self._checkout_id,
+            step=step.name,
+            cause=kind,
+            detail=f"{step.name}: {kind} {reason}".strip(),
+            charge=self.charge,
+        )
+        try:
+            await self._regularly(
+                policies.OPEN_CASE, CaseActivities.open_case, case, policies.ONE_RUNG
+            )
+        except FailureError as unable:
+            # The database may be the trouble itself. The search attribute is set, and
+            # the next round tries again.
+            self._note_trouble(policies.OPEN_CASE, unable)
+
+    async def finish(self, *, keep_attention: bool) -> None:
+        """Bring the index up to date and clear the call for attention, if any.
+
+        Args:
+            keep_attention: Something is left that only a person can put right.
+        """
+        if not keep_attention:
+            await self._got_on()
+        self.doing = "nothing more"
+        self._index()
+        self._show()
+
+    async def _got_on(self) -> None:
+        if not self._needs_attention:
+            return
+        self._needs_attention = False
+        workflow.upsert_search_attributes(search_attributes.attention(needed=False))
+        close = CloseCase(checkout_id=self._checkout_id)
+        await self.durably(policies.CLOSE_CASE, CaseActivities.close_case, close)
+
+    async def _locally(
+        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+    ) -> R:
+        return await workflow.execute_local_activity_method(
+            activity,
+            argument,
+            start_to_close_timeout=step.local_timeout,
+            retry_policy=policies.FIRST_TRY,
+            summary=step.name,
+        )
+
+    async def _regularly(
+        self,
+        step: Step,
+        activity: Callable[[Any, A], Awaitable[R]],
+        argument: A,
+        lasts: timedelta,
+    ) -> R:
+        return await workflow.execute_activity_method(
+            activity,
+            argument,
+            start_to_close_timeout=step.timeout,
+            schedule_to_close_timeout=lasts,
+            heartbeat_timeout=step.heartbeat,
+            retry_policy=policies.REPEATED,
+            summary=step.name,
+        )
+
+    def _begin(self, step: Step) -> None:
+        self.doing = step.name
+        self._show()
+
+    def _note_trouble(self, step: Step, error: FailureError) -> None:
+        if is_cancelled_exception(error):
+            # An owner canceled the workflow in the Temporal UI: that must go through.
+            raise error
+        self.met_trouble = True
+        metrics.count(workflow.metric_meter(), metrics.RETRIES, step=step.name)
+        workflow.logger.warning(
+            "step met trouble", extra={"step": step.name, "kind": kind_of(error)}
+        )
+
+    def _index(self) -> None:
+        """Write the states where support filters, when they changed."""
+        states = (self._money, self._access)
+        if states != self._indexed:
+            self._indexed = states
+            workflow.upsert_search_attributes(search_attributes.states(*states))
+
+    def _show(self) -> None:
+        """Tell the reader of the Temporal UI how things stand, in plain words."""
+        attention = "yes, see the case" if self._needs_attention else "no"
+        lines = [
+            f"**{self._reference_code}**",
+            f"- Money: {_MONEY_WORDS[self._money]}",
+            f"- Access: {_ACCESS_WORDS[self._access]}",
+            f"- Doing: {self.doing}",
+            f"- Waiting for: {self.waiting_for or 'nothing'}",
+            f"- Needs a person: {attention}",
+        ]
+        workflow.set_current_details("\n".join(lines))
+
+
+_MONEY_WORDS = {
+    MoneyState.NOT_CHARGED: "not charged, proven by the processor",
+    MoneyState.ACTION_NEEDED: "the buyer is asked by the bank",
+    MoneyState.UNKNOWN: "not known yet; the processor is being asked",
+    MoneyState.CHARGED: "charged",
+    MoneyState.DUPLICATE: "charged twice",
+    MoneyState.REFUNDING: "on its way back",
+    MoneyState.REFUNDED: "returned",
+}
+_ACCESS_WORDS = {
+    AccessState.NONE: "none",
+    AccessState.PENDING: "owed, not open yet",
+    AccessState.ACTIVE: "open",
+    AccessState.ENDED: "ended",
+}
+
+
+def kind_of(failure: FailureError) -> str:
+    """Return the `FailureKind`, or class name, behind an activity's failure.
+
+    A regular activity's failure is wrapped in an `ActivityError`, a local one's is not;
+    a round whose time ran out carries its last try's own failure, which says more.
+    """
+    told = _told_by_activity(failure)
+    if told is not None:
+        return told.type or "ApplicationError"
+    cause = failure.cause if isinstance(failure, ActivityError) else failure
+    return type(cause).__name__
+
+
+def reason_of(failure: FailureError) -> str:
+    """Return the failure's own words; activities keep them free of personal data."""
+    told = _told_by_activity(failure)
+    return f"({told.message})" if told else ""
+
+
+def _told_by_activity(failure: FailureError) -> ApplicationError | None:
+    cause: BaseException | None = failure
+    while cause is not None and not isinstance(cause, ApplicationError):
+        cause = cause.__cause__
+    return cause
