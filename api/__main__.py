@@ -1,0 +1,107 @@
+"""`python -m api`: settings, logs, database, Temporal, mail; then serve.
+
+The composition root of this process. Nothing imports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from datetime import UTC, datetime
+
+import uvicorn
+import uvloop
+
+from settings import Settings, SettingsError, load_settings
+
+#: With what the lifespan takes, the process is gone within five seconds of SIGTERM.
+_SHUTDOWN_SECONDS = 3
+
+_WRONG_SETTINGS = 2
+
+
+def main() -> int:
+    """Serve until told to stop; the exit code says whether the start went well."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return _WRONG_SETTINGS
+    # Imported late, so that wrong settings are told at once.
+    from observability import logs, metrics, tracing
+
+    logs.configure(settings.log_format)
+    tracing.configure(settings.traces, "holdfast-api")
+    try:
+        stop_metrics = metrics.serve(settings.metrics_host, settings.api_metrics_port)
+    except metrics.MetricsAddressTaken as error:
+        sys.stderr.write(f"{error}\n")
+        return _WRONG_SETTINGS
+    # uvicorn sends itself the signal again once it has shut down in order; by default
+    # that would end the process as killed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(settings))
+    finally:
+        stop_metrics()
+
+
+async def _serve(settings: Settings) -> int:
+    from api.app import create_app
+    from api.parts import Parts
+    from api.sign_in_mail import SignInMail
+    from database.engine import make_engine
+    from mail.sender import SmtpMailer
+    from observability import metrics, tracing
+    from workflows.door import CheckoutDoor, connect
+
+    password = settings.smtp_password
+    mailer = SmtpMailer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        username=settings.smtp_username,
+        password=password.get_secret_value() if password else None,
+        starttls=settings.smtp_starttls,
+    )
+    client = await connect(
+        settings.temporal_address,
+        settings.temporal_namespace,
+        runtime=metrics.client_runtime(),
+        interceptors=tracing.temporal_interceptors(),
+    )
+    parts = Parts(
+        settings=settings,
+        engine=make_engine(
+            settings.database_url.get_secret_value(),
+            pool_size=settings.database_pool_size,
+            application_name="holdfast-api",
+        ),
+        door=CheckoutDoor(client),
+        mailer=SignInMail(settings, mailer),
+        clock=lambda: datetime.now(UTC),
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            tracing.instrument(create_app(parts)),
+            host=settings.api_host,
+            port=settings.api_port,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.trusted_proxies,
+            # Our own line tells more, and never an address.
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+    )
+    await server.serve()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

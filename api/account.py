@@ -1,0 +1,204 @@
+"""A customer's orders, behind a link that is sent to their mailbox.
+
+The same answer, after the same work, goes to customers and strangers: whether a mail is
+sent is found out and done after the answer. A link works once, for ten minutes, in the
+browser that asked for it, and only by a press: mail scanners follow links, not buttons.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api.buying import EmailRefused, checked_email
+from api.limits import caller_of
+from api.pages import order_line
+from api.parts import Parts, TheParts
+from database import accounts
+from database.checkouts import list_by_email
+from domain.states import Stage
+from observability.logs import get_logger
+
+router = APIRouter(include_in_schema=False)
+
+#: 256 bits each, for links, browsers and sessions alike.
+_TOKEN_BYTES = 32
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+#: How long a browser may take from asking to using; the link itself ends long before.
+_BROWSER_SECONDS = 3600
+_SESSION_SECONDS = int(accounts.SESSION_VALID_FOR.total_seconds())
+
+_log = get_logger("api.account")
+
+
+class SignInRefused(Exception):
+    """The link is used, old, unknown, or another browser's; which one is not told."""
+
+
+class SignInForm(BaseModel):
+    """What the sign-in form sends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: str = Field(max_length=320)
+
+
+@router.api_route("/account", methods=["GET", "HEAD"])
+async def show_account(request: Request, parts: TheParts) -> Response:
+    """Show the orders of whoever is signed in, or ask who it is."""
+    email = await _signed_in(request, parts)
+    if email is None:
+        response = parts.pages.sign_in()
+        if _cookie(request, parts, "browser") is None:
+            _set_cookie(response, parts, "browser", _new_token(), _BROWSER_SECONDS)
+        return response
+    rows = await parts.records.read(lambda connection: list_by_email(connection, email))
+    orders = [
+        order_line(row, parts.settings) for row in rows if row.stage is Stage.CHARGED
+    ]
+    return parts.pages.orders(email, orders)
+
+
+@router.post("/account/sign-in")
+async def ask_for_link(
+    request: Request, parts: TheParts, form: Annotated[SignInForm, Form()]
+) -> Response:
+    """Promise a link to whoever asks; send one to a customer."""
+    parts.limits.links_asked.enter(caller_of(request))
+    try:
+        email = checked_email(parts, form.email).lower()
+    except EmailRefused as refused:
+        return parts.pages.sign_in(problem=str(refused), status=422)
+    parts.limits.links_sent.enter(email)
+    browser = _cookie(request, parts, "browser") or _new_token()
+    token = _new_token()
+    await parts.records.write(
+        lambda connection: accounts.insert_sign_in_link(
+            connection,
+            token_hash=_digest(token),
+            browser_hash=_digest(browser),
+            email=email,
+        )
+    )
+    parts.background.start(_send_link(parts, email, token), name="sign-in mail")
+    response = parts.pages.link_asked()
+    _set_cookie(response, parts, "browser", browser, _BROWSER_SECONDS)
+    return response
+
+
+@router.get("/account/sign-in/{token}")
+async def show_button(parts: TheParts, token: str) -> Response:
+    """Show the button; looking at it any number of times uses nothing up."""
+    if not _TOKEN.fullmatch(token):
+        raise SignInRefused
+    return parts.pages.sign_in_button(f"/account/sign-in/{token}")
+
+
+@router.post("/account/sign-in/{token}")
+async def sign_in(request: Request, parts: TheParts, token: str) -> Response:
+    """Use the link up and open a session with a token of its own."""
+    parts.limits.sign_ins.enter(caller_of(request))
+    browser = _cookie(request, parts, "browser")
+    if browser is None or not _TOKEN.fullmatch(token):
+        raise SignInRefused
+    session = _new_token()
+    previous = _cookie(request, parts, "session")
+
+    async def work(connection: AsyncConnection) -> None:
+        email = await accounts.use_sign_in_link(
+            connection, token_hash=_digest(token), browser_hash=_digest(browser)
+        )
+        if email is None:
+            raise SignInRefused
+        if previous is not None:
+            await accounts.end_session(connection, _digest(previous))
+        await accounts.open_session(
+            connection, token_hash=_digest(session), email=email
+        )
+
+    await parts.records.write(work)
+    response = RedirectResponse("/account", status_code=303)
+    _set_cookie(response, parts, "session", session, _SESSION_SECONDS)
+    return response
+
+
+@router.post("/account/sign-out")
+async def sign_out(request: Request, parts: TheParts) -> Response:
+    """End the session here and in the records."""
+    session = _cookie(request, parts, "session")
+    if session is not None:
+        await parts.records.write(
+            lambda connection: accounts.end_session(connection, _digest(session))
+        )
+    response = RedirectResponse("/account", status_code=303)
+    _set_cookie(response, parts, "session", "", 0)
+    return response
+
+
+async def _signed_in(request: Request, parts: Parts) -> str | None:
+    token = _cookie(request, parts, "session")
+    if token is None:
+        return None
+    digest = _digest(token)
+    session = await parts.records.read(lambda c: accounts.find_session(c, digest))
+    if session is None:
+        return None
+    if session.is_due_a_touch:
+        await parts.records.write(lambda c: accounts.touch_session(c, digest))
+    return session.email
+
+
+async def _send_link(parts: Parts, email: str, token: str) -> None:
+    """Send the link if this address ever bought something."""
+    if not await parts.records.read(lambda c: accounts.is_customer(c, email)):
+        return
+    # Never the Host header: a stranger could have the link lead to a host of theirs.
+    link = f"{parts.settings.public_url}/account/sign-in/{token}"
+    await parts.mailer.send_sign_in_link(email, link)
+    _log.info("sign-in link sent")
+
+
+def _cookie_name(parts: Parts, purpose: str) -> str:
+    """`__Host-` cookies cannot be set by another host or over plain HTTP."""
+    name = f"holdfast-{purpose}"
+    return f"__Host-{name}" if _is_https(parts) else name
+
+
+def _cookie(request: Request, parts: Parts, purpose: str) -> str | None:
+    value = request.cookies.get(_cookie_name(parts, purpose), "")
+    return value if _TOKEN.fullmatch(value) else None
+
+
+def _set_cookie(
+    response: Response, parts: Parts, purpose: str, value: str, seconds: int
+) -> None:
+    response.set_cookie(
+        _cookie_name(parts, purpose),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=_is_https(parts),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _is_https(parts: Parts) -> bool:
+    return parts.settings.public_url.startswith("https://")
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode()).digest()

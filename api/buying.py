@@ -1,0 +1,165 @@
+"""What pages and `/v1` both do to sell: open a checkout, make a press on Pay durable.
+
+The order is always the same: first the row, then the message to the workflow. When the
+message does not get through, the starter loop finds the row.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from api.limits import TooOften
+from api.parts import Parts
+from database.checkouts import (
+    CheckoutRow,
+    NewCheckout,
+    PaymentRequested,
+    request_payment,
+)
+from domain.addresses import PageToken, token_digest
+from domain.identifiers import reference_code
+from domain.plans import Plan
+from observability import logs, metrics
+from settings import Environment
+from workflows.door import DoorClosed, PayRequest
+
+#: What the processor calls a means of payment or a confirmation token. Card numbers
+#: cannot pass: they are neither expected nor let through.
+PAYMENT_METHOD = r"^(pm|ctoken)_[A-Za-z0-9_]{1,200}$"
+
+#: Bytes of randomness in a reference code.
+_REFERENCE_BYTES = 8
+
+_log = logs.get_logger("api.buying")
+
+
+class EmailRefused(Exception):
+    """The e-mail address cannot receive mail; the text tells the buyer why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressed:
+    """What a press on Pay came to, with the checkout as it was before."""
+
+    checkout: CheckoutRow
+    requested: PaymentRequested
+
+
+def checked_email(parts: Parts, typed: str) -> str:
+    """Return the address in the form that mail servers understand.
+
+    Raises:
+        EmailRefused: It is not an address that mail can reach.
+    """
+    try:
+        found = validate_email(
+            typed,
+            check_deliverability=False,
+            # Not every mail server takes such names, and a receipt must arrive.
+            allow_smtputf8=False,
+            # Addresses at `.test`, which never reach anybody, are for trying.
+            test_environment=parts.settings.environment is Environment.DEVELOPMENT,
+        )
+    except EmailNotValidError as error:
+        raise EmailRefused(str(error)) from None
+    return found.ascii_email or found.normalized
+
+
+def new_checkout(parts: Parts, plan: Plan, email: str) -> tuple[NewCheckout, PageToken]:
+    """Return a checkout that is not written yet, and the token of its address."""
+    checkout_id = uuid4()
+    token = parts.addresses.new_token(checkout_id)
+    return (
+        NewCheckout(
+            checkout_id=checkout_id,
+            reference_code=reference_code(secrets.token_bytes(_REFERENCE_BYTES)),
+            token_hash=token_digest(token.token),
+            token_key_id=token.key_id,
+            email=email,
+            plan_id=plan.plan_id,
+            plan_name=plan.name,
+            plan_months=plan.months,
+            price=plan.price,
+        ),
+        token,
+    )
+
+
+async def press_pay(
+    parts: Parts,
+    find: Callable[[AsyncConnection], Awaitable[CheckoutRow | None]],
+    payment_method: str,
+) -> Pressed | None:
+    """Make a press on Pay durable and pass it on; None when there is no checkout.
+
+    Twenty presses at once are one request. Whoever finds the request made already
+    passes nothing on: the first one does, or the starter loop.
+
+    Raises:
+        RecordsUnavailable: Unknown, never failed: the press may be durable.
+    """
+
+    async def work(connection: AsyncConnection) -> Pressed | None:
+        checkout = await find(connection)
+        if checkout is None:
+            return None
+        requested = await request_payment(
+            connection, checkout.checkout_id, payment_method
+        )
+        return Pressed(checkout=checkout, requested=requested)
+
+    pressed = await parts.records.write(work)
+    if pressed is None:
+        return None
+    logs.bind(checkout_id=pressed.checkout.checkout_id)
+    metrics.PAY_REQUESTS.labels(outcome=_outcome(pressed.requested)).inc()
+    if pressed.requested.is_new:
+        await _start(parts, pressed)
+    return pressed
+
+
+async def hint(parts: Parts, checkout_id: UUID) -> bool:
+    """Tell a checkout's workflow to look at the processor; best effort.
+
+    Returns:
+        False when it was told very often already, so nothing was sent.
+    """
+    try:
+        parts.limits.hints.enter(str(checkout_id))
+    except TooOften:
+        return False
+    try:
+        await parts.door.look_again(checkout_id)
+    except DoorClosed as closed:
+        _log.warning("hint not passed on", cause=str(closed))
+    return True
+
+
+async def _start(parts: Parts, pressed: Pressed) -> None:
+    request = PayRequest(
+        checkout_id=pressed.checkout.checkout_id,
+        reference_code=pressed.checkout.reference_code,
+        plan_name=pressed.checkout.plan_name,
+        price=pressed.checkout.price,
+        buyer_attempt=pressed.requested.buyer_attempt,
+    )
+    try:
+        await parts.door.pay(request)
+    except DoorClosed as closed:
+        # The request is in its row: the starter loop goes on from here.
+        metrics.STARTS.labels(by="request", outcome="deferred").inc()
+        _log.warning("start left to the starter loop", cause=str(closed))
+    else:
+        metrics.STARTS.labels(by="request", outcome="started").inc()
+
+
+def _outcome(requested: PaymentRequested) -> str:
+    if requested.too_many:
+        return "too_many"
+    return "new" if requested.is_new else "repeated"

@@ -1,0 +1,191 @@
+"""Every page that is not a checkout's own: what it says, in one place.
+
+A notice speaks about money only where its author can prove the sentence for everyone
+who may see it. `HOLDING` is what any trouble at a checkout's address comes to: it
+claims nothing, since a reply that was lost may hide a charge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A page with a fact, what to do, and one way on.
+
+    Attributes:
+        status: HTTP status.
+        headline: The fact; also the beginning of the title.
+        sentences: What it means and what to do.
+        link: Where the one link leads; a path of our own.
+        link_text: What the link says.
+        retry_after_seconds: When asking again makes sense; None for never by itself.
+        follow: A checkout's path, when the page shall change by itself once the
+            checkout can be shown again.
+    """
+
+    status: int
+    headline: str
+    sentences: tuple[str, ...]
+    link: str = "/"
+    link_text: str = "See the plan"
+    retry_after_seconds: int | None = None
+    follow: str | None = None
+
+
+_HOLDING = Notice(
+    status=503,
+    headline="Please don't pay again yet.",
+    sentences=(
+        "We can't show your payment this second. If your card was charged, we will "
+        "find it and finish your order.",
+        "This page looks again by itself. Keep its address.",
+    ),
+    link_text="Check again",
+    retry_after_seconds=5,
+)
+
+#: Only for addresses that never start a payment: there it is true for everyone.
+NOT_STARTED = Notice(
+    status=503,
+    headline="You have not been charged: no payment was started.",
+    sentences=("We could not open your checkout this second. Nothing was kept of it.",),
+    link_text="Back to the plan",
+    retry_after_seconds=5,
+)
+
+NO_CHECKOUT = Notice(
+    status=404,
+    headline="This address leads to no checkout.",
+    sentences=(
+        "Please check that it is complete: mail programs sometimes cut long addresses.",
+        "If you paid, write to us with the time and the amount. We will find it.",
+    ),
+)
+
+NOT_FOUND = Notice(
+    status=404,
+    headline="There is no page at this address.",
+    sentences=("Please check that it is complete.",),
+)
+
+WRONG_METHOD = Notice(
+    status=405,
+    headline="This address does not take that kind of request.",
+    sentences=("Nothing was passed on.",),
+)
+
+TOO_LARGE = Notice(
+    status=413,
+    headline="That was more than we read.",
+    sentences=("Nothing of it was kept or passed on.",),
+)
+
+FORM_REFUSED = Notice(
+    status=422,
+    headline="We did not accept this form.",
+    sentences=(
+        "It was not filled in the way our own page does it. "
+        "Nothing of it was kept or passed on.",
+    ),
+)
+
+FOREIGN_FORM = Notice(
+    status=403,
+    headline="This request did not come from our own page.",
+    sentences=(
+        "To keep your money safe, we take forms only from our own pages. "
+        "Nothing was passed on.",
+        "Please open the page again and press the button there.",
+    ),
+)
+
+LINK_UNUSABLE = Notice(
+    status=403,
+    headline="This sign-in link can't be used.",
+    sentences=(
+        "A link works once, for 10 minutes, in the browser that asked for it.",
+        "Please ask for a new one here.",
+    ),
+    link="/account",
+    link_text="Ask for a new link",
+)
+
+ORDERS_HIDDEN = Notice(
+    status=503,
+    headline="We can't show your account this second.",
+    sentences=("Your orders stay as they are.",),
+    link="/account",
+    link_text="Check again",
+    retry_after_seconds=5,
+)
+
+_FAULT = Notice(
+    status=500,
+    headline="We could not show this page.",
+    sentences=(
+        "That is our fault, and it was written down for us.",
+        "If you bought something, the address of your checkout shows where it stands.",
+    ),
+)
+
+
+def holding(path: str | None) -> Notice:
+    """Say what is true whatever happened to a press on Pay.
+
+    Args:
+        path: The checkout's own address; None when it could not be read.
+    """
+    if path is None:
+        return _HOLDING
+    return replace(_HOLDING, link=path, follow=path)
+
+
+def too_often(seconds: int, link: str) -> Notice:
+    """Say that a request was not carried out because there were too many."""
+    return Notice(
+        status=429,
+        headline="That was more often than we allow.",
+        sentences=(
+            "This last request was not passed on.",
+            f"Please wait {_in_words(seconds)}.",
+        ),
+        link=link,
+        link_text="Back to the page",
+        retry_after_seconds=seconds,
+    )
+
+
+def refused_form(link: str) -> Notice:
+    """Say that a form was refused, with the way back to its page."""
+    return replace(FORM_REFUSED, link=link, link_text="Back to the page")
+
+
+def fault(path: str, checkout_path: str | None) -> Notice:
+    """Say what is true after an error that nobody expected.
+
+    Args:
+        path: Where it happened.
+        checkout_path: The checkout's own address, when it happened there.
+    """
+    if path.startswith("/c/"):
+        return replace(holding(checkout_path), status=500)
+    if path in {"/", "/checkouts"}:
+        return replace(NOT_STARTED, status=500, retry_after_seconds=None)
+    return _FAULT
+
+
+def outage(path: str, checkout_path: str | None) -> Notice:
+    """Say what is true while the database does not answer."""
+    if path.startswith("/c/"):
+        return holding(checkout_path)
+    if path.startswith("/account"):
+        return ORDERS_HIDDEN
+    return NOT_STARTED
+
+
+def _in_words(seconds: int) -> str:
+    if seconds > 90:  # noqa: PLR2004  # Beyond it, minutes read better.
+        return f"{-(-seconds // 60)} minutes"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"

@@ -1,0 +1,300 @@
+"""Rendering: facts in, HTML out. The words about money come from `customer_view`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from api.notices import Notice
+from api.sandbox_methods import SANDBOX_METHODS
+from api.static_files import address_of
+from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
+from domain.customer_view import CustomerFacts, CustomerView, customer_view
+from domain.plans import Plan, add_months
+from domain.states import AccessState
+from settings import Settings
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+_BRANDS = {
+    "visa": "Visa",
+    "mastercard": "Mastercard",
+    "amex": "American Express",
+    "discover": "Discover",
+    "diners": "Diners Club",
+    "jcb": "JCB",
+    "unionpay": "UnionPay",
+}
+
+#: What Stripe.js needs beyond our own policy, on the pay page alone.
+#: https://docs.stripe.com/security/guide#content-security-policy
+_STRIPE_POLICY = (
+    "default-src 'none'; script-src 'self' https://js.stripe.com; style-src 'self'; "
+    "img-src 'self' data: https://*.stripe.com; "
+    "connect-src 'self' https://api.stripe.com; "
+    "frame-src https://js.stripe.com https://hooks.stripe.com; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What is for sale, as a page writes it."""
+
+    plan_id: str
+    name: str
+    price: str
+    months: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutPage:
+    """Everything that a checkout's page shows, and so all that a change can be in.
+
+    Attributes:
+        view: The words.
+        offer: What would be bought; only while it can be.
+        email: Masked: whoever holds the address need not be the buyer.
+        may_pay: Show the pay form.
+        is_used_up: Paying would be offered, but the tries are used up.
+        open_url: Where the application is entered, once access is open.
+        bank_url: Where the bank's question is answered, while it waits.
+    """
+
+    view: CustomerView
+    offer: Offer | None
+    reference_code: str
+    plan_name: str
+    price: str
+    email: str
+    card: str | None
+    charged_at: str | None
+    access_until: str | None
+    may_pay: bool
+    is_used_up: bool
+    open_url: str | None
+    bank_url: str | None
+
+    @property
+    def version(self) -> str:
+        """Changes when anything on the page does."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderLine:
+    """One purchase on the account page."""
+
+    headline: str
+    reference_code: str
+    plan_name: str
+    price: str
+    charged_at: str | None
+    access_until: str | None
+    open_url: str | None
+
+
+class Pages:
+    """The templates with what all of them need.
+
+    Args:
+        settings: Names, addresses and keys that pages show.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._templates = Environment(
+            loader=FileSystemLoader(_TEMPLATES),
+            # Everything a person typed is text, whatever the file is called.
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.globals.update(
+            company=settings.company_name,
+            support_email=settings.support_email,
+            support_hours=settings.support_hours,
+            static=address_of,
+        )
+
+    def shop(
+        self, plan: Plan, now: datetime, *, email: str = "", problem: str = ""
+    ) -> HTMLResponse:
+        """Show what is for sale; with a problem, what is wrong with the e-mail."""
+        return self._render(
+            "shop.html",
+            422 if problem else 200,
+            offer=offer(plan, now),
+            descriptor=self._settings.statement_descriptor,
+            email=email,
+            problem=problem,
+        )
+
+    def checkout(
+        self, page: CheckoutPage, row: CheckoutRow, path: str, *, status: int = 200
+    ) -> HTMLResponse:
+        """Show a checkout as it stands."""
+        key = self._settings.stripe_publishable_key
+        response = self._render(
+            "checkout.html",
+            status,
+            page=page,
+            path=path,
+            stripe_key=key,
+            row=row,
+            sandbox_methods=SANDBOX_METHODS,
+            public_url=self._settings.public_url,
+            descriptor=self._settings.statement_descriptor,
+        )
+        if key and page.may_pay:
+            response.headers["content-security-policy"] = _STRIPE_POLICY
+        return response
+
+    def notice(self, notice: Notice, *, request_id: str = "") -> HTMLResponse:
+        """Show a notice."""
+        response = self._render(
+            "notice.html", notice.status, notice=notice, request_id=request_id
+        )
+        if notice.retry_after_seconds is not None:
+            response.headers["retry-after"] = str(notice.retry_after_seconds)
+        return response
+
+    def sign_in(self, *, problem: str = "", status: int = 200) -> HTMLResponse:
+        """Ask for the address that a link shall go to."""
+        return self._render("sign_in.html", status, problem=problem)
+
+    def link_asked(self) -> HTMLResponse:
+        """Say the same to everybody, customer or not."""
+        return self._render("link_asked.html", 200)
+
+    def sign_in_button(self, path: str) -> HTMLResponse:
+        """Offer the button that uses a link; mail scanners only look at links."""
+        return self._render("sign_in_button.html", 200, path=path)
+
+    def orders(self, email: str, orders: list[OrderLine]) -> HTMLResponse:
+        """Show what a customer bought."""
+        return self._render("orders.html", 200, email=email, orders=orders)
+
+    def _render(self, template: str, status: int, **facts: Any) -> HTMLResponse:
+        text = self._templates.get_template(template).render(**facts)
+        return HTMLResponse(text, status)
+
+
+def checkout_page(
+    row: CheckoutRow, settings: Settings, plans: dict[str, Plan]
+) -> CheckoutPage:
+    """Turn a row into everything its page says."""
+    view = view_of(row)
+    plan = plans.get(row.plan_id)
+    is_used_up = view.pay_label is not None and row.buyer_attempt >= MOST_BUYER_ATTEMPTS
+    may_pay = view.pay_label is not None and not is_used_up
+    return CheckoutPage(
+        view=view,
+        offer=offer(plan, row.now) if plan and may_pay else None,
+        reference_code=row.reference_code,
+        plan_name=row.plan_name,
+        price=str(row.price),
+        email=masked(row.email),
+        card=card_in_words(row.card_brand, row.card_last4),
+        charged_at=moment(row.charged_at),
+        access_until=day(row.access_until),
+        may_pay=may_pay,
+        is_used_up=is_used_up,
+        open_url=open_url(row, settings),
+        bank_url=web_address(row.next_action_url) if view.bank_check else None,
+    )
+
+
+def view_of(row: CheckoutRow) -> CustomerView:
+    """Say what is true for a row."""
+    return customer_view(
+        CustomerFacts(
+            money=row.money_state,
+            access=row.access_state,
+            price=row.price,
+            plan_name=row.plan_name,
+            now=row.now,
+            pay_requested_at=row.pay_requested_at,
+            reason=row.not_charged_reason,
+            decline=row.decline_class,
+            charged_at=row.charged_at,
+            access_until=row.access_until,
+        )
+    )
+
+
+def order_line(row: CheckoutRow, settings: Settings) -> OrderLine:
+    """Turn a row into a line of the account page."""
+    return OrderLine(
+        headline=view_of(row).title,
+        reference_code=row.reference_code,
+        plan_name=row.plan_name,
+        price=str(row.price),
+        charged_at=moment(row.charged_at),
+        access_until=day(row.access_until),
+        open_url=open_url(row, settings),
+    )
+
+
+def offer(plan: Plan, now: datetime) -> Offer:
+    """Write out a plan that would be bought now."""
+    return Offer(
+        plan_id=plan.plan_id,
+        name=plan.name,
+        price=str(plan.price),
+        months="1 month" if plan.months == 1 else f"{plan.months} months",
+        until=day(add_months(now, plan.months)) or "",
+    )
+
+
+def open_url(row: CheckoutRow, settings: Settings) -> str | None:
+    """Return where the application is entered; None until access is open."""
+    if row.access_state is not AccessState.ACTIVE:
+        return None
+    return web_address(row.access_url) or settings.application_url
+
+
+def web_address(text: str | None) -> str | None:
+    """Return an address that a link may carry: `javascript:` and the like may not."""
+    if not text or not text.isprintable() or " " in text:
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    is_web = parts.scheme in {"http", "https"} and bool(parts.netloc)
+    return text if is_web else None
+
+
+def masked(email: str) -> str:
+    """Write an address so that its owner knows it, and others learn little."""
+    name, _, host = email.rpartition("@")
+    return f"{name[:1]}•••@{host}"
+
+
+def card_in_words(brand: str | None, last4: str | None) -> str | None:
+    """Write a card as receipts do: `Visa ending 4242`."""
+    if last4 is None:
+        return None
+    name = _BRANDS.get(brand or "", "Card")
+    return f"{name} ending {last4}"
+
+
+def moment(at: datetime | None) -> str | None:
+    """Write an instant with its zone: `23 Nov 2026, 14:32 UTC`."""
+    return None if at is None else f"{day(at)}, {at:%H:%M} UTC"
+
+
+def day(at: datetime | None) -> str | None:
+    """Write a day: `23 Nov 2026`."""
+    return None if at is None else f"{at.day} {at:%b %Y}"

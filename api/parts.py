@@ -1,0 +1,115 @@
+"""What the API is made of: everything that a request may reach, chosen once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from fastapi import Depends
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.requests import Request
+
+from api.background import Background
+from api.limits import Limits, make_limits
+from api.pages import Pages
+from api.records import Records
+from domain.addresses import PageAddresses
+from domain.messages import CheckoutInput, RepairRequest
+from domain.plans import Plan
+from settings import Settings
+from workflows.door import PayRequest
+
+
+class Door(Protocol):
+    """The way to a checkout's workflow; `workflows.door.CheckoutDoor` is the real one.
+
+    Each call comes back within a second. `DoorClosed` means unknown, never failed.
+    """
+
+    async def pay(self, request: PayRequest) -> None:
+        """Have the requested attempt carried out; safe to repeat."""
+
+    async def look_again(self, checkout_id: UUID) -> bool:
+        """Hint that the processor has news; False when nobody listens any more."""
+
+    async def request_repair(
+        self, checkout: CheckoutInput, repair: RepairRequest
+    ) -> None:
+        """Have a checkout put right, its workflow running, ended or lost."""
+
+    async def is_open(self) -> bool:
+        """Say whether Temporal answers."""
+
+
+class Mailer(Protocol):
+    """Sends the one mail that the API sends itself."""
+
+    async def send_sign_in_link(self, to: str, link: str) -> None:
+        """Send a customer the link to their account.
+
+        Raises:
+            Exception: The mail server did not take it. The customer asks again.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of one API process; tests put doubles in.
+
+    Attributes:
+        settings: Validated settings.
+        engine: PostgreSQL, connected on first use.
+        door: The way to the workflows.
+        mailer: Sends sign-in links.
+        clock: The time now, aware UTC.
+    """
+
+    settings: Settings
+    engine: AsyncEngine
+    door: Door
+    mailer: Mailer
+    clock: Callable[[], datetime]
+
+    @cached_property
+    def records(self) -> Records:
+        """The database with a deadline."""
+        return Records(self.engine)
+
+    @cached_property
+    def addresses(self) -> PageAddresses:
+        """Makes the addresses of checkouts."""
+        secrets = [key.get_secret_value() for key in self.settings.secret_keys]
+        return PageAddresses(self.settings.public_url, secrets)
+
+    @cached_property
+    def plans(self) -> dict[str, Plan]:
+        """What is for sale."""
+        return self.settings.plan_by_id()
+
+    @cached_property
+    def pages(self) -> Pages:
+        """Renders pages."""
+        return Pages(self.settings)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """How often a caller may do a thing."""
+        return make_limits(self.settings.rate_limit_per_minute)
+
+    @cached_property
+    def background(self) -> Background:
+        """Work that no request waits for."""
+        return Background()
+
+
+async def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+#: How a route asks for the parts.
+TheParts = Annotated[Parts, Depends(_parts)]

@@ -1,0 +1,123 @@
+"""Errors of `/v1` as `application/problem+json` (RFC 9457), each saying what to do."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from api.limits import TooOften
+from api.records import RecordsUnavailable
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """A request that was not carried out, and what its sender can do."""
+
+    def __init__(
+        self, status: int, detail: str, *, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+
+
+class Wrong(BaseModel):
+    """One thing that is wrong with a request."""
+
+    where: str = Field(examples=["body.email"])
+    what: str = Field(examples=["Field required"])
+
+
+class ProblemBody(BaseModel):
+    """What stands in the body of every error."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="What to do next.")
+    request_id: str = Field(description="Quote it when you write to support.")
+    errors: list[Wrong] | None = Field(
+        default=None, description="For 422: what is wrong, without the values sent."
+    )
+
+
+#: For errors that the framework finds before any route of ours is asked.
+_DETAILS = {
+    400: "The body could not be read. Send JSON as described in /v1/openapi.json.",
+    404: "There is nothing at this address. See /v1/openapi.json for what there is.",
+    405: "Use one of the methods in the Allow header.",
+    413: "Send less: the limit for a body is 64 KiB.",
+}
+
+_OUTAGE = (
+    "We could not reach our records, so the outcome of this request is unknown. "
+    "Send it again as it is, with the same Idempotency-Key: a checkout is made once "
+    "per key and charged once at the most."
+)
+
+_FAULT = (
+    "This is our fault and was logged. The outcome is unknown: read the checkout, or "
+    "send the same request again with the same Idempotency-Key."
+)
+
+
+def answer(error: Exception, request_id: str) -> Response:
+    """Turn any error into its problem."""
+    match error:
+        case Problem():
+            return _body(error.status, error.detail, request_id, headers=error.headers)
+        case RequestValidationError():
+            return _body(
+                422,
+                "Correct what `errors` names and send the request again.",
+                request_id,
+                errors=[_wrong(one) for one in error.errors()],
+            )
+        case TooOften():
+            seconds = str(error.retry_after_seconds)
+            detail = f"Wait {seconds} s and send the request again."
+            return _body(429, detail, request_id, headers={"retry-after": seconds})
+        case RecordsUnavailable():
+            return _body(503, _OUTAGE, request_id, headers={"retry-after": "5"})
+        case HTTPException():
+            detail = _DETAILS.get(error.status_code, _DETAILS[400])
+            headers = dict(error.headers or {})
+            return _body(error.status_code, detail, request_id, headers=headers)
+        case _:
+            return _body(500, _FAULT, request_id)
+
+
+def _body(
+    status: int,
+    detail: str,
+    request_id: str,
+    *,
+    headers: dict[str, str] | None = None,
+    errors: list[Wrong] | None = None,
+) -> Response:
+    body = ProblemBody(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=request_id,
+        errors=errors,
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status,
+        headers=headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def _wrong(one: dict[str, Any]) -> Wrong:
+    # Never `input`: it may be a card number that does not belong here.
+    return Wrong(where=".".join(str(part) for part in one["loc"]), what=one["msg"])

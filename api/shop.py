@@ -1,0 +1,193 @@
+"""The shop's pages: the plan, the checkout's one address, and the press on Pay.
+
+`/c/{token}` shows every state of a checkout, for ever. All words about money on it come
+from `customer_view`; whatever goes wrong on the way to them shows the holding page.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from api import notices
+from api.buying import (
+    PAYMENT_METHOD,
+    EmailRefused,
+    checked_email,
+    hint,
+    new_checkout,
+    press_pay,
+)
+from api.limits import TooOften, caller_of
+from api.pages import checkout_page
+from api.parts import Parts, TheParts
+from database.checkouts import CheckoutRow, find_by_token, insert_checkout
+from domain.addresses import token_digest
+from observability import logs, metrics
+
+router = APIRouter(include_in_schema=False)
+
+#: 256 bits in URL-safe base64. Anything else cannot be a token of ours.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+
+_READ = ["GET", "HEAD"]
+
+
+class CheckoutForm(BaseModel):
+    """What `/` sends. The price is not in it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: str = Field(max_length=40)
+    email: str = Field(max_length=320)
+
+
+class PayForm(BaseModel):
+    """What the pay form sends. Neither price nor card is in it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payment_method: str = Field(pattern=PAYMENT_METHOD)
+
+
+class NoSuchCheckout(Exception):
+    """The address names no checkout: unknown, foreign and malformed look alike."""
+
+
+def path_of(token: str) -> str | None:
+    """Return a checkout's address; None for what cannot be a token."""
+    return f"/c/{token}" if _TOKEN.fullmatch(token) else None
+
+
+async def _known_path(token: str) -> str:
+    path = path_of(token)
+    if path is None:
+        raise NoSuchCheckout
+    return path
+
+
+#: The checkout's own address, from the token in the requested one.
+ThePath = Annotated[str, Depends(_known_path)]
+
+
+@router.api_route("/", methods=_READ)
+async def show_plan(parts: TheParts) -> Response:
+    """Show what is for sale; works with everything else down."""
+    plan = next(iter(parts.plans.values()))
+    return parts.pages.shop(plan, parts.clock())
+
+
+@router.post("/checkouts")
+async def open_checkout(
+    request: Request, parts: TheParts, form: Annotated[CheckoutForm, Form()]
+) -> Response:
+    """Write the checkout down; from here on the buyer has an address."""
+    parts.limits.checkouts.enter(caller_of(request))
+    plan = parts.plans.get(form.plan)
+    if plan is None:
+        return parts.pages.notice(notices.refused_form("/"))
+    try:
+        email = checked_email(parts, form.email)
+    except EmailRefused as refused:
+        return parts.pages.shop(
+            plan, parts.clock(), email=form.email, problem=str(refused)
+        )
+    new, token = new_checkout(parts, plan, email)
+    await parts.records.write(lambda connection: insert_checkout(connection, new))
+    logs.bind(checkout_id=new.checkout_id)
+    return _see(f"/c/{token.token}")
+
+
+@router.api_route("/c/{token}", methods=_READ)
+async def show_checkout(parts: TheParts, token: str, path: ThePath) -> Response:
+    """Show what is true of a checkout now."""
+    row = await _find(parts, token)
+    page = checkout_page(row, parts.settings, parts.plans)
+    metrics.PAGES_SHOWN.labels(page=page.view.page.value).inc()
+    return parts.pages.checkout(page, row, path)
+
+
+@router.get("/c/{token}/status", dependencies=[Depends(_known_path)])
+async def show_status(parts: TheParts, token: str) -> Response:
+    """Say whether the page that is open is still the true one."""
+    page = checkout_page(await _find(parts, token), parts.settings, parts.plans)
+    return JSONResponse(
+        {
+            "page": page.view.page.value,
+            "version": page.version,
+            "settled": page.view.is_settled,
+        }
+    )
+
+
+@router.post("/c/{token}/pay")
+async def pay(
+    request: Request,
+    parts: TheParts,
+    token: str,
+    path: ThePath,
+    form: Annotated[PayForm, Form()],
+) -> Response:
+    """Make the press durable, pass it on, and send the buyer back to the page."""
+    parts.limits.payments.enter(caller_of(request))
+    pressed = await press_pay(
+        parts,
+        lambda connection: find_by_token(connection, token_digest(token)),
+        form.payment_method,
+    )
+    if pressed is None:
+        raise NoSuchCheckout
+    if pressed.requested.too_many:
+        page = checkout_page(pressed.checkout, parts.settings, parts.plans)
+        return parts.pages.checkout(page, pressed.checkout, path, status=429)
+    return _see(path)
+
+
+@router.get("/c/{token}/pay")
+async def reload_pay(path: ThePath) -> Response:
+    """Lead a reload after an unlucky press back to the page."""
+    return _see(path)
+
+
+@router.get("/c/{token}/return")
+async def return_from_bank(parts: TheParts, token: str, path: ThePath) -> Response:
+    """Take the buyer back from the bank; what the address says besides is not read."""
+    row = await _find(parts, token)
+    await hint(parts, row.checkout_id)
+    return _see(path)
+
+
+@router.post("/c/{token}/check")
+async def check_now(
+    request: Request, parts: TheParts, token: str, path: ThePath
+) -> Response:
+    """Have the processor asked now, because the buyer wants to know."""
+    parts.limits.checks.enter(caller_of(request))
+    row = await _find(parts, token)
+    if not await hint(parts, row.checkout_id):
+        raise TooOften(_CHECK_PAUSE_SECONDS)
+    return _see(path)
+
+
+#: What a buyer is asked to wait who pressed "Check now" very often.
+_CHECK_PAUSE_SECONDS = 10
+
+
+async def _find(parts: Parts, token: str) -> CheckoutRow:
+    row = await parts.records.read(
+        lambda connection: find_by_token(connection, token_digest(token))
+    )
+    if row is None:
+        raise NoSuchCheckout
+    logs.bind(checkout_id=row.checkout_id)
+    return row
+
+
+def _see(path: str) -> Response:
+    # Relative on purpose: no header of the request has a say in where it leads.
+    return RedirectResponse(path, status_code=303)

@@ -1,0 +1,130 @@
+"""The starter loop: finishes what a request had to leave behind.
+
+Runs in every API process, every second. A press on Pay whose message to the workflow
+got lost is sent again; one that nobody claimed in time is taken back, which makes "you
+have not been charged" provably true; webhooks whose hint got lost are passed on again.
+Each replica may do all of it at any time: every step is safe to repeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from api.parts import Parts
+from api.records import RecordsUnavailable
+from api.webhooks import pass_on
+from database.checkouts import (
+    UnclaimedRequest,
+    take_unclaimed_requests,
+    withdraw_requests,
+)
+from database.inbox import list_waiting
+from domain.deadlines import WITHDRAW_AFTER
+from observability import logs, metrics
+from workflows.door import DoorClosed, PayRequest
+
+#: A request's own start has a second. Two more leave a busy worker time to claim it: a
+#: request that is taken up here counts as interrupted, and its receipt says so.
+UNCLAIMED_AFTER = timedelta(seconds=3)
+
+#: Starts and hints per round; keeps a backlog from crowding out the buyers of now.
+_BATCH = 20
+
+#: A hint's own delivery has a second; after a day the reconciliation has passed by.
+_HINT_AFTER = timedelta(seconds=5)
+_HINT_UNTIL = timedelta(days=1)
+
+_PAUSE_SECONDS = 1.0
+
+_log = logs.get_logger("api.starter")
+
+
+class Starter:
+    """The loop, with what it remembers of outages so that it tells of each once.
+
+    Args:
+        parts: The parts of this process.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._outages: set[str] = set()
+
+    async def run(self) -> None:
+        """Go round for ever; nothing but a cancellation ends it."""
+        while True:
+            await self.round()
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def round(self) -> None:
+        """Do one round; an outage costs the round, never the loop."""
+        try:
+            await self._start_unclaimed()
+            await self._withdraw()
+            await self._pass_hints_on()
+        except RecordsUnavailable as error:
+            self._down("database", str(error))
+        except Exception:
+            _log.exception("a round of the starter loop failed")
+        else:
+            self._up("database")
+
+    async def _start_unclaimed(self) -> None:
+        unclaimed = await self._parts.records.write(
+            lambda connection: take_unclaimed_requests(
+                connection, UNCLAIMED_AFTER, _BATCH
+            )
+        )
+        # Side by side: each may take its full second while Temporal is down.
+        await asyncio.gather(*(self._start(request) for request in unclaimed))
+
+    async def _start(self, unclaimed: UnclaimedRequest) -> None:
+        request = PayRequest(
+            checkout_id=unclaimed.checkout_id,
+            reference_code=unclaimed.reference_code,
+            plan_name=unclaimed.plan_name,
+            price=unclaimed.price,
+            buyer_attempt=unclaimed.buyer_attempt,
+        )
+        try:
+            await self._parts.door.pay(request)
+        except DoorClosed as closed:
+            metrics.STARTS.labels(by="starter_loop", outcome="deferred").inc()
+            self._down("temporal", str(closed))
+            return
+        self._up("temporal")
+        metrics.STARTS.labels(by="starter_loop", outcome="started").inc()
+        _log.info("started late", checkout_id=str(unclaimed.checkout_id))
+
+    async def _withdraw(self) -> None:
+        withdrawn = await self._parts.records.write(
+            lambda connection: withdraw_requests(connection, WITHDRAW_AFTER)
+        )
+        for checkout_id in withdrawn:
+            metrics.WITHDRAWN.inc()
+            _log.warning(
+                "request to pay withdrawn: no workflow claimed it in time",
+                checkout_id=str(checkout_id),
+            )
+
+    async def _pass_hints_on(self) -> None:
+        waiting = await self._parts.records.read(
+            lambda connection: list_waiting(
+                connection,
+                older_than=_HINT_AFTER,
+                younger_than=_HINT_UNTIL,
+                limit=_BATCH,
+            )
+        )
+        await asyncio.gather(*(pass_on(self._parts, event) for event in waiting))
+
+    def _down(self, what: str, cause: str) -> None:
+        if what not in self._outages:
+            self._outages.add(what)
+            _log.warning("starter loop waits", outage=what, cause=cause)
+
+    def _up(self, what: str) -> None:
+        if what in self._outages:
+            self._outages.discard(what)
+            _log.info("starter loop goes on", outage=what)

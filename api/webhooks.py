@@ -1,0 +1,152 @@
+"""The processor's webhook: verify the raw bytes, commit the row, answer, then hint.
+
+An event is a hint to look, never the truth itself: nothing here changes a checkout.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from api.parts import Parts, TheParts
+from api.records import RecordsUnavailable
+from database.checkouts import (
+    CheckoutNotFound,
+    CheckoutRow,
+    find_checkout_of_payment,
+    read_checkout,
+)
+from database.inbox import InboxEvent, mark_applied, receive_event
+from domain.messages import CheckoutInput, RepairRequest
+from domain.states import Stage
+from observability import logs, metrics
+from processor.webhook_signature import (
+    EventRefused,
+    ProcessorEvent,
+    SignatureRefused,
+    parse,
+    verify,
+)
+from workflows.door import DoorClosed
+
+router = APIRouter(include_in_schema=False)
+
+PATH = "/webhooks/stripe"
+
+_SUCCEEDED = "payment_intent.succeeded"
+
+#: Nobody has to be told of a PaymentIntent that was made: it was us.
+_NO_NEWS = "payment_intent.created"
+
+#: Makes a repair's id from an event's, so that a redelivery asks for the same repair.
+_REPAIRS = UUID("0b9f7a8e-52a4-4e0c-8f3e-3a4b2f4f6d55")
+
+_log = logs.get_logger("api.webhooks")
+
+
+@router.post(PATH)
+async def receive(request: Request, parts: TheParts) -> Response:
+    """Take one event."""
+    body = await request.body()
+    secrets = [s.get_secret_value() for s in parts.settings.stripe_webhook_secrets]
+    try:
+        verify(body, request.headers.get("stripe-signature"), secrets, parts.clock())
+        event = parse(body)
+    # A signed body can be nested deeper than the parser can follow.
+    except (SignatureRefused, EventRefused, RecursionError) as refused:
+        return _refused(type(refused).__name__, str(refused))
+    if event.is_live != parts.settings.is_live:
+        return _refused("WrongWorld", "live and test events do not mix")
+    kept = _kept(event)
+    received = await parts.records.write(
+        lambda connection: receive_event(connection, kept, needs_hint=_needs_hint(kept))
+    )
+    outcome = "accepted" if received.is_new else "repeated"
+    metrics.WEBHOOKS.labels(outcome=outcome).inc()
+    if received.is_waiting:
+        parts.background.start(pass_on(parts, kept), name="webhook hint")
+    return JSONResponse({"received": True})
+
+
+async def pass_on(parts: Parts, event: InboxEvent) -> None:
+    """Tell the checkout's workflow to look; what cannot be told now stays waiting."""
+    try:
+        checkout = await parts.records.read(lambda c: _checkout_of(c, event))
+        if checkout is not None:
+            logs.bind(checkout_id=checkout.checkout_id)
+            await _tell(parts, event, checkout)
+        await parts.records.write(lambda c: mark_applied(c, event.event_id))
+    except (DoorClosed, RecordsUnavailable) as error:
+        _log.warning(
+            "hint waits for the starter loop",
+            event_id=event.event_id,
+            kind=event.kind,
+            cause=type(error).__name__,
+        )
+
+
+async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
+    """Give the hint; have a charge put right that no workflow is looking after.
+
+    Raises:
+        DoorClosed: Temporal did not take it.
+    """
+    if checkout.stage is Stage.CHARGED:
+        return  # Its charge is known. What comes after it needs no processor.
+    if await parts.door.look_again(checkout.checkout_id):
+        return
+    if event.kind == _SUCCEEDED:
+        _log.warning("charge without a workflow: asking for a repair")
+        await parts.door.request_repair(
+            CheckoutInput(
+                checkout_id=checkout.checkout_id,
+                reference_code=checkout.reference_code,
+            ),
+            RepairRequest(
+                repair_id=uuid5(_REPAIRS, event.event_id),
+                actor="webhook",
+                reason=f"{event.kind} and no workflow running",
+            ),
+        )
+
+
+async def _checkout_of(
+    connection: AsyncConnection, event: InboxEvent
+) -> CheckoutRow | None:
+    """Find the checkout an event is about, by its metadata or by its payment."""
+    if event.checkout_id is not None:
+        try:
+            return await read_checkout(connection, event.checkout_id)
+        except CheckoutNotFound:
+            pass  # Metadata can be written by hand; the payment's id cannot.
+    if event.payment_intent_id is None:
+        return None
+    checkout_id = await find_checkout_of_payment(connection, event.payment_intent_id)
+    return None if checkout_id is None else await read_checkout(connection, checkout_id)
+
+
+def _kept(event: ProcessorEvent) -> InboxEvent:
+    try:
+        checkout_id = UUID(event.checkout_id) if event.checkout_id else None
+    except ValueError:
+        checkout_id = None
+    return InboxEvent(
+        event_id=event.event_id,
+        kind=event.kind,
+        payment_intent_id=event.payment_intent_id,
+        checkout_id=checkout_id,
+    )
+
+
+def _needs_hint(event: InboxEvent) -> bool:
+    return event.kind.startswith("payment_intent.") and event.kind != _NO_NEWS
+
+
+def _refused(kind: str, cause: str) -> Response:
+    metrics.WEBHOOKS.labels(outcome="refused").inc()
+    _log.warning("webhook refused", kind=kind, cause=cause)
+    return JSONResponse({"error": "this event was refused"}, status_code=400)

@@ -1,0 +1,1 @@
+"""The API against a real PostgreSQL; Temporal and mail are small doubles."""

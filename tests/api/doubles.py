@@ -1,0 +1,224 @@
+"""Doubles of what the API talks to, and a shop in which everything can be looked at."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api.app import ROUTERS
+from api.parts import Parts
+from domain.messages import CheckoutInput, RepairRequest
+from settings import Settings
+from tests.conftest import Database
+from workflows.door import DoorClosed, PayRequest
+
+PUBLIC_URL = "https://shop.example"
+API_KEY = "key-0123456789abcdefghijklmnopqrstuv"
+WEBHOOK_SECRET = "whsec_webhook-secret-of-these-tests"
+NOW = datetime(2026, 11, 23, 14, 32, tzinfo=UTC)
+
+#: What a browser sends with a form of the page's own.
+OWN_PAGE = {"sec-fetch-site": "same-origin"}
+BEARER = {"authorization": f"Bearer {API_KEY}"}
+
+PAN = "4242424242424242"
+
+
+def make_settings(**changes: Any) -> Settings:
+    """Return development settings, unless told otherwise; no file is read."""
+    values: dict[str, Any] = {
+        "environment": "development",
+        "company_name": "Acme",
+        "public_url": PUBLIC_URL,
+        "secret_keys": "a-secret-of-these-tests-0123456789abcd",
+        "api_keys": API_KEY,
+        "database_url": "postgresql+psycopg://nobody@127.0.0.1:1/none",
+        "stripe_api_key": "sk_test_0123456789",
+        "stripe_publishable_key": None,
+        "stripe_webhook_secrets": WEBHOOK_SECRET,
+        "provisioning_url": "http://127.0.0.1:1/entitlements",
+        "provisioning_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "application_url": "https://app.example/start",
+    }
+    return Settings(_env_file=None, **values | changes)  # type: ignore[call-arg]
+
+
+@dataclass
+class FakeDoor:
+    """A door that writes down what came through it."""
+
+    is_closed: bool = False
+    is_listening: bool = True
+    paid: list[PayRequest] = field(default_factory=list)
+    hinted: list[UUID] = field(default_factory=list)
+    repairs: list[tuple[CheckoutInput, RepairRequest]] = field(default_factory=list)
+    #: Raised by every call, for errors that nobody expects.
+    error: Exception | None = None
+
+    async def pay(self, request: PayRequest) -> None:
+        self._pass()
+        self.paid.append(request)
+
+    async def look_again(self, checkout_id: UUID) -> bool:
+        self._pass()
+        self.hinted.append(checkout_id)
+        return self.is_listening
+
+    async def request_repair(
+        self, checkout: CheckoutInput, repair: RepairRequest
+    ) -> None:
+        self._pass()
+        self.repairs.append((checkout, repair))
+
+    async def is_open(self) -> bool:
+        return not self.is_closed
+
+    def _pass(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.is_closed:
+            raise DoorClosed("TimeoutError")
+
+
+@dataclass
+class FakeMailer:
+    """A mailer that keeps what it was given."""
+
+    sent: list[tuple[str, str]] = field(default_factory=list)
+
+    async def send_sign_in_link(self, to: str, link: str) -> None:
+        self.sent.append((to, link))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A checkout that a buyer has opened."""
+
+    path: str
+    checkout_id: UUID
+
+
+@dataclass(kw_only=True)
+class Shop:
+    """A running API with its doubles, a browser, and the owner's view of the rows."""
+
+    app: FastAPI
+    parts: Parts
+    door: FakeDoor
+    mailer: FakeMailer
+    database: Database
+    new_browser: Callable[[], httpx.AsyncClient]
+    browser: httpx.AsyncClient
+
+    async def open(self, email: str = "mara@example.com") -> Opened:
+        """Open a checkout as a buyer does."""
+        answer = await self.browser.post(
+            "/checkouts", data={"plan": "one-year", "email": email}
+        )
+        assert answer.status_code == 303, answer.text
+        path = answer.headers["location"]
+        digest = hashlib.sha256(path.removeprefix("/c/").encode()).digest()
+        rows = self.sql("SELECT checkout_id FROM checkouts WHERE token_hash=%s", digest)
+        return Opened(path=path, checkout_id=rows[0][0])
+
+    async def pay(
+        self, opened: Opened, payment_method: str = "pm_card_visa"
+    ) -> httpx.Response:
+        """Press Pay."""
+        return await self.browser.post(
+            f"{opened.path}/pay", data={"payment_method": payment_method}
+        )
+
+    async def settle(self) -> None:
+        """Let the work behind answers finish."""
+        await self.parts.background.drain(10)
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement as the owner."""
+        with self.database.connect_as_owner() as connection:
+            cursor = connection.execute(statement.encode(), values)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def charge(self, opened: Opened, *, access: str = "ACTIVE") -> None:
+        """Write what the workflow writes when all goes well."""
+        identity = (opened.checkout_id,)
+        self.sql(
+            "UPDATE checkouts SET stage='charged', money_state='CHARGED',"
+            " access_state=%s, payment_intent_id='pi_' || checkout_id,"
+            " charged_at='2026-11-23 14:32Z', card_brand='visa', card_last4='4242'"
+            " WHERE checkout_id=%s",
+            access,
+            *identity,
+        )
+        self.sql(
+            "INSERT INTO orders SELECT checkout_id, checkout_id, payment_intent_id,"
+            " amount_minor, currency, charged_at FROM checkouts WHERE checkout_id=%s",
+            *identity,
+        )
+        self.sql(
+            "INSERT INTO subscriptions SELECT checkout_id, checkout_id, plan_id,"
+            " 'active', charged_at, charged_at + interval '12 months'"
+            " FROM checkouts WHERE checkout_id=%s",
+            *identity,
+        )
+        self.sql(
+            "INSERT INTO entitlements SELECT checkout_id, checkout_id, %s,"
+            " 'https://app.example/enter', now(), now() FROM checkouts"
+            " WHERE checkout_id=%s",
+            {"ACTIVE": "active", "ENDED": "ended"}.get(access, "pending"),
+            *identity,
+        )
+
+    def decline(self, opened: Opened) -> None:
+        """Write what the workflow writes after a decline."""
+        self.sql(
+            "UPDATE checkouts SET stage='charging' WHERE checkout_id=%s",
+            opened.checkout_id,
+        )
+        self.sql(
+            "UPDATE checkouts SET stage='open', money_state='NOT_CHARGED',"
+            " not_charged_reason='declined', decline_class='generic'"
+            " WHERE checkout_id=%s",
+            opened.checkout_id,
+        )
+        self.sql(
+            "UPDATE payment_attempts SET outcome='declined', ended_at=now()"
+            " WHERE checkout_id=%s",
+            opened.checkout_id,
+        )
+
+    def fingerprint(self) -> str:
+        """Return a digest of every row of every table."""
+        tables = self.sql(
+            "SELECT tablename FROM pg_tables WHERE schemaname='public' ORDER BY 1"
+        )
+        found = [
+            self.sql(f"SELECT t::text FROM {name} t ORDER BY 1")  # noqa: S608  # Our own tables' names.
+            for (name,) in tables
+        ]
+        return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+def all_routes() -> list[APIRoute]:
+    """Return every route of the application."""
+    return [
+        route
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
+
+
+def text_of(html: str) -> str:
+    """Return what a page says, without its tags."""
+    bare = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", bare))

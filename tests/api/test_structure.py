@@ -1,0 +1,68 @@
+"""What the API may reach, and what its pages are made of."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from api.sandbox_methods import SANDBOX_METHODS
+from sandbox.processor.payment_methods import find
+
+API = Path(__file__).parents[2] / "api"
+SOURCES = sorted(API.glob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return every module that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_the_api_moves_no_money_itself(path: Path) -> None:
+    """Of the processor it knows the signature alone; of workflows only the door."""
+    modules = imports_of(path)
+
+    assert not {m for m in modules if m.split(".")[0] in {"activities", "worker"}}
+    assert {m for m in modules if m.startswith("processor")} <= {
+        "processor.webhook_signature"
+    }
+    assert {m for m in modules if m.startswith("workflows")} <= {"workflows.door"}
+    assert "stripe" not in modules
+
+
+def test_the_offered_test_cards_exist() -> None:
+    """Every choice of the pay form is a payment method of the sandbox processor."""
+    for method in SANDBOX_METHODS:
+        assert find(method.payment_method) is not None, method
+    labels = [method.label for method in SANDBOX_METHODS]
+    assert len(set(labels)) == len(labels)
+    assert SANDBOX_METHODS[0].payment_method == "pm_card_visa"
+
+
+def test_pages_load_our_own_files_and_stripes_script_alone() -> None:
+    """No third-party script, font or style is in any template."""
+    text = "".join(path.read_text() for path in (API / "templates").iterdir())
+
+    hosts = set(re.findall(r"https?://([^/\"' ]+)", text))
+    assert hosts == {"js.stripe.com"}
+    assert "|safe" not in re.sub(r"\s", "", text)
+    assert "http-equiv" not in text
+
+
+def test_scripts_write_no_markup() -> None:
+    """Scripts move nodes that the server rendered; none builds HTML from text."""
+    text = "".join(path.read_text() for path in (API / "static").glob("*.js"))
+
+    for sink in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval("):
+        assert sink not in text
+    assert json.dumps(text)

@@ -1,0 +1,249 @@
+"""Webhooks: only signed bytes count, each event once, and never as the truth."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from hashlib import sha256
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from api.starter import Starter
+from tests.api.conftest import MakeShop
+from tests.api.doubles import NOW, WEBHOOK_SECRET, Opened, Shop
+
+
+def event(
+    opened: Opened | None = None,
+    *,
+    kind: str = "payment_intent.succeeded",
+    event_id: str = "evt_1",
+    payment: str = "pi_1",
+    live: bool = False,
+) -> bytes:
+    """Return an event as the processor writes it."""
+    metadata = {"checkout_id": str(opened.checkout_id)} if opened else {}
+    subject = {"id": payment, "object": "payment_intent", "metadata": metadata}
+    return json.dumps(
+        {"id": event_id, "type": kind, "livemode": live, "data": {"object": subject}}
+    ).encode()
+
+
+def sign(
+    body: bytes, *, at: float = NOW.timestamp(), secret: str = WEBHOOK_SECRET
+) -> str:
+    """Return the signature that the processor would send."""
+    stamp = str(int(at))
+    mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, sha256)
+    return f"t={stamp},v1={mac.hexdigest()}"
+
+
+async def deliver(shop: Shop, body: bytes, **headers: str) -> httpx.Response:
+    """Deliver as the processor does: no cookie, no origin, raw bytes."""
+    plain = {"sec-fetch-site": "", "stripe-signature": sign(body)} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    request = shop.browser.build_request(
+        "POST", "/webhooks/stripe", content=body, headers=plain
+    )
+    del request.headers["sec-fetch-site"]
+    return await shop.browser.send(request)
+
+
+async def test_an_event_is_kept_then_hinted(shop: Shop) -> None:
+    """The row is durable before the workflow hears of it; the checkout is untouched."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    before = shop.sql("SELECT * FROM checkouts")
+
+    answer = await deliver(shop, event(opened))
+    await shop.settle()
+
+    assert answer.status_code == 200
+    assert shop.door.hinted == [opened.checkout_id]
+    assert shop.sql(
+        "SELECT event_id, kind, payment_intent_id, checkout_id,"
+        " applied_at IS NOT NULL FROM processor_events"
+    ) == [("evt_1", "payment_intent.succeeded", "pi_1", opened.checkout_id, True)]
+    assert shop.sql("SELECT * FROM checkouts") == before
+
+
+async def test_a_redelivery_is_taken_once(shop: Shop) -> None:
+    """The same event again is answered 200 and hints nobody a second time."""
+    opened = await shop.open()
+    await shop.pay(opened)
+
+    answers = []
+    for _ in range(3):
+        answers.append((await deliver(shop, event(opened))).status_code)
+        await shop.settle()
+
+    assert answers == [200, 200, 200]
+    assert len(shop.door.hinted) == 1
+    assert shop.sql("SELECT count(*) FROM processor_events") == [(1,)]
+
+
+async def test_a_hint_that_did_not_get_through_is_passed_on_later(shop: Shop) -> None:
+    """With Temporal down the row waits; a redelivery or the starter loop passes it."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.door.is_closed = True
+    await deliver(shop, event(opened))
+    await shop.settle()
+    waiting = shop.sql("SELECT applied_at FROM processor_events")
+
+    shop.door.is_closed = False
+    shop.sql("UPDATE processor_events SET received_at = now() - interval '6 s'")
+    await Starter(shop.parts).round()
+    await Starter(shop.parts).round()
+
+    assert waiting == [(None,)]
+    assert shop.door.hinted == [opened.checkout_id]
+
+
+async def test_hints_of_yesterday_are_left_to_the_reconciliation(shop: Shop) -> None:
+    """A row older than a day is no longer passed on."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.door.is_closed = True
+    await deliver(shop, event(opened))
+    await shop.settle()
+    shop.door.is_closed = False
+    shop.sql("UPDATE processor_events SET received_at = now() - interval '25 h'")
+
+    await Starter(shop.parts).round()
+
+    assert shop.door.hinted == []
+
+
+async def test_a_checkout_is_found_by_its_payment_when_metadata_lies(
+    shop: Shop,
+) -> None:
+    """Metadata that names no checkout of ours does not hide the payment's own."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET payment_intent_id='pi_known'")
+    stranger = Opened(path="", checkout_id=uuid4())
+
+    await deliver(shop, event(stranger, payment="pi_known"))
+    await deliver(shop, event(None, payment="pi_other", event_id="evt_2"))
+    await shop.settle()
+
+    assert shop.door.hinted == [opened.checkout_id]
+    assert shop.sql(
+        "SELECT count(*) FROM processor_events WHERE applied_at IS NULL"
+    ) == [(0,)]
+
+
+async def test_a_charge_that_nobody_looks_after_becomes_a_repair(shop: Shop) -> None:
+    """A success whose workflow is gone is put right, with one id per event."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.door.is_listening = False
+
+    await deliver(shop, event(opened))
+    await deliver(shop, event(opened, event_id="evt_2", kind="payment_intent.canceled"))
+    await shop.settle()
+
+    assert len(shop.door.repairs) == 1
+    checkout, repair = shop.door.repairs[0]
+    assert checkout.checkout_id == opened.checkout_id
+    assert repair.actor == "webhook"
+
+
+async def test_news_of_a_charge_that_we_know_disturbs_nobody(shop: Shop) -> None:
+    """After the charge is written, its event has nothing to tell."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging'")
+    shop.charge(opened)
+
+    await deliver(shop, event(opened))
+    await shop.settle()
+
+    assert shop.door.hinted == []
+    assert shop.sql(
+        "SELECT count(*) FROM processor_events WHERE applied_at IS NULL"
+    ) == [(0,)]
+
+
+@pytest.mark.parametrize("kind", ["charge.refunded", "payment_intent.created"])
+async def test_other_events_are_kept_without_a_hint(shop: Shop, kind: str) -> None:
+    """What no workflow waits for is kept for the reconciliation."""
+    opened = await shop.open()
+
+    answer = await deliver(shop, event(opened, kind=kind))
+    await shop.settle()
+
+    assert answer.status_code == 200
+    assert shop.door.hinted == []
+    assert shop.sql("SELECT applied_at IS NOT NULL FROM processor_events") == [(True,)]
+
+
+GOOD = event(event_id="evt_bad")
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "unsigned": (GOOD, ""),
+    "other secret": (GOOD, sign(GOOD, secret="whsec_other")),
+    "old": (GOOD, sign(GOOD, at=NOW.timestamp() - 301)),
+    "future": (GOOD, sign(GOOD, at=NOW.timestamp() + 301)),
+    "re-serialised": (json.dumps(json.loads(GOOD), indent=1).encode(), sign(GOOD)),
+    "two stamps": (GOOD, f"t=1,{sign(GOOD)}"),
+    "words for a stamp": (GOOD, "t=now,v1=00"),
+    "not JSON": (b"hello", sign(b"hello")),
+    "no event": (b"[]", sign(b"[]")),
+    "deep": (b"[" * 50_000, sign(b"[" * 50_000)),
+    "wrong world": (event(live=True), sign(event(live=True))),
+}
+
+
+@pytest.mark.parametrize(("body", "header"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_is_not_a_fresh_signed_event_is_refused(
+    shop: Shop, body: bytes, header: str
+) -> None:
+    """Bad, missing, old and future signatures leave no row and no stack trace."""
+    answer = await deliver(shop, body, stripe_signature=header)
+
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "this event was refused"}
+    assert shop.sql("SELECT count(*) FROM processor_events") == [(0,)]
+
+
+async def test_an_older_secret_still_counts_while_one_is_rotated(
+    make_shop: MakeShop,
+) -> None:
+    """Two secrets are valid while the operator changes them."""
+    shop = make_shop(stripe_webhook_secrets=f"whsec_new,{WEBHOOK_SECRET}")
+
+    assert (await deliver(shop, event())).status_code == 200
+
+
+async def test_without_a_secret_nothing_is_believed(make_shop: MakeShop) -> None:
+    """No secret set means no event is taken, not every one."""
+    shop = make_shop(stripe_webhook_secrets=[])
+    body = event()
+
+    assert (await deliver(shop, body)).status_code == 400
+    assert (
+        await deliver(shop, body, stripe_signature=sign(body, secret=""))
+    ).status_code == 400
+
+
+@pytest.mark.parametrize(("size", "status"), [(256 * 1024 + 1, 413), (200_000, 400)])
+async def test_a_huge_event_is_not_read(shop: Shop, size: int, status: int) -> None:
+    """Up to 256 KiB is read, more is refused."""
+    assert (await deliver(shop, b"x" * size)).status_code == status
+
+
+async def test_without_a_database_the_event_comes_again(
+    make_shop: MakeShop,
+) -> None:
+    """An event that was not kept is answered 503, so that it is delivered again."""
+    shop = make_shop(database_url="postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+    answer = await deliver(shop, event())
+
+    assert answer.status_code == 503
+    assert "Traceback" not in answer.text
+    assert "evt_1" not in answer.text
