@@ -1,0 +1,1 @@
+"""Benchmarks: what a checkout costs, measured through the product's own front door."""
