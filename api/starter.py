@@ -31,8 +31,9 @@ UNCLAIMED_AFTER = timedelta(seconds=3)
 #: Starts and hints per round; keeps a backlog from crowding out the buyers of now.
 _BATCH = 20
 
-#: A hint's own delivery has a second; after a day the reconciliation has passed by.
-_HINT_AFTER = timedelta(seconds=5)
+#: By then a workflow knows what the processor answered it; most hints are none any
+#: more. After a day the reconciliation has passed by.
+_HINT_AFTER = timedelta(seconds=2)
 _HINT_UNTIL = timedelta(days=1)
 
 _PAUSE_SECONDS = 1.0

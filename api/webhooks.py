@@ -22,7 +22,7 @@ from database.checkouts import (
 )
 from database.inbox import InboxEvent, mark_applied, receive_event
 from domain.messages import CheckoutInput, RepairRequest
-from domain.states import Stage
+from domain.states import MoneyState, Stage
 from observability import logs, metrics
 from processor.webhook_signature import (
     EventRefused,
@@ -68,15 +68,27 @@ async def receive(request: Request, parts: TheParts) -> Response:
     outcome = "accepted" if received.is_new else "repeated"
     metrics.WEBHOOKS.labels(outcome=outcome).inc()
     if received.is_waiting:
-        parts.background.start(pass_on(parts, kept), name="webhook hint")
+        hinting = pass_on(parts, kept, is_fresh=True)
+        parts.background.start(hinting, name="webhook hint")
     return JSONResponse({"received": True})
 
 
-async def pass_on(parts: Parts, event: InboxEvent) -> None:
-    """Tell the checkout's workflow to look; what cannot be told now stays waiting."""
+async def pass_on(parts: Parts, event: InboxEvent, *, is_fresh: bool = False) -> None:
+    """Tell the checkout's workflow to look; what cannot be told now stays waiting.
+
+    Args:
+        parts: The parts of this process.
+        event: A row of the inbox that still waits.
+        is_fresh: It arrived just now, so the workflow may be hearing the same from the
+            processor's own answer.
+    """
     try:
         checkout = await parts.records.read(lambda c: _checkout_of(c, event))
         if checkout is not None:
+            if is_fresh and _is_being_confirmed(checkout):
+                # A signal in the middle of a workflow task makes the whole task run
+                # again. In two seconds the loop passes the hint on, if it still is one.
+                return
             logs.bind(checkout_id=checkout.checkout_id)
             await _tell(parts, event, checkout)
         await parts.records.write(lambda c: mark_applied(c, event.event_id))
@@ -97,6 +109,8 @@ async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
     """
     if checkout.stage is Stage.CHARGED:
         return  # Its charge is known. What comes after it needs no processor.
+    if checkout.stage is Stage.OPEN and event.kind != _SUCCEEDED:
+        return  # The attempt has ended with a proof; this is the news of that.
     if await parts.door.look_again(checkout.checkout_id):
         return
     if event.kind == _SUCCEEDED:
@@ -127,6 +141,10 @@ async def _checkout_of(
         return None
     checkout_id = await find_checkout_of_payment(connection, event.payment_intent_id)
     return None if checkout_id is None else await read_checkout(connection, checkout_id)
+
+
+def _is_being_confirmed(checkout: CheckoutRow) -> bool:
+    return checkout.money_state is MoneyState.UNKNOWN
 
 
 def _kept(event: ProcessorEvent) -> InboxEvent:

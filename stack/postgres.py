@@ -55,12 +55,13 @@ _WHEEL_FOLDER = "pginstall18"
 #: For root only: a place every user may pass through.
 ROOT_SHELTER = Path("/var/lib/holdfast")
 
-#: Modest memory; durability untouched. Four API and worker pools fit in 100 sessions.
+#: Modest memory; durability untouched. Of the sessions one half is for API and worker
+#: pools of ten, the other for a Temporal server that uses this cluster.
 _SERVER_SETTINGS = {
     "listen_addresses": "127.0.0.1",
     # Socket paths have a length limit that a deep data folder breaks; TCP has none.
     "unix_socket_directories": "",
-    "max_connections": "100",
+    "max_connections": "200",
     "shared_buffers": "64MB",
     "work_mem": "4MB",
     "maintenance_work_mem": "32MB",

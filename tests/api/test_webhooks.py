@@ -52,6 +52,47 @@ async def deliver(shop: Shop, body: bytes, **headers: str) -> httpx.Response:
     return await shop.browser.send(request)
 
 
+async def later(shop: Shop) -> None:
+    """Let two seconds pass, and the starter loop go round."""
+    await shop.settle()
+    shop.sql("UPDATE processor_events SET received_at = now() - interval '3 s'")
+    await Starter(shop.parts).round()
+
+
+async def test_the_bank_answer_is_hinted_at_once(shop: Shop) -> None:
+    """While the buyer is at the bank, the news of the answer is passed on at once."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql(
+        "UPDATE checkouts SET stage='charging', money_state='ACTION_NEEDED',"
+        " next_action_url='https://bank.example'"
+    )
+
+    await deliver(shop, event(opened))
+    await shop.settle()
+
+    assert shop.door.hinted == [opened.checkout_id]
+
+
+async def test_a_running_confirmation_is_not_disturbed_at_once(shop: Shop) -> None:
+    """News that the workflow is just hearing itself waits until it is news no more."""
+    opened = await shop.open()
+    await shop.pay(opened)
+
+    await deliver(shop, event(opened))
+    await shop.settle()
+    at_once = list(shop.door.hinted)
+    shop.sql("UPDATE checkouts SET stage='charging'")
+    shop.charge(opened)
+    await later(shop)
+
+    assert at_once == []
+    assert shop.door.hinted == []
+    assert shop.sql(
+        "SELECT count(*) FROM processor_events WHERE applied_at IS NULL"
+    ) == [(0,)]
+
+
 async def test_an_event_is_kept_then_hinted(shop: Shop) -> None:
     """The row is durable before the workflow hears of it; the checkout is untouched."""
     opened = await shop.open()
@@ -59,7 +100,7 @@ async def test_an_event_is_kept_then_hinted(shop: Shop) -> None:
     before = shop.sql("SELECT * FROM checkouts")
 
     answer = await deliver(shop, event(opened))
-    await shop.settle()
+    await later(shop)
 
     assert answer.status_code == 200
     assert shop.door.hinted == [opened.checkout_id]
@@ -78,7 +119,7 @@ async def test_a_redelivery_is_taken_once(shop: Shop) -> None:
     answers = []
     for _ in range(3):
         answers.append((await deliver(shop, event(opened))).status_code)
-        await shop.settle()
+        await later(shop)
 
     assert answers == [200, 200, 200]
     assert len(shop.door.hinted) == 1
@@ -129,7 +170,7 @@ async def test_a_checkout_is_found_by_its_payment_when_metadata_lies(
 
     await deliver(shop, event(stranger, payment="pi_known"))
     await deliver(shop, event(None, payment="pi_other", event_id="evt_2"))
-    await shop.settle()
+    await later(shop)
 
     assert shop.door.hinted == [opened.checkout_id]
     assert shop.sql(
@@ -145,7 +186,7 @@ async def test_a_charge_that_nobody_looks_after_becomes_a_repair(shop: Shop) -> 
 
     await deliver(shop, event(opened))
     await deliver(shop, event(opened, event_id="evt_2", kind="payment_intent.canceled"))
-    await shop.settle()
+    await later(shop)
 
     assert len(shop.door.repairs) == 1
     checkout, repair = shop.door.repairs[0]
