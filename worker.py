@@ -43,6 +43,11 @@ from workflows.door import TASK_QUEUE, connect
 #: SDK's default of ten seconds is most of a customer's patience.
 STICKY_TIMEOUT = timedelta(seconds=2)
 
+#: A frozen worker's open polls swallow one retry each, and each costs its heartbeat's
+#: time-out: with the SDK's five, another worker got on after 35 seconds. Two still
+#: fetch hundreds a second, and the happy path's activities are local.
+ACTIVITY_POLLS = 2
+
 #: On SIGTERM, running activities get this long to end by themselves. The whole stack
 #: stops within ten seconds; what is cut off is repeated elsewhere, safely.
 GRACEFUL_SHUTDOWN = timedelta(seconds=3)
@@ -172,6 +177,7 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         # inside it, and the linter bans what it would catch. docs/decisions/0003.
         workflow_runner=UnsandboxedWorkflowRunner(),
         interceptors=[ActivityLog()],
+        max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
     )

@@ -49,6 +49,7 @@ class Steps:
         self._checkout_id = checkout_id
         self._reference_code = reference_code
         self._needs_attention = False
+        self._last_trouble = ""
         self._money = MoneyState.UNKNOWN
         self._access = AccessState.NONE
         self._indexed = (self._money, self._access)
@@ -216,6 +217,7 @@ class Steps:
             # An owner canceled the workflow in the Temporal UI: that must go through.
             raise error
         self.met_trouble = True
+        self._last_trouble = f"{step.name}: {kind_of(error)} {reason_of(error)}".strip()
         metrics.count(workflow.metric_meter(), metrics.RETRIES, step=step.name)
         workflow.logger.warning(
             "step met trouble", extra={"step": step.name, "kind": kind_of(error)}
@@ -233,10 +235,13 @@ class Steps:
         attention = "yes, see the case" if self._needs_attention else "no"
         lines = [
             f"**{self._reference_code}**",
+            # Without a line between them, the UI's Markdown runs the list together.
+            "",
             f"- Money: {_MONEY_WORDS[self._money]}",
             f"- Access: {_ACCESS_WORDS[self._access]}",
             f"- Doing: {self.doing}",
             f"- Waiting for: {self.waiting_for or 'nothing'}",
+            f"- Last trouble: {self._last_trouble or 'none'}",
             f"- Needs a person: {attention}",
         ]
         workflow.set_current_details("\n".join(lines))

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -50,8 +50,14 @@ def run_standins(repository: Path) -> RunStandins:
     """``run_stack`` over the stand-ins."""
     program = ("-m", "tests.stack.run_standins", str(repository))
 
-    def run(data: Path, *options: str) -> AbstractContextManager[Stack]:
-        return run_stack(data, *options, program=program)
+    @contextmanager
+    def run(data: Path, *options: str) -> Iterator[Stack]:
+        with run_stack(data, *options, program=program) as stack:
+            yield stack
+            # Temporal's own ordered stop takes more than a second, even when nobody
+            # calls it any more. A test of stopping stops inside the block.
+            if stack.process.poll() is None:
+                stack.stop_child("temporal", roughly=True)
 
     return run
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stack.errors import StackError
 from stack.supervisor import RunOptions, run
+from stack.temporal_choice import TemporalKind
 
 
 def main() -> int:
@@ -16,6 +17,7 @@ def main() -> int:
     options.add_argument("--json", action="store_true")
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--api-port", type=int)
+    options.add_argument("--temporal", type=TemporalKind, default=TemporalKind.DEV)
     chosen = options.parse_args()
     try:
         return run(
@@ -24,6 +26,7 @@ def main() -> int:
                 as_json=chosen.json,
                 workers=chosen.workers,
                 api_port=chosen.api_port,
+                temporal=chosen.temporal,
                 repository=chosen.repository,
             )
         )

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,8 @@ from stack.errors import StackError
 from stack.places import DataFolder
 from stack.postgres import APP_ROLE, OWNER_ROLE, PostgresHandle, postgres
 from stack.temporal import SEARCH_ATTRIBUTES, find_temporal_cli, temporal
+from stack.temporal_choice import TemporalKind, get_temporal
+from stack.temporal_programs import find_server_programs
 from stack.testserver import find_test_server
 
 
@@ -108,6 +111,23 @@ def test_root_may_keep_its_data_folder_closed(tmp_path: Path) -> None:
         assert again.cluster.home == handle.cluster.home
 
 
+def test_password_that_came_later_is_drawn_for_an_older_folder(tmp_path: Path) -> None:
+    """A folder from before Temporal could use PostgreSQL goes on as it is."""
+    folder = DataFolder(tmp_path)
+    known = folder.secrets()
+    older = asdict(known)
+    del older["temporal_password"]
+    (tmp_path / "secrets.json").write_text(json.dumps(older))
+
+    upgraded = folder.secrets()
+
+    assert replace(upgraded, temporal_password="") == replace(
+        known, temporal_password=""
+    )
+    assert upgraded.temporal_password
+    assert upgraded == folder.secrets()
+
+
 def test_lost_secrets_are_said_instead_of_drawn_anew(tmp_path: Path) -> None:
     """New passwords for an old database would only look like a cure."""
     (tmp_path / "postgres").mkdir()
@@ -181,6 +201,62 @@ def test_machine_without_any_way_to_temporal_is_told_what_to_do(
         StackError, match=r"Install the .* or install Go .* TEMPORAL_CLI"
     ):
         find_temporal_cli(lambda _: None)
+
+
+_GO = """
+if [ "$1" = list ]; then echo "$(dirname "$0")/module"; exit; fi
+/bin/mkdir -p "$GOBIN"
+for program in server sql; do echo x > "$GOBIN/$program"; done
+/bin/chmod +x "$GOBIN"/*
+"""
+
+_STEP = """CREATE EXTENSION btree_gin;
+CREATE INDEX by_text ON executions_visibility USING GIN (namespace_id, Text01);
+"""
+
+
+def test_temporal_for_postgres_is_built_once(
+    bare_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Go builds it on first use; its tables are those that our PostgreSQL can make."""
+    schema = "module/schema/postgresql/v12/visibility/versioned/v1.0/step.sql"
+    (bare_machine / schema).parent.mkdir(parents=True)
+    (bare_machine / schema).write_text(_STEP)
+    _program(bare_machine / "go", _GO.replace("$(dirname", "$(/usr/bin/dirname"))
+    monkeypatch.chdir(bare_machine)
+
+    first = find_server_programs(lambda _: None)
+    (bare_machine / "go").unlink()
+
+    assert first == find_server_programs()
+    step = (first.visibility_schema / "v1.0/step.sql").read_text()
+    assert "EXTENSION" not in step
+    assert "USING GIN (Text01);" in step
+
+
+def test_machine_without_go_is_told_what_to_do(bare_machine: Path) -> None:
+    """The server on PostgreSQL is optional: the sentence names the other."""
+    assert not list(bare_machine.iterdir())
+
+    with pytest.raises(StackError, match=r"Install Go .* --temporal dev"):
+        find_server_programs(lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("trace", "asked"),
+    [
+        ("temporal.db", TemporalKind.POSTGRES),
+        ("temporal-server.yaml", TemporalKind.DEV),
+    ],
+)
+def test_data_folder_stays_with_its_temporal_server(
+    tmp_path: Path, trace: str, asked: TemporalKind
+) -> None:
+    """Checkouts under way would be lost to a server that never heard of them."""
+    (tmp_path / trace).touch()
+
+    with pytest.raises(StackError, match="are kept by the other Temporal server"):
+        get_temporal(asked, DataFolder(tmp_path), print)
 
 
 def test_own_temporal_comes_first(
