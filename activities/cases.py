@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 from activities.failures import sorted_failures
-from database import cases, orders
+from database import cases
 from domain.messages import CloseCase, OpenCase, RecordRepair
 from observability.logs import get_logger
 
@@ -25,19 +25,17 @@ class CaseActivities:
 
     @activity.defn
     async def open_case(self, case: OpenCase) -> None:
-        """Put the checkout on support's list, and its proven charge on the page.
+        """Put the checkout on support's list.
 
         Repeat: brings the one case up to date.
         Survives: a crash leaves the case closed; the next round opens it.
 
         Raises:
-            ApplicationError: `DatabaseAway` is repeated. `ChargeDisagrees` is not.
+            ApplicationError: `DatabaseAway` is repeated.
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
                 await cases.open_case(connection, case)
-                if case.charge is not None:
-                    await orders.mark_charged(connection, case.checkout_id, case.charge)
         _log.error(
             "needs_attention",
             checkout_id=str(case.checkout_id),

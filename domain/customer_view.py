@@ -159,8 +159,8 @@ _PROOF = {
         "the card processor."
     ),
     NotChargedReason.CANCELED: (
-        "We could not learn the outcome, so we closed the attempt with the card "
-        "processor. It can no longer charge you."
+        "The attempt was closed with the card processor before any money moved. "
+        "It can no longer charge you."
     ),
     NotChargedReason.WITHDRAWN: (
         "Our server could not pass your request on, so the card processor was never "

@@ -276,15 +276,12 @@ class OpenCase:
         step: The step that does not get on, as `write order`.
         cause: Error class, for grouping: no ids, no personal data.
         detail: One sentence for support.
-        charge: Set once the charge is proven, so that the page can say so even while
-            the order cannot be written.
     """
 
     checkout_id: UUID
     step: str
     cause: str
     detail: str
-    charge: Charge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

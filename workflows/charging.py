@@ -58,6 +58,8 @@ class Charging:
         #: Set while, and after, the buyer was sent to the bank.
         self._bank_deadline: datetime | None = None
         self._is_at_bank = False
+        #: We closed the attempt while the buyer was there.
+        self._closed_at_bank = False
         self._confirmations = 0
         self._cancellations = 0
         self._rung = 0
@@ -219,6 +221,7 @@ class Charging:
 
     async def _cancel(self) -> PaymentIntent | None:
         """Close the PaymentIntent; the answer may still be that it succeeded."""
+        self._closed_at_bank = self._is_at_bank
         submission = self._cancellations
         self._cancellations += 1
         canceled = await self._steps.attempt(
@@ -243,7 +246,7 @@ class Charging:
         return workflow.now() >= self._deadline
 
     def _why_canceled(self) -> NotChargedReason:
-        if self._bank_deadline is not None:
+        if self._closed_at_bank:
             return NotChargedReason.BANK_CHECK_EXPIRED
         return NotChargedReason.CANCELED
 

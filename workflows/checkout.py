@@ -59,9 +59,11 @@ class CheckoutWorkflow:
     @workflow.run
     async def run(self, _checkout: CheckoutInput) -> CheckoutResult:
         """See the class. `__init__` took the argument, before any signal."""
-        charge = await self._charge()
-        if charge is None:
-            return await self._end(self._end_without_charge())
+        while (charge := await self._charge()) is None:
+            result = await self._end(self._end_without_charge())
+            if not self._is_pay_requested:
+                return result
+            # The buyer pressed Pay in the moment in which this run was ending.
         order = await self._write_order(charge)
         await self._provision(order)
         is_received = await self._send_receipt(order)
@@ -111,7 +113,6 @@ class CheckoutWorkflow:
                 self._checkout.checkout_id,
             )
             if claim.charge is not None:
-                self._steps.charge = claim.charge
                 return claim.charge
             if claim.stage is not Stage.CHARGING:
                 if not self._did or not await self._another_card():
@@ -125,7 +126,6 @@ class CheckoutWorkflow:
                 self._steps,
             ).settle()
             if isinstance(outcome, Charge):
-                self._steps.charge = outcome
                 self._did.append("confirmed the charge")
                 return outcome
             await self._steps.durably(
@@ -134,6 +134,7 @@ class CheckoutWorkflow:
                 outcome,
             )
             self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)
+            await self._steps.got_on()
             self._did.append(f"proved that nothing was charged ({outcome.reason})")
             self._count(outcome.reason)
 
@@ -211,23 +212,27 @@ class CheckoutWorkflow:
         self, result: CheckoutResult, *, keep_attention: bool = False
     ) -> CheckoutResult:
         """Answer the repairs, leave the index true, and let no signal be lost."""
-        while self._repairs:
-            # A repair may arrive while another's outcome is being written: the server
-            # refuses to complete a run with an unseen signal, and this loop sees it.
-            repair = self._repairs.pop(0)
-            done = ", ".join(self._did) or "found nothing missing"
-            await self._steps.durably(
-                policies.RECORD_REPAIR,
-                CaseActivities.record_repair,
-                RecordRepair(
-                    checkout_id=self._checkout.checkout_id,
-                    repair=repair,
-                    outcome=f"{result.end}: {done}",
-                ),
-            )
-        await self._steps.finish(keep_attention=keep_attention)
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        return result
+        while True:
+            while self._repairs:
+                await self._answer(self._repairs.pop(0), result)
+            await self._steps.finish(keep_attention=keep_attention)
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            # Nothing is awaited between this look and the end of the run, and the
+            # server refuses to end a run that has a signal unseen: none is lost.
+            if not self._repairs:
+                return result
+
+    async def _answer(self, repair: RepairRequest, result: CheckoutResult) -> None:
+        done = ", ".join(self._did) or "found nothing missing"
+        await self._steps.durably(
+            policies.RECORD_REPAIR,
+            CaseActivities.record_repair,
+            RecordRepair(
+                checkout_id=self._checkout.checkout_id,
+                repair=repair,
+                outcome=f"{result.end}: {done}",
+            ),
+        )
 
     def _end_without_charge(self) -> CheckoutResult:
         self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)

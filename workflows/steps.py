@@ -24,7 +24,7 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from activities.cases import CaseActivities
     from activities.failures import FailureKind
-    from domain.messages import Charge, CloseCase, OpenCase
+    from domain.messages import CloseCase, OpenCase
     from domain.states import AccessState, MoneyState
     from observability import metrics
     from workflows import policies, search_attributes
@@ -42,7 +42,6 @@ class Steps:
         waiting_for: What the run waits for; empty while it works.
         met_trouble: Some step did not succeed at once.
         news: Counts hints and repairs; whoever waits compares it with what it saw.
-        charge: The proven charge, as soon as there is one.
     """
 
     def __init__(self, checkout_id: UUID, reference_code: str) -> None:
@@ -57,7 +56,6 @@ class Steps:
         self.waiting_for = ""
         self.met_trouble = False
         self.news = 0
-        self.charge: Charge | None = None
 
     @property
     def money(self) -> MoneyState:
@@ -99,7 +97,7 @@ class Steps:
                     f"round {rounds + 1} of: {step.name}",
                 )
             else:
-                await self._got_on()
+                await self.got_on()
                 return result
 
     async def attempt(
@@ -149,7 +147,6 @@ class Steps:
             step=step.name,
             cause=kind,
             detail=f"{step.name}: {kind} {reason}".strip(),
-            charge=self.charge,
         )
         try:
             await self._regularly(
@@ -167,12 +164,13 @@ class Steps:
             keep_attention: Something is left that only a person can put right.
         """
         if not keep_attention:
-            await self._got_on()
+            await self.got_on()
         self.doing = "nothing more"
         self._index()
         self._show()
 
-    async def _got_on(self) -> None:
+    async def got_on(self) -> None:
+        """Take back the call for attention, if there was one."""
         if not self._needs_attention:
             return
         self._needs_attention = False

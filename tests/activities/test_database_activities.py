@@ -71,7 +71,6 @@ ARGUMENTS: dict[str, Argument] = {
         step="write the order",
         cause="DatabaseAway",
         detail="write the order: DatabaseAway",
-        charge=paid.charge,
     ),
     "close_case": lambda paid, _: CloseCase(checkout_id=paid.checkout_id),
     "record_repair": lambda paid, _: RecordRepair(

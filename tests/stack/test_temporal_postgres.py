@@ -3,6 +3,7 @@
 Nothing is built here: without the programs these tests are skipped.
 """
 
+import asyncio
 import stat
 import time
 from collections.abc import Iterator
@@ -93,6 +94,7 @@ async def test_workflow_is_found_by_its_search_attributes(stack: Stack) -> None:
     deadline = time.monotonic() + 10
     found: list[str] = []
     while not found and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
         found = [run.id async for run in client.list_workflows(asked)]
     assert found == ["findable"]
 
@@ -137,12 +139,10 @@ def test_passwords_of_the_server_are_for_their_owner_only(stack: Stack) -> None:
 
 def test_product_and_temporal_do_not_see_each_others_tables(stack: Stack) -> None:
     """They share the server, not the data."""
-    owner = psycopg.conninfo.conninfo_to_dict(
-        stack.at.owner_database_url.replace("+psycopg", "")
-    )
+    url = stack.at.owner_database_url.replace("+psycopg", "").removesuffix(DATABASE)
     for name in ("temporal", VISIBILITY_DATABASE):
         with pytest.raises(psycopg.OperationalError, match="permission denied"):
-            psycopg.connect(**{**owner, "dbname": name})
+            psycopg.connect(f"{url}{name}")
 
 
 def test_start_killed_half_way_through_the_tables_is_done_again() -> None:

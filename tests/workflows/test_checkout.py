@@ -178,6 +178,29 @@ async def test_processing_after_the_bank_ends_in_success(start: Start) -> None:
     assert world.count("record_processing") == 1
 
 
+async def test_answered_bank_check_is_never_called_unanswered(start: Start) -> None:
+    """A payment that hangs after the bank's answer is not told as "not answered"."""
+    world = World(confirm=(asks_bank,), look=(processes,))
+
+    await (await start(world)).result()
+
+    assert [n.reason for n in world.not_charged] == [NotChargedReason.CANCELED]
+
+
+async def test_another_charge_in_the_row_becomes_a_case(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A charge that disagrees with the row is shown to a person, and not given up."""
+    world = World(failing={"write_order": "ChargeDisagrees"})
+    handle = await start(world)
+    await skipping.sleep(timedelta(minutes=10))
+
+    assert world.is_case_open
+    assert world.cases[-1].cause == "ChargeDisagrees"
+    world.failing.clear()
+    await handle.result()
+
+
 async def test_decline_then_another_card_is_one_charge(
     start: Start, skipping: WorkflowEnvironment
 ) -> None:
@@ -245,7 +268,6 @@ async def test_order_that_cannot_be_written_calls_for_a_person_and_goes_on(
     await skipping.sleep(timedelta(hours=3))
 
     assert world.is_case_open
-    assert world.cases[-1].charge is not None
     assert world.count("record_charge") == 1
     world.failing.clear()
     result = await handle.result()
