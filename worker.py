@@ -43,9 +43,10 @@ from workflows.door import TASK_QUEUE, connect
 #: SDK's default of ten seconds is most of a customer's patience.
 STICKY_TIMEOUT = timedelta(seconds=2)
 
-#: Each open poll of a frozen worker swallows one retry and costs it a heartbeat time-out.
-#: With the SDK's five, another worker had the step after 25 seconds (measured) or more;
-#: with two, after 17. The happy path does not wait for polls: its activities are local.
+#: Each open poll of a frozen worker swallows one retry and costs it a heartbeat
+#: time-out: with the SDK's five polls another worker had the step after 20 to 35
+#: seconds, with two after 27 at the most (measured). The happy path does not wait for
+#: polls: its activities are local.
 ACTIVITY_POLLS = 2
 
 #: On SIGTERM, running activities get this long to end by themselves. The whole stack

@@ -126,17 +126,19 @@ def _build(go: str, kept: ServerPrograms, say: Say) -> None:
 
 def _module_folder(go: str) -> Path:
     """The source the programs are built from; Go fetches it where it was cleared."""
-    finished = subprocess.run(
-        [go, "list", "-m", "-f", "{{.Dir}}", f"{_MODULE}@{_VERSION}"],
-        # Outside of any Go module, whose own choice of versions would be asked for.
-        cwd=cache_folder(),
-        capture_output=True,
-        text=True,
-        timeout=_ASK_LIMIT_SECONDS,
-        check=False,
-    )
-    if finished.returncode != 0:
-        raise StackError(f"Go cannot find {_MODULE}: {finished.stderr.strip()}")
+    try:
+        finished = subprocess.run(
+            [go, "list", "-m", "-f", "{{.Dir}}", f"{_MODULE}@{_VERSION}"],
+            # Outside of any Go module, whose own choice of versions would be asked.
+            cwd=cache_folder(),
+            capture_output=True,
+            text=True,
+            timeout=_ASK_LIMIT_SECONDS,
+            check=True,
+        )
+    except subprocess.SubprocessError as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip()
+        raise StackError(f"Go cannot find {_MODULE}: {reason}") from error
     return Path(finished.stdout.strip())
 
 

@@ -1,0 +1,1 @@
+"""What must survive: real processes, real kills, everything counted from outside."""

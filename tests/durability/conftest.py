@@ -1,0 +1,104 @@
+"""One stack for all of them, a purchase for each, and a table of the recoveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from stack.driver import Stack, fresh_data_folder, run_stack
+from tests.durability.breaking import wait_until
+from tests.durability.counting import Purchase, open_purchase
+
+_HERE = Path(__file__).parent
+
+#: Cheap ones first: what is broken shows early.
+_ORDER = (
+    "test_watching",
+    "test_many_presses",
+    "test_lost_replies",
+    "test_bank_check",
+    "test_large_answer",
+    "test_nothing_leaks",
+    "test_worker_killed",
+    "test_table_locked",
+    "test_api_killed",
+    "test_temporal_killed",
+    "test_worker_frozen",
+    "test_postgres_down",
+    "test_disk_full",
+    "test_clock_off",
+    "test_demo",
+)
+
+Recoveries = dict[str, float]
+_RECOVERIES = pytest.StashKey[Recoveries]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin an empty table."""
+    config.stash[_RECOVERIES] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and put them in their order."""
+    places = [n for n, item in enumerate(items) if _HERE in item.path.parents]
+    ours = [items[place] for place in places]
+    for item in ours:
+        item.add_marker(pytest.mark.durability)
+    ours.sort(key=lambda item: _ORDER.index(item.path.stem))
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print how long it took from each death until everything was in place."""
+    recoveries = config.stash.get(_RECOVERIES, {})
+    if not recoveries:
+        return
+    terminalreporter.section("seconds from the death until whole")
+    for name, seconds in recoveries.items():
+        terminalreporter.write_line(f"{seconds:6.1f}  {name}")
+
+
+@pytest.fixture
+def recoveries(request: pytest.FixtureRequest) -> Recoveries:
+    """The table; a test writes its seconds under what it did."""
+    return request.config.stash[_RECOVERIES]
+
+
+@pytest.fixture(scope="package")
+def stack() -> Iterator[Stack]:
+    """The stack that all tests of this folder share and leave healthy."""
+    with pytest.MonkeyPatch.context() as environment:
+        # All buyers come from one address here.
+        environment.setenv("HOLDFAST_RATE_LIMIT_PER_MINUTE", "100000")
+        with fresh_data_folder() as data, run_stack(data) as running:
+            yield running
+
+
+@pytest.fixture
+def purchase(stack: Stack) -> Iterator[Purchase]:
+    """A checkout of this test's own, watched; the stack is mended afterwards."""
+    with open_purchase(stack) as opened:
+        yield opened
+    mend(stack)
+
+
+def mend(stack: Stack) -> None:
+    """Take all faults away, and wait until the shop is ready for the next."""
+    at = stack.at
+    for server in (at.processor, at.application, at.mailbox):
+        httpx.delete(f"{server}/sandbox/faults", trust_env=False)
+    wait_until(lambda: _is_ready(at.shop), "the shop to be ready", limit_seconds=60)
+
+
+def _is_ready(shop: str) -> bool:
+    try:
+        return httpx.get(f"{shop}/readyz", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
