@@ -40,7 +40,7 @@ _HOLDING = Notice(
     sentences=(
         "We can't show your payment this second. If your card was charged, we will "
         "find it and finish your order.",
-        "This page looks again by itself. Keep its address.",
+        "Keep this page's address.",
     ),
     link_text="Check again",
     retry_after_seconds=5,

@@ -112,6 +112,7 @@ class Blueprint:
             "processor",
             *("--host", "127.0.0.1"),
             *("--port", str(self.addresses.processor)),
+            *("--merchant", "Acme"),
             *("--api-key", self.secrets.stripe_api_key),
             *("--webhook-url", f"{local(self.addresses.api)}/webhooks/stripe"),
             *("--webhook-secret", self.secrets.stripe_webhook_secret),
