@@ -10,7 +10,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parseaddr
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.access import AccessActivities, ReadGrant
+from activities.access import AccessActivities, ReadGrant, RecordAccess
 from activities.cases import CaseActivities
 from activities.emails import EmailActivities, ReadOwedEmail
 from activities.letters import Company, Letters
@@ -30,8 +30,9 @@ from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
-from database.orders import Grant, read_grant
+from database.orders import Grant, read_grant, record_access
 from domain.addresses import PageAddresses
+from domain.messages import GrantEntitlement
 from mail.sender import SmtpMailer
 from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
@@ -142,7 +143,8 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         outside.http,
         settings.provisioning_url,
         settings.provisioning_secret.get_secret_value(),
-        _grant_reader(engine),
+        read_grant=_grant_reader(engine),
+        record_access=_access_recorder(engine),
     )
     emails = EmailActivities(
         _mailer(settings),
@@ -166,7 +168,6 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             orders.record_not_charged,
             orders.record_charge,
             orders.write_order,
-            orders.record_access,
             orders.record_email,
             access.grant_entitlement,
             emails.send_email,
@@ -190,6 +191,16 @@ def _grant_reader(engine: AsyncEngine) -> ReadGrant:
             return await read_grant(connection, entitlement_id)
 
     return read
+
+
+def _access_recorder(engine: AsyncEngine) -> RecordAccess:
+    async def record(
+        grant: GrantEntitlement, access_url: str | None
+    ) -> datetime | None:
+        async with engine.begin() as connection:
+            return await record_access(connection, grant, access_url)
+
+    return record
 
 
 def _email_reader(engine: AsyncEngine) -> ReadOwedEmail:

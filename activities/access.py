@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -20,7 +20,8 @@ from activities.failures import ApplicationAway, ApplicationRefused, sorted_fail
 from activities.heartbeat import heartbeating
 from database.orders import Grant
 from domain.identifiers import provisioning_key
-from domain.messages import AccessGranted, GrantEntitlement
+from domain.messages import GrantEntitlement
+from observability import metrics
 
 #: The application opens access in its own database; ten seconds is already trouble.
 REQUEST_TIMEOUT_SECONDS = 10.0
@@ -33,6 +34,7 @@ _MAX_URL_LENGTH = 2_000
 _PASSING = frozenset({408, 409, 425, 429})
 
 ReadGrant = Callable[[UUID], Awaitable[Grant]]
+RecordAccess = Callable[[GrantEntitlement, str | None], Awaitable[datetime | None]]
 
 
 class AccessActivities:
@@ -44,33 +46,48 @@ class AccessActivities:
         secret: `whsec_...`, shared with the application.
         read_grant: Reads what to tell it, in a transaction that is closed before the
             call: the buyer's address must not travel through workflow histories.
+        record_access: Writes that access is open, in one transaction after the call:
+            the address that the application answers with opens an account, and must
+            not travel through histories either.
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, url: str, secret: str, read_grant: ReadGrant
+        self,
+        client: httpx.AsyncClient,
+        url: str,
+        secret: str,
+        *,
+        read_grant: ReadGrant,
+        record_access: RecordAccess,
     ) -> None:
         self._client = client
         self._url = url
         self._webhook = Webhook(secret)
         self._read_grant = read_grant
+        self._record_access = record_access
 
     @activity.defn
-    async def grant_entitlement(self, grant: GrantEntitlement) -> AccessGranted:
-        """Ask the application to open access.
+    async def grant_entitlement(self, grant: GrantEntitlement) -> None:
+        """Ask the application to open access, and write that it did.
 
-        Repeat: the same key; the application opens once and answers the same.
-        Survives: a crash after the application acted loses only its answer.
+        Repeat: the same key; the application opens once and answers the same, and the
+            row is found written.
+        Survives: a crash after the application acted loses only its answer; the next
+            run asks again.
 
         Raises:
-            ApplicationError: `ApplicationAway` is repeated, `ApplicationRefused` is
-                not: a person must look at the application.
+            ApplicationError: `ApplicationAway` and `DatabaseAway` are repeated,
+                `ApplicationRefused` is not: a person must look at the application.
         """
         with sorted_failures():
             told = await self._read_grant(grant.entitlement_id)
             async with heartbeating():
-                return await self._tell(told)
+                access_url = await self._tell(told)
+                charged_at = await self._record_access(grant, access_url)
+        if charged_at is not None:
+            _measure(charged_at)
 
-    async def _tell(self, told: Grant) -> AccessGranted:
+    async def _tell(self, told: Grant) -> str | None:
         key = provisioning_key(told.entitlement_id, "granted")
         now = datetime.now(UTC)
         body = json.dumps(_body(told, now), separators=(",", ":"))
@@ -89,9 +106,18 @@ class AccessActivities:
                 follow_redirects=False,
             ) as answer:
                 _check(answer.status_code)
-                return AccessGranted(access_url=await _access_url(answer))
+                return await _access_url(answer)
         except httpx.HTTPError as error:
             raise ApplicationAway(type(error).__name__) from None
+
+
+def _measure(charged_at: datetime) -> None:
+    # The processor tells whole seconds, so "at once" may come out negative.
+    waited = max(timedelta(), datetime.now(UTC) - charged_at)
+    activity.metric_meter().create_histogram_float(
+        metrics.CHARGE_TO_ACCESS_SECONDS.name,
+        metrics.CHARGE_TO_ACCESS_SECONDS.description,
+    ).record(waited.total_seconds())
 
 
 def _body(told: Grant, now: datetime) -> dict[str, object]:

@@ -28,7 +28,7 @@ class CaseActivities:
         """Put the checkout on support's list.
 
         Repeat: brings the one case up to date.
-        Survives: a crash leaves the case closed; the next round opens it.
+        Survives: a crash leaves the case as it was; the next round opens it.
 
         Raises:
             ApplicationError: `DatabaseAway` is repeated.

@@ -27,7 +27,7 @@ from domain.addresses import AddressKeyMissing
 from mail.message import MessageRefused
 from mail.sender import MailDeferred
 from observability.logs import get_logger
-from processor.port import OutcomeUnknown, RefusedByOurFault, Throttled
+from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
 
 _log = get_logger()
 
@@ -42,6 +42,9 @@ class FailureKind(StrEnum):
     THROTTLED = "Throttled"
     #: Our request or our key is wrong. Final: a person must look.
     REFUSED_BY_OUR_FAULT = "RefusedByOurFault"
+    #: The processor cannot use what the buyer entered. Final: the attempt is closed and
+    #: the buyer told; nobody else need look.
+    METHOD_REFUSED = "MethodRefused"
     #: Another charge, or another amount, stands in the row. Final: it may be a second
     #: charge, and only a person may decide.
     CHARGE_DISAGREES = "ChargeDisagrees"
@@ -107,6 +110,7 @@ def sorted_failures(*, moves_money: bool = False) -> Iterator[None]:
 #: because a bug that a deploy will fix must not lose a paid order.
 _KINDS: tuple[tuple[type[Exception], FailureKind, bool], ...] = (
     (Throttled, FailureKind.THROTTLED, False),
+    (MethodRefused, FailureKind.METHOD_REFUSED, True),
     (RefusedByOurFault, FailureKind.REFUSED_BY_OUR_FAULT, True),
     (AddressKeyMissing, FailureKind.ADDRESS_KEY_MISSING, True),
     (ChargeDisagrees, FailureKind.CHARGE_DISAGREES, True),

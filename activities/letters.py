@@ -74,7 +74,7 @@ class Letters:
             support_hours=company.support_hours,
             statement_descriptor=company.statement_descriptor,
             may_have_seen_an_error=may_have_seen_an_error(
-                checkout.pay_requested_at or checkout.charged_at,
+                checkout.charged_at,
                 access_at,
                 was_interrupted=checkout.interrupted_at is not None,
             ),

@@ -6,7 +6,6 @@ commits it; a crash before the commit leaves nothing, one after it leaves everyt
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,14 +16,13 @@ from database import checkouts, emails, orders
 from domain.messages import (
     OrderWritten,
     PaymentClaim,
-    RecordAccess,
     RecordActionNeeded,
     RecordEmail,
     RecordNotCharged,
+    RecordProcessing,
     StorePaymentIntent,
     WriteOrder,
 )
-from observability import metrics
 
 
 class OrderActivities:
@@ -41,7 +39,7 @@ class OrderActivities:
     async def claim_payment(self, checkout_id: UUID) -> PaymentClaim:
         """Claim the buyer's request to pay, or say what stands there instead.
 
-        Repeat: finds the claim made and says so (`is_resumed`).
+        Repeat: finds the claim made, and says whether a PaymentIntent is stored.
         Survives: a crash leaves the request unclaimed or claimed.
 
         Raises:
@@ -52,18 +50,26 @@ class OrderActivities:
                 return await checkouts.claim_payment(connection, checkout_id)
 
     @activity.defn
-    async def store_payment_intent(self, store: StorePaymentIntent) -> None:
+    async def store_payment_intent(self, store: StorePaymentIntent) -> bool:
         """Write down which PaymentIntent will be confirmed, before it is.
 
         Repeat: writes the same.
         Survives: a crash leaves the PaymentIntent unconfirmed, so no money moved.
 
+        Returns:
+            False when the attempt has ended or uses another PaymentIntent: nothing was
+            written, and the caller must not confirm.
+
         Raises:
             ApplicationError: `DatabaseAway` is repeated.
         """
         with sorted_failures():
-            async with self._engine.begin() as connection:
-                await checkouts.store_payment_intent(connection, store)
+            try:
+                async with self._engine.begin() as connection:
+                    await checkouts.store_payment_intent(connection, store)
+            except checkouts.AttemptMovedOn:
+                return False
+            return True
 
     @activity.defn
     async def record_action_needed(self, record: RecordActionNeeded) -> None:
@@ -80,7 +86,7 @@ class OrderActivities:
                 await checkouts.record_action_needed(connection, record)
 
     @activity.defn
-    async def record_processing(self, checkout_id: UUID) -> None:
+    async def record_processing(self, record: RecordProcessing) -> None:
         """Let the page say that the bank was answered and the outcome is open.
 
         Repeat: finds it written.
@@ -91,7 +97,7 @@ class OrderActivities:
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
-                await checkouts.record_processing(connection, checkout_id)
+                await checkouts.record_processing(connection, record)
 
     @activity.defn
     async def record_not_charged(self, record: RecordNotCharged) -> None:
@@ -136,29 +142,6 @@ class OrderActivities:
         with sorted_failures():
             async with self._engine.begin() as connection:
                 return await orders.write_order(connection, order)
-
-    @activity.defn
-    async def record_access(self, record: RecordAccess) -> None:
-        """Write that the company's application opened access.
-
-        Repeat: finds it written.
-        Survives: a crash leaves access open and our row behind; the next run asks the
-            application again, which answers the same under the same key.
-
-        Raises:
-            ApplicationError: `DatabaseAway` is repeated.
-        """
-        with sorted_failures():
-            async with self._engine.begin() as connection:
-                await orders.record_access(connection, record)
-                row = await checkouts.read_checkout(connection, record.checkout_id)
-            if row.charged_at is not None:
-                waited = (datetime.now(UTC) - row.charged_at).total_seconds()
-                # The processor tells whole seconds, so "at once" may come out negative.
-                activity.metric_meter().create_histogram_float(
-                    metrics.CHARGE_TO_ACCESS_SECONDS.name,
-                    metrics.CHARGE_TO_ACCESS_SECONDS.description,
-                ).record(max(0.0, waited))
 
     @activity.defn
     async def record_email(self, record: RecordEmail) -> None:

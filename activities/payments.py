@@ -36,8 +36,8 @@ class PaymentActivities:
     ) -> PaymentIntent:
         """Make a PaymentIntent; it moves no money.
 
-        Repeat: the same key returns the same PaymentIntent for a day; later, a second
-        one is made and never confirmed.
+        Repeat: the same key returns the same PaymentIntent for a day; later, another
+            is made. Only the one that is stored is ever confirmed.
         Survives: a crash leaves at most an unconfirmed PaymentIntent.
 
         Raises:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid5
 
+from sqlalchemy import case as sql_case
 from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.tables import cases, checkouts, repairs
 from domain.identifiers import derived_id
 from domain.messages import OpenCase, RecordRepair, RepairRequest
-from domain.states import CaseState
+from domain.states import AccessState, CaseState
+
+#: Makes a case's id from a PaymentIntent's.
+_PAYMENT_CASES = UUID("7d0e2a55-6a0b-4a52-9a43-0f6b6c1f1c9e")
 
 
 async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
@@ -42,11 +46,48 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
             attention_at=func.coalesce(
                 checkouts.c.attention_at, func.clock_timestamp()
             ),
-            interrupted_at=func.coalesce(
-                checkouts.c.interrupted_at, func.clock_timestamp()
+            # Once access is open, the buyer has seen no trouble: a receipt may have.
+            interrupted_at=sql_case(
+                (
+                    checkouts.c.access_state == AccessState.ACTIVE,
+                    checkouts.c.interrupted_at,
+                ),
+                else_=func.coalesce(checkouts.c.interrupted_at, func.clock_timestamp()),
             ),
         )
     )
+
+
+async def open_payment_case(
+    connection: AsyncConnection,
+    payment_intent_id: str,
+    step: str,
+    cause: str,
+    detail: str,
+) -> bool:
+    """Open the one case of a payment that no order of ours stands for.
+
+    A person decides whether the money goes back. The case is opened once and then left
+    alone (`uq_cases_payment_intent_id`): what was resolved stays so, however often the
+    news of the payment comes.
+
+    Returns:
+        Whether this call opened it.
+    """
+    opened = await connection.execute(
+        insert(cases)
+        .values(
+            case_id=uuid5(_PAYMENT_CASES, payment_intent_id),
+            payment_intent_id=payment_intent_id,
+            step=step,
+            cause=cause,
+            detail=detail,
+        )
+        # Not by the constraint's name: two at once may meet at the primary key first.
+        .on_conflict_do_nothing()
+        .returning(cases.c.case_id)
+    )
+    return opened.scalar_one_or_none() is not None
 
 
 async def close_case(connection: AsyncConnection, checkout_id: UUID) -> None:

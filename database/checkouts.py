@@ -25,6 +25,7 @@ from domain.messages import (
     PaymentClaim,
     RecordActionNeeded,
     RecordNotCharged,
+    RecordProcessing,
     StorePaymentIntent,
 )
 from domain.money import Money
@@ -42,6 +43,10 @@ MOST_BUYER_ATTEMPTS = 10
 
 class CheckoutNotFound(Exception):
     """No checkout has this id."""
+
+
+class AttemptMovedOn(Exception):
+    """The attempt ended, or uses another PaymentIntent: this caller comes too late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,9 +289,7 @@ async def claim_payment(connection: AsyncConnection, checkout_id: UUID) -> Payme
     return await _read_claim(connection, checkout_id)
 
 
-async def _read_claim(
-    connection: AsyncConnection, checkout_id: UUID
-) -> PaymentClaim:
+async def _read_claim(connection: AsyncConnection, checkout_id: UUID) -> PaymentClaim:
     result = await connection.execute(
         select(
             checkouts,
@@ -325,6 +328,7 @@ async def _read_claim(
         token_key_id=row.token_key_id,
         payment_intent_id=row.payment_intent_id,
         is_prepared=row.prepared_intent_id is not None,
+        needs_attention=row.attention_at is not None,
         charge=charge,
     )
 
@@ -335,9 +339,28 @@ async def store_payment_intent(
     """Write down the PaymentIntent before it is confirmed.
 
     From here on, confirming anew is safe for ever: a PaymentIntent succeeds at most
-    once, while an idempotency key is forgotten after a day.
+    once, while an idempotency key is forgotten after a day. An attempt takes one
+    PaymentIntent and keeps it, so a run that was reset, or a worker that was frozen,
+    cannot bring a second one to confirmation.
+
+    Raises:
+        AttemptMovedOn: Nothing was written, and nothing may be confirmed.
     """
-    await connection.execute(
+    attempt = await connection.execute(
+        update(payment_attempts)
+        .where(
+            payment_attempts.c.checkout_id == store.checkout_id,
+            payment_attempts.c.buyer_attempt == store.buyer_attempt,
+            payment_attempts.c.ended_at.is_(None),
+            or_(
+                payment_attempts.c.payment_intent_id.is_(None),
+                payment_attempts.c.payment_intent_id == store.payment_intent_id,
+            ),
+        )
+        .values(payment_intent_id=store.payment_intent_id)
+        .returning(payment_attempts.c.buyer_attempt)
+    )
+    checkout = await connection.execute(
         update(checkouts)
         .where(
             checkouts.c.checkout_id == store.checkout_id,
@@ -345,15 +368,11 @@ async def store_payment_intent(
             checkouts.c.buyer_attempt == store.buyer_attempt,
         )
         .values(payment_intent_id=store.payment_intent_id, updated_at=func.now())
+        .returning(checkouts.c.checkout_id)
     )
-    await connection.execute(
-        update(payment_attempts)
-        .where(
-            payment_attempts.c.checkout_id == store.checkout_id,
-            payment_attempts.c.buyer_attempt == store.buyer_attempt,
-        )
-        .values(payment_intent_id=store.payment_intent_id)
-    )
+    if attempt.one_or_none() is None or checkout.one_or_none() is None:
+        msg = f"attempt {store.buyer_attempt} of checkout {store.checkout_id}"
+        raise AttemptMovedOn(msg)
 
 
 async def record_action_needed(
@@ -365,6 +384,7 @@ async def record_action_needed(
         .where(
             checkouts.c.checkout_id == record.checkout_id,
             checkouts.c.stage == Stage.CHARGING,
+            checkouts.c.buyer_attempt == record.buyer_attempt,
         )
         .values(
             money_state=MoneyState.ACTION_NEEDED,
@@ -374,7 +394,9 @@ async def record_action_needed(
     )
 
 
-async def record_processing(connection: AsyncConnection, checkout_id: UUID) -> None:
+async def record_processing(
+    connection: AsyncConnection, record: RecordProcessing
+) -> None:
     """The bank was answered, the outcome is open: `ACTION_NEEDED -> UNKNOWN`.
 
     `pay_requested_at` starts anew, since the buyer's wait does.
@@ -382,7 +404,8 @@ async def record_processing(connection: AsyncConnection, checkout_id: UUID) -> N
     await connection.execute(
         update(checkouts)
         .where(
-            checkouts.c.checkout_id == checkout_id,
+            checkouts.c.checkout_id == record.checkout_id,
+            checkouts.c.buyer_attempt == record.buyer_attempt,
             checkouts.c.money_state == MoneyState.ACTION_NEEDED,
         )
         .values(

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.checkouts import CheckoutNotFound, end_attempt
 from database.tables import checkouts, emails, entitlements, orders, subscriptions
 from domain.identifiers import derived_id
-from domain.messages import Charge, OrderWritten, RecordAccess, WriteOrder
+from domain.messages import Charge, GrantEntitlement, OrderWritten, WriteOrder
 from domain.plans import add_months
 from domain.states import (
     AccessState,
@@ -222,31 +222,43 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
     )
 
 
-async def record_access(connection: AsyncConnection, record: RecordAccess) -> None:
-    """Write that access is open, once: `pending -> active`."""
-    await connection.execute(
+async def record_access(
+    connection: AsyncConnection, grant: GrantEntitlement, access_url: str | None
+) -> datetime | None:
+    """Write that access is open, once: `pending -> active`.
+
+    Args:
+        connection: In a transaction.
+        grant: Whose access.
+        access_url: Where the customer enters, as the application told it.
+
+    Returns:
+        When the money had moved, if access was opened by this call.
+    """
+    opened = await connection.execute(
         update(entitlements)
         .where(
-            entitlements.c.entitlement_id == record.entitlement_id,
+            entitlements.c.entitlement_id == grant.entitlement_id,
             entitlements.c.state == EntitlementState.PENDING,
         )
         .values(
             state=EntitlementState.ACTIVE,
-            access_url=record.access_url,
+            access_url=access_url,
             granted_at=func.clock_timestamp(),
         )
+        .returning(entitlements.c.entitlement_id)
     )
     interrupted = case(
         (
-            checkouts.c.interrupted_at.is_(None) & record.was_interrupted,
+            checkouts.c.interrupted_at.is_(None) & grant.was_interrupted,
             func.clock_timestamp(),
         ),
         else_=checkouts.c.interrupted_at,
     )
-    await connection.execute(
+    moved = await connection.execute(
         update(checkouts)
         .where(
-            checkouts.c.checkout_id == record.checkout_id,
+            checkouts.c.checkout_id == grant.checkout_id,
             checkouts.c.access_state == AccessState.PENDING,
         )
         .values(
@@ -254,4 +266,7 @@ async def record_access(connection: AsyncConnection, record: RecordAccess) -> No
             interrupted_at=interrupted,
             updated_at=func.now(),
         )
+        .returning(checkouts.c.charged_at)
     )
+    charged_at = moved.scalar_one_or_none()
+    return charged_at if opened.one_or_none() is not None else None

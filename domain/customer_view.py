@@ -1,9 +1,9 @@
 """What the customer is told: one pure function of the two facts.
 
-`customer_view` is total over every pair of money state and access state. Pages, mails
-and the JSON API print what it returns; no handler writes a sentence of its own. "You
+`customer_view` is total over every pair of money state and access state. Pages and the
+JSON API print what it returns; no handler writes a sentence about money of its own. "You
 have not been charged" and the pay button can only come out of `NOT_CHARGED`, which the
-database lets in only with a terminal proof.
+database lets stand in the stage `open` alone.
 """
 
 from __future__ import annotations
@@ -115,10 +115,13 @@ def customer_view(facts: CustomerFacts) -> CustomerView:
 
 
 def may_have_seen_an_error(
-    pay_requested_at: datetime, access_at: datetime, *, was_interrupted: bool
+    charged_at: datetime, access_at: datetime, *, was_interrupted: bool
 ) -> bool:
-    """Say whether the receipt shall mention an error page that may have been seen."""
-    return was_interrupted or access_at - pay_requested_at > SMOOTH_WITHIN
+    """Say whether the receipt shall mention an error page that may have been seen.
+
+    The clock starts at the charge: what a buyer spends at the bank is no trouble.
+    """
+    return was_interrupted or access_at - charged_at > SMOOTH_WITHIN
 
 
 def _not_charged(facts: CustomerFacts) -> CustomerView:
@@ -147,7 +150,7 @@ def _not_charged(facts: CustomerFacts) -> CustomerView:
         page=Page.NOT_CHARGED,
         title="You have not been charged",
         headline="You have not been charged. You can safely try again.",
-        sentences=(_PROOF[facts.reason], _HOLD_NOTE),
+        sentences=_proof(facts.reason),
         pay_label=f"Try again: {facts.price}",
         is_settled=True,
     )
@@ -162,11 +165,29 @@ _PROOF = {
         "The attempt was closed with the card processor before any money moved. "
         "It can no longer charge you."
     ),
+    NotChargedReason.METHOD_REFUSED: (
+        "The card processor could not use what was entered, so we closed the attempt. "
+        "Please enter the card once more, or use another one."
+    ),
+    NotChargedReason.NOT_SENT: (
+        "We could not reach the card processor, so it was never asked for the money. "
+        "We have closed the attempt."
+    ),
     NotChargedReason.WITHDRAWN: (
         "Our server could not pass your request on, so the card processor was never "
         "asked. We have taken the request back."
     ),
 }
+
+#: After these the processor was never asked, so no hold can show up at the bank.
+_NEVER_ASKED = {NotChargedReason.WITHDRAWN, NotChargedReason.NOT_SENT}
+
+
+def _proof(reason: NotChargedReason) -> tuple[str, ...]:
+    if reason in _NEVER_ASKED:
+        return (_PROOF[reason],)
+    return (_PROOF[reason], _HOLD_NOTE)
+
 
 _HOLD_NOTE = (
     "If your bank shows a pending line, that is a hold, not a payment. "

@@ -7,7 +7,7 @@ from datetime import timedelta
 #: After a minute a person needs words, not a spinner: the page says what is not known.
 CONFIRMING_FOR = timedelta(seconds=60)
 
-#: Later than this after Pay, the buyer may have met a blank or an error page.
+#: Later than this after the charge, the buyer may have met a blank or an error page.
 SMOOTH_WITHIN = timedelta(seconds=10)
 
 #: Banks let their own question lapse after 10 to 15 minutes; twice that is generous.

@@ -97,6 +97,8 @@ class PaymentClaim:
         payment_method: What the processor calls the buyer's means of payment.
         payment_intent_id: Stored by an earlier try or attempt; None before the first.
         token_key_id: Which secret made the checkout's address; not the secret itself.
+        needs_attention: An earlier run called for a person; who puts it right takes
+            that back.
         is_prepared: This attempt's PaymentIntent was stored, so it may have been
             confirmed: the processor must be asked before anything is sent again.
         charge: Set when `stage` is `charged`.
@@ -110,6 +112,7 @@ class PaymentClaim:
     payment_intent_id: str | None = None
     token_key_id: str = ""
     is_prepared: bool = False
+    needs_attention: bool = False
     charge: Charge | None = None
 
 
@@ -165,10 +168,19 @@ class CancelPaymentIntent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordActionNeeded:
-    """The buyer must answer the bank at this address."""
+    """The buyer of this attempt must answer the bank at this address."""
 
     checkout_id: UUID
+    buyer_attempt: int
     next_action_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordProcessing:
+    """The bank was answered; the outcome of this attempt is open."""
+
+    checkout_id: UUID
+    buyer_attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,21 +224,7 @@ class OrderWritten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantEntitlement:
-    """Ask the company's application to open access."""
-
-    entitlement_id: UUID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessGranted:
-    """The application opened access; where the customer enters, if it said so."""
-
-    access_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordAccess:
-    """Write down that access is open.
+    """Ask the company's application to open access, and write that it did.
 
     Attributes:
         was_interrupted: The workflow met trouble on its way, so the buyer may have
@@ -235,7 +233,6 @@ class RecordAccess:
 
     checkout_id: UUID
     entitlement_id: UUID
-    access_url: str | None
     was_interrupted: bool
 
 

@@ -53,6 +53,12 @@ class NotChargedReason(StrEnum):
     BANK_CHECK_EXPIRED = "bank_check_expired"
     #: The outcome stayed unknown until the deadline; the PaymentIntent was canceled.
     CANCELED = "canceled"
+    #: The processor could not use what the buyer entered; the PaymentIntent was
+    #: canceled.
+    METHOD_REFUSED = "method_refused"
+    #: The processor could not be reached before the deadline, and no PaymentIntent was
+    #: stored for the attempt: nothing was ever confirmed.
+    NOT_SENT = "not_sent"
     #: No workflow ever claimed the request, so the processor was never asked.
     WITHDRAWN = "withdrawn"
 

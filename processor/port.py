@@ -3,6 +3,7 @@
     ProcessorError
     ├── OutcomeUnknown     the request may or may not have taken effect
     ├── Throttled          the request was turned away before it took effect
+    ├── MethodRefused      what the buyer entered cannot be used; nothing was charged
     └── RefusedByOurFault  the request is wrong, or our key is; repeating cannot help
 
 A decline is not an error: it is a PaymentIntent whose `decline` is set.
@@ -41,6 +42,10 @@ class OutcomeUnknown(ProcessorError):
 
 class Throttled(ProcessorError):
     """Too many requests, or the object is locked; this request took no effect."""
+
+
+class MethodRefused(ProcessorError):
+    """The means of payment is unknown, used up or expired; no effect was had."""
 
 
 class RefusedByOurFault(ProcessorError):

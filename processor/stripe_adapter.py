@@ -24,7 +24,7 @@ from domain.messages import (
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from processor.declines import decline_class
-from processor.port import OutcomeUnknown, RefusedByOurFault, Throttled
+from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
 
 #: Longer than any bank takes, shorter than an activity's own limit.
 REQUEST_TIMEOUT_SECONDS = 20.0
@@ -144,6 +144,7 @@ async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
         OutcomeUnknown: No reply, a 5xx, or a 409: another request under our key is
             still running. Any of them may have taken effect.
         Throttled: 429, a rate limit or a locked object: turned away beforehand.
+        MethodRefused: 400 or 404 about the payment method or confirmation token.
         RefusedByOurFault: Any other 4xx: our key, our parameters, our permissions.
     """
     try:
@@ -159,11 +160,17 @@ async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
         if error.code == "payment_intent_unexpected_state":
             # It moved on without us: succeeded, canceled or under way already.
             return _intent_in(error)
-        raise RefusedByOurFault(_reason(error), _request_id(error)) from None
+        refusal = MethodRefused if _is_about_method(error) else RefusedByOurFault
+        raise refusal(_reason(error), _request_id(error)) from None
     except stripe.APIError as error:
         raise OutcomeUnknown(f"http_{error.http_status}", _request_id(error)) from None
     except stripe.StripeError as error:
         raise RefusedByOurFault(_reason(error), _request_id(error)) from None
+
+
+def _is_about_method(error: stripe.InvalidRequestError) -> bool:
+    param = str(error.param or "")
+    return param.startswith(("payment_method", "confirmation_token"))
 
 
 def _intent_in(error: stripe.StripeError) -> PaymentIntent:
@@ -187,7 +194,7 @@ def _intent_of(body: dict[str, Any]) -> PaymentIntent:
     charge = charge if isinstance(charge, dict) else {}
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     problem = body.get("last_payment_error")
-    status = PaymentIntentStatus(body["status"])
+    status = _status_of(body["status"])
     has_charge = status is PaymentIntentStatus.SUCCEEDED
     created = charge.get("created", body["created"])
     return PaymentIntent(
@@ -205,6 +212,18 @@ def _intent_of(body: dict[str, Any]) -> PaymentIntent:
         card_brand=card.get("brand"),
         card_last4=card.get("last4"),
     )
+
+
+def _status_of(word: str) -> PaymentIntentStatus:
+    """Return the status, or raise "unknown": a word that we cannot read proves nothing.
+
+    Raises:
+        OutcomeUnknown: The processor uses a word that is newer than this adapter.
+    """
+    try:
+        return PaymentIntentStatus(word)
+    except ValueError:
+        raise OutcomeUnknown("status_not_understood") from None
 
 
 def _checkout_id(metadata: dict[str, str]) -> UUID | None:

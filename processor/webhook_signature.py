@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeGuard
 
 TOLERANCE = timedelta(seconds=300)
+
+#: Ids and kinds: visible ASCII, as long as the processor says that its ids can get.
+#: https://docs.stripe.com/upgrades
+_WORD = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class SignatureRefused(Exception):
@@ -34,7 +39,8 @@ class ProcessorEvent:
         kind: As `payment_intent.succeeded`.
         is_live: Whether it speaks of real money.
         payment_intent_id: What it is about; None for events of other objects.
-        checkout_id: Our id from the object's metadata, as text; may be missing.
+        checkout_id: Our id from the object's metadata, as text. None when there is
+            none, or what stands there cannot be one: anybody may write metadata.
     """
 
     event_id: str
@@ -80,7 +86,8 @@ def parse(body: bytes) -> ProcessorEvent:
     """Read the few fields of an event that we use.
 
     Raises:
-        EventRefused: Not an event.
+        EventRefused: Not an event, or its ids are no ids: a database could not keep a
+            NUL or half a surrogate pair.
     """
     try:
         event: Any = json.loads(body)
@@ -92,11 +99,21 @@ def parse(body: bytes) -> ProcessorEvent:
         )
         checkout_id = (subject.get("metadata") or {}).get("checkout_id")
         return ProcessorEvent(
-            event_id=str(event["id"]),
-            kind=str(event["type"]),
+            event_id=_word(event["id"]),
+            kind=_word(event["type"]),
             is_live=bool(event["livemode"]),
-            payment_intent_id=str(intent) if intent else None,
-            checkout_id=str(checkout_id) if checkout_id else None,
+            payment_intent_id=_word(intent) if intent else None,
+            checkout_id=checkout_id if _is_word(checkout_id) else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EventRefused(type(error).__name__) from None
+
+
+def _word(value: object) -> str:
+    if not _is_word(value):
+        raise EventRefused("an id is not of the form of ids")
+    return value
+
+
+def _is_word(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None

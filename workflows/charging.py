@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         PreparePaymentIntent,
         RecordActionNeeded,
         RecordNotCharged,
+        RecordProcessing,
         StorePaymentIntent,
         charge_of,
     )
@@ -60,17 +61,29 @@ class Charging:
         self._is_at_bank = False
         #: We closed the attempt while the buyer was there.
         self._closed_at_bank = False
+        self._is_refused = False
         self._confirmations = 0
         self._cancellations = 0
         self._rung = 0
 
-    async def settle(self) -> Charge | RecordNotCharged:
-        """Return the proven charge, or the proof that nothing was charged."""
+    async def settle(self) -> Charge | RecordNotCharged | None:
+        """Return the proven charge, or the proof that nothing was charged.
+
+        None when the attempt has moved on without this run: the row tells how.
+        """
         if self._claim.is_prepared:
             # An earlier run may have confirmed it: look before sending anything.
             intent: PaymentIntent | None = await self._look()
         else:
             intent = await self._prepare()
+            if intent is None:
+                return self._not_charged(NotChargedReason.NOT_SENT)
+            if not await self._store(intent):
+                return None
+        return await self._follow(intent)
+
+    async def _follow(self, intent: PaymentIntent | None) -> Charge | RecordNotCharged:
+        """Do what the PaymentIntent asks for, until it proves something."""
         while True:
             verdict = judge(intent) if intent else Verdict.PENDING
             match verdict:
@@ -82,46 +95,65 @@ class Charging:
                     return self._not_charged(self._why_canceled())
                 case Verdict.UNCONFIRMED if not self._is_overdue():
                     intent = await self._confirm()
-                case Verdict.ACTION_NEEDED if intent:
+                case Verdict.ACTION_NEEDED if intent and intent.next_action_url:
                     intent = await self._wait_for_bank(intent)
                 case _:
                     intent = await self._wait_for_outcome()
 
-    async def _prepare(self) -> PaymentIntent:
-        """Have a PaymentIntent for this attempt, and store its id before any money."""
-        claim, intent = self._claim, None
-        if claim.payment_intent_id is not None:
-            intent = await self._steps.durably(
-                policies.PREPARE_INTENT,
-                PaymentActivities.prepare_payment_intent,
-                PreparePaymentIntent(
-                    checkout_id=self._checkout_id,
-                    payment_intent_id=claim.payment_intent_id,
-                    buyer_attempt=claim.buyer_attempt,
-                ),
-            )
-        if intent is None or judge(intent) is Verdict.CANCELED:
-            intent = await self._steps.durably(
-                policies.CREATE_INTENT,
-                PaymentActivities.create_payment_intent,
-                CreatePaymentIntent(
-                    checkout_id=self._checkout_id,
-                    reference_code=self._reference_code,
-                    buyer_attempt=claim.buyer_attempt,
-                    price=claim.price,
-                ),
-            )
-        await self._steps.durably(
+    async def _prepare(self) -> PaymentIntent | None:
+        """Have a PaymentIntent for this attempt; None when time ran out before.
+
+        Until its id is stored nothing can have been confirmed, so running out of time
+        here is a proof that no money moved.
+        """
+        while not self._is_overdue():
+            intent = await self._ready_kept()
+            if intent is None or judge(intent) is Verdict.CANCELED:
+                intent = await self._create()
+            if intent is not None:
+                return intent
+            await self._climb("the processor to take the request")
+            await self._ask_for_attention_when_late()
+        return None
+
+    async def _ready_kept(self) -> PaymentIntent | None:
+        """Ready the PaymentIntent that an earlier attempt left, if one did."""
+        if self._claim.payment_intent_id is None:
+            return None
+        return await self._steps.attempt(
+            policies.PREPARE_INTENT,
+            PaymentActivities.prepare_payment_intent,
+            PreparePaymentIntent(
+                checkout_id=self._checkout_id,
+                payment_intent_id=self._claim.payment_intent_id,
+                buyer_attempt=self._claim.buyer_attempt,
+            ),
+        )
+
+    async def _create(self) -> PaymentIntent | None:
+        return await self._steps.attempt(
+            policies.CREATE_INTENT,
+            PaymentActivities.create_payment_intent,
+            CreatePaymentIntent(
+                checkout_id=self._checkout_id,
+                reference_code=self._reference_code,
+                buyer_attempt=self._claim.buyer_attempt,
+                price=self._claim.price,
+            ),
+        )
+
+    async def _store(self, intent: PaymentIntent) -> bool:
+        """Store the PaymentIntent's id before any money can move under it."""
+        self._intent_id = intent.payment_intent_id
+        return await self._steps.durably(
             policies.STORE_INTENT,
             OrderActivities.store_payment_intent,
             StorePaymentIntent(
                 checkout_id=self._checkout_id,
-                buyer_attempt=claim.buyer_attempt,
+                buyer_attempt=self._claim.buyer_attempt,
                 payment_intent_id=intent.payment_intent_id,
             ),
         )
-        self._intent_id = intent.payment_intent_id
-        return intent
 
     async def _look(self) -> PaymentIntent | None:
         return await self._steps.attempt(
@@ -142,7 +174,7 @@ class Charging:
                 "the processor to take the charge",
             )
         self._confirmations += 1
-        return await self._steps.attempt(
+        confirmed = await self._steps.attempt(
             policies.CONFIRM,
             PaymentActivities.confirm_payment_intent,
             ConfirmPaymentIntent(
@@ -154,6 +186,20 @@ class Charging:
                 submission=submission,
             ),
         )
+        if self._steps.refusal is None:
+            return confirmed
+        return await self._close_refused()
+
+    async def _close_refused(self) -> PaymentIntent | None:
+        """After a final refusal close what the processor shows unconfirmed.
+
+        The buyer must not wait hours for an attempt that cannot succeed any more.
+        """
+        intent = await self._look()
+        if intent is None or judge(intent) is not Verdict.UNCONFIRMED:
+            return intent
+        self._is_refused = True
+        return await self._cancel()
 
     async def _wait_for_bank(self, intent: PaymentIntent) -> PaymentIntent | None:
         """Wait until the buyer answered the bank, or close the attempt when time is up.
@@ -167,8 +213,8 @@ class Charging:
         if left.total_seconds() <= 0:
             return await self._cancel()
         wait = min(policies.rung(policies.BANK_LADDER, self._rung), left)
-        self._rung += 1
-        await self._steps.pause(wait, "the buyer to answer the bank")
+        if not await self._steps.pause(wait, "the buyer to answer the bank"):
+            self._rung += 1
         after = await self._look()
         if after is not None and judge(after) is Verdict.PENDING:
             await self._leave_bank()
@@ -184,7 +230,8 @@ class Charging:
             OrderActivities.record_action_needed,
             RecordActionNeeded(
                 checkout_id=self._checkout_id,
-                next_action_url=intent.next_action_url or "about:blank",
+                buyer_attempt=self._claim.buyer_attempt,
+                next_action_url=intent.next_action_url or "",
             ),
         )
 
@@ -195,21 +242,26 @@ class Charging:
         await self._steps.durably(
             policies.RECORD_PROCESSING,
             OrderActivities.record_processing,
-            self._checkout_id,
+            RecordProcessing(
+                checkout_id=self._checkout_id,
+                buyer_attempt=self._claim.buyer_attempt,
+            ),
         )
 
     async def _wait_for_outcome(self) -> PaymentIntent | None:
         """Climb one rung, then ask; past the deadline close, and believe the answer."""
-        await self._steps.pause(
-            policies.rung(policies.UNKNOWN_LADDER, self._rung),
-            "the processor to know the outcome",
-        )
-        self._rung += 1
+        await self._climb("the processor to know the outcome")
         await self._ask_for_attention_when_late()
         intent = await self._look()
         if self._is_overdue() and (intent is None or not _is_final(intent)):
             return await self._cancel()
         return intent
+
+    async def _climb(self, reason: str) -> None:
+        """Wait on this rung; a hint ends the wait and must not make the next longer."""
+        wait = policies.rung(policies.UNKNOWN_LADDER, self._rung)
+        if not await self._steps.pause(wait, reason):
+            self._rung += 1
 
     async def _ask_for_attention_when_late(self) -> None:
         late_at = self._deadline - UNKNOWN_FOR + policies.UNKNOWN_ATTENTION_AFTER
@@ -246,6 +298,8 @@ class Charging:
         return workflow.now() >= self._deadline
 
     def _why_canceled(self) -> NotChargedReason:
+        if self._is_refused:
+            return NotChargedReason.METHOD_REFUSED
         if self._closed_at_bank:
             return NotChargedReason.BANK_CHECK_EXPIRED
         return NotChargedReason.CANCELED

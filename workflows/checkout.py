@@ -9,7 +9,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.cases import CaseActivities
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
+    from activities.payments import PaymentActivities
     from domain.messages import (
+        CancelPaymentIntent,
         Charge,
         CheckoutEnd,
         CheckoutInput,
@@ -17,13 +19,15 @@ with workflow.unsafe.imports_passed_through():
         CheckoutStatus,
         GrantEntitlement,
         OrderWritten,
-        RecordAccess,
+        PaymentClaim,
         RecordEmail,
         RecordRepair,
         RepairRequest,
         SendEmail,
         WriteOrder,
+        charge_of,
     )
+    from domain.payments import PaymentIntent, Verdict, judge
     from domain.states import AccessState, MoneyState, Stage
     from observability import metrics
     from workflows import policies
@@ -55,6 +59,8 @@ class CheckoutWorkflow:
         self._repairs: list[RepairRequest] = []
         self._repaired: set[str] = set()
         self._did: list[str] = []
+        self._news_seen = 0
+        self._stays_until = workflow.now()
 
     @workflow.run
     async def run(self, _checkout: CheckoutInput) -> CheckoutResult:
@@ -66,10 +72,9 @@ class CheckoutWorkflow:
             # The buyer pressed Pay in the moment in which this run was ending.
         order = await self._write_order(charge)
         await self._provision(order)
-        is_received = await self._send_receipt(order)
+        await self._send_receipt(order)
         return await self._end(
-            CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id),
-            keep_attention=not is_received,
+            CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id)
         )
 
     @workflow.signal
@@ -107,46 +112,99 @@ class CheckoutWorkflow:
         """Carry out the buyer's attempts until one is charged or no more come."""
         while True:
             self._is_pay_requested = False
-            claim = await self._steps.durably(
-                policies.CLAIM,
-                OrderActivities.claim_payment,
-                self._checkout.checkout_id,
-            )
+            claim = await self._claim()
             if claim.charge is not None:
                 return claim.charge
-            if claim.stage is not Stage.CHARGING:
-                if not self._did or not await self._another_card():
-                    return None
+            if claim.stage is Stage.CHARGING:
+                outcome = await self._settle(claim)
+                if outcome is not None:
+                    return outcome
                 continue
-            self._steps.now_stands(MoneyState.UNKNOWN, AccessState.NONE)
-            outcome = await Charging(
-                self._checkout.checkout_id,
-                self._checkout.reference_code,
-                claim,
-                self._steps,
-            ).settle()
-            if isinstance(outcome, Charge):
-                self._did.append("confirmed the charge")
-                return outcome
-            await self._steps.durably(
-                policies.RECORD_NOT_CHARGED,
-                OrderActivities.record_not_charged,
-                outcome,
-            )
-            self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)
-            await self._steps.got_on()
-            self._did.append(f"proved that nothing was charged ({outcome.reason})")
-            self._count(outcome.reason)
+            # Nothing is asked for. What the row calls not charged is looked at again
+            # whenever there is news: the processor has the last word.
+            charge = await self._late_charge(claim)
+            if charge is not None or not self._did:
+                return charge
+            await self._answer_repairs(CheckoutEnd.NOT_CHARGED)
+            if not await self._another_card():
+                return await self._close(claim)
+
+    async def _claim(self) -> PaymentClaim:
+        claim = await self._steps.durably(
+            policies.CLAIM, OrderActivities.claim_payment, self._checkout.checkout_id
+        )
+        if claim.needs_attention:
+            self._steps.inherit_attention()
+        return claim
+
+    async def _settle(self, claim: PaymentClaim) -> Charge | None:
+        """Charge, or record that nothing was charged."""
+        self._steps.now_stands(MoneyState.UNKNOWN, AccessState.NONE)
+        outcome = await Charging(
+            self._checkout.checkout_id,
+            self._checkout.reference_code,
+            claim,
+            self._steps,
+        ).settle()
+        if isinstance(outcome, Charge):
+            self._did.append("confirmed the charge")
+            return outcome
+        if outcome is None:
+            # The attempt moved on without us; the next claim says where it stands.
+            await self._steps.pause(policies.UNKNOWN_LADDER[0], "the row to settle")
+            return None
+        await self._steps.durably(
+            policies.RECORD_NOT_CHARGED, OrderActivities.record_not_charged, outcome
+        )
+        self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)
+        await self._steps.got_on()
+        self._did.append(f"proved that nothing was charged ({outcome.reason})")
+        self._count(outcome.reason)
+        self._news_seen = self._steps.news
+        self._stays_until = workflow.now() + policies.ANOTHER_CARD_WITHIN
+        return None
+
+    async def _late_charge(self, claim: PaymentClaim) -> Charge | None:
+        """Ask whether a PaymentIntent that was declined has succeeded after all."""
+        is_news = not self._did or self._steps.news != self._news_seen
+        self._news_seen = self._steps.news
+        if claim.payment_intent_id is None or not is_news:
+            return None
+        intent = await self._steps.attempt(
+            policies.LOOK_UP,
+            PaymentActivities.look_up_payment_intent,
+            claim.payment_intent_id,
+        )
+        return self._found(intent)
 
     async def _another_card(self) -> bool:
-        """Stay for a while after a decline, so that the next card meets this run."""
-        until = workflow.now() + policies.ANOTHER_CARD_WITHIN
-        while not self._is_pay_requested:
-            left = until - workflow.now()
-            if left.total_seconds() <= 0:
-                return False
-            await self._steps.pause(left, "the buyer to try another card")
+        """Stay for a while after a decline; False when the time is over."""
+        left = self._stays_until - workflow.now()
+        if left.total_seconds() <= 0:
+            return False
+        await self._steps.pause(left, "the buyer to try another card")
         return True
+
+    async def _close(self, claim: PaymentClaim) -> Charge | None:
+        """Close the declined PaymentIntent, so that it can never charge unseen."""
+        if claim.payment_intent_id is None:
+            return None
+        closed = await self._steps.attempt(
+            policies.CANCEL,
+            PaymentActivities.cancel_payment_intent,
+            CancelPaymentIntent(
+                checkout_id=self._checkout.checkout_id,
+                payment_intent_id=claim.payment_intent_id,
+                buyer_attempt=claim.buyer_attempt,
+            ),
+        )
+        return self._found(closed)
+
+    def _found(self, intent: PaymentIntent | None) -> Charge | None:
+        if intent is None or judge(intent) is not Verdict.CHARGED:
+            return None
+        self._did.append("found a charge that the row did not know")
+        return charge_of(intent)
 
     async def _write_order(self, charge: Charge) -> OrderWritten:
         self._steps.now_stands(MoneyState.CHARGED, AccessState.PENDING)
@@ -169,18 +227,12 @@ class CheckoutWorkflow:
 
     async def _provision(self, order: OrderWritten) -> None:
         if not order.is_granted:
-            granted = await self._steps.durably(
+            await self._steps.durably(
                 policies.GRANT,
                 AccessActivities.grant_entitlement,
-                GrantEntitlement(entitlement_id=order.entitlement_id),
-            )
-            await self._steps.durably(
-                policies.RECORD_ACCESS,
-                OrderActivities.record_access,
-                RecordAccess(
+                GrantEntitlement(
                     checkout_id=self._checkout.checkout_id,
                     entitlement_id=order.entitlement_id,
-                    access_url=granted.access_url,
                     was_interrupted=self._steps.met_trouble,
                 ),
             )
@@ -188,10 +240,10 @@ class CheckoutWorkflow:
             self._count("delivered")
         self._steps.now_stands(MoneyState.CHARGED, AccessState.ACTIVE)
 
-    async def _send_receipt(self, order: OrderWritten) -> bool:
-        """Send the receipt unless it left; False when it was refused for good."""
+    async def _send_receipt(self, order: OrderWritten) -> None:
+        """Send the receipt unless it left; a final refusal is a person's case."""
         if order.is_receipt_sent:
-            return True
+            return
         outcome = await self._steps.durably(
             policies.SEND_RECEIPT,
             EmailActivities.send_email,
@@ -204,35 +256,35 @@ class CheckoutWorkflow:
         )
         if outcome.is_sent:
             self._did.append("sent the receipt")
-            return True
-        await self._steps.call_for_attention(policies.SEND_RECEIPT, "MailRefused")
-        return False
+        else:
+            await self._steps.call_for_attention(
+                policies.SEND_RECEIPT, "MailRefused", keep=True
+            )
 
-    async def _end(
-        self, result: CheckoutResult, *, keep_attention: bool = False
-    ) -> CheckoutResult:
+    async def _end(self, result: CheckoutResult) -> CheckoutResult:
         """Answer the repairs, leave the index true, and let no signal be lost."""
         while True:
-            while self._repairs:
-                await self._answer(self._repairs.pop(0), result)
-            await self._steps.finish(keep_attention=keep_attention)
+            await self._answer_repairs(result.end)
+            await self._steps.finish()
             await workflow.wait_condition(workflow.all_handlers_finished)
             # Nothing is awaited between this look and the end of the run, and the
             # server refuses to end a run that has a signal unseen: none is lost.
             if not self._repairs:
                 return result
 
-    async def _answer(self, repair: RepairRequest, result: CheckoutResult) -> None:
-        done = ", ".join(self._did) or "found nothing missing"
-        await self._steps.durably(
-            policies.RECORD_REPAIR,
-            CaseActivities.record_repair,
-            RecordRepair(
-                checkout_id=self._checkout.checkout_id,
-                repair=repair,
-                outcome=f"{result.end}: {done}",
-            ),
-        )
+    async def _answer_repairs(self, end: CheckoutEnd) -> None:
+        while self._repairs:
+            repair = self._repairs.pop(0)
+            done = ", ".join(self._did) or "found nothing missing"
+            await self._steps.durably(
+                policies.RECORD_REPAIR,
+                CaseActivities.record_repair,
+                RecordRepair(
+                    checkout_id=self._checkout.checkout_id,
+                    repair=repair,
+                    outcome=f"{end}: {done}",
+                ),
+            )
 
     def _end_without_charge(self) -> CheckoutResult:
         self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)

@@ -1,4 +1,4 @@
-"""The door to a checkout's workflow: how API, webhooks, support and CLI reach it.
+"""The door to a checkout's workflow: how pages, webhooks and repairs reach it.
 
 Every call has a deadline of its own. The SDK's `rpc_timeout` is per try, not a
 deadline: with the server down, a call of 3 seconds came back after 10.
@@ -103,8 +103,8 @@ class CheckoutDoor:
     async def pay(self, request: PayRequest) -> None:
         """Have the requested attempt carried out; safe to repeat at any time.
 
-        A first attempt starts the workflow, eagerly where a worker shares the process.
-        A later one signals it, or starts it anew when it has ended.
+        A first attempt starts the workflow. A later one signals it, or starts it anew
+        when it has ended.
 
         Raises:
             DoorClosed: No answer within the deadline; the row keeps the request.
@@ -132,7 +132,6 @@ class CheckoutDoor:
                         f"{request.reference_code}"
                     ),
                     task_timeout=TASK_TIMEOUT,
-                    request_eager_start=not signal,
                     start_signal="pay_requested" if signal else None,
                     rpc_timeout=DEADLINE,
                 )

@@ -42,12 +42,15 @@ class Steps:
         waiting_for: What the run waits for; empty while it works.
         met_trouble: Some step did not succeed at once.
         news: Counts hints and repairs; whoever waits compares it with what it saw.
+        refusal: The kind of the last `attempt`'s final refusal; None when there was
+            none, or when the outcome is unknown.
     """
 
     def __init__(self, checkout_id: UUID, reference_code: str) -> None:
         self._checkout_id = checkout_id
         self._reference_code = reference_code
         self._needs_attention = False
+        self._keep_attention = False
         self._last_trouble = ""
         self._money = MoneyState.UNKNOWN
         self._access = AccessState.NONE
@@ -56,6 +59,7 @@ class Steps:
         self.waiting_for = ""
         self.met_trouble = False
         self.news = 0
+        self.refusal: str | None = None
 
     @property
     def money(self) -> MoneyState:
@@ -97,17 +101,20 @@ class Steps:
                     f"round {rounds + 1} of: {step.name}",
                 )
             else:
-                await self.got_on()
+                if rounds:
+                    await self.got_on()
                 return result
 
     async def attempt(
         self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
     ) -> R | None:
-        """Carry a step out once; None when its outcome is not known.
+        """Carry a step out once; None when it did not succeed, or may not have.
 
-        For what moves money: the caller must look before it tries anything else. A
-        refusal by our own fault is shown to a person, since repeating cannot help.
+        For what moves money: the caller must look before it tries anything else, and
+        finds in `refusal` whether repeating can help. A final refusal that the buyer
+        cannot mend is shown to a person.
         """
+        self.refusal = None
         self._begin(step)
         try:
             if not self.met_trouble:
@@ -115,7 +122,8 @@ class Steps:
             return await self._regularly(step, activity, argument, policies.ONE_RUNG)
         except FailureError as error:
             self._note_trouble(step, error)
-            if kind_of(error) == FailureKind.REFUSED_BY_OUR_FAULT:
+            self.refusal = refusal_in(error)
+            if self.refusal not in {None, FailureKind.METHOD_REFUSED}:
                 await self.call_for_attention(step, error)
             return None
 
@@ -135,9 +143,22 @@ class Steps:
             self.waiting_for = ""
         return True
 
-    async def call_for_attention(self, step: Step, cause: FailureError | str) -> None:
-        """Show the checkout to people; without them the next round still comes."""
+    def inherit_attention(self) -> None:
+        """Take over an earlier run's call for attention, to take it back in the end."""
         self._needs_attention = True
+
+    async def call_for_attention(
+        self, step: Step, cause: FailureError | str, *, keep: bool = False
+    ) -> None:
+        """Show the checkout to people; without them the next round still comes.
+
+        Args:
+            step: What does not get on.
+            cause: The failure, or the name of what is wrong.
+            keep: Only a person can put this right: it outlasts the run.
+        """
+        self._needs_attention = True
+        self._keep_attention = self._keep_attention or keep
         workflow.upsert_search_attributes(search_attributes.attention(needed=True))
         kind = cause if isinstance(cause, str) else kind_of(cause)
         reason = "" if isinstance(cause, str) else reason_of(cause)
@@ -157,21 +178,16 @@ class Steps:
             # the next round tries again.
             self._note_trouble(policies.OPEN_CASE, unable)
 
-    async def finish(self, *, keep_attention: bool) -> None:
-        """Bring the index up to date and clear the call for attention, if any.
-
-        Args:
-            keep_attention: Something is left that only a person can put right.
-        """
-        if not keep_attention:
-            await self.got_on()
+    async def finish(self) -> None:
+        """Bring the index up to date and take back the call for attention, if any."""
+        await self.got_on()
         self.doing = "nothing more"
         self._index()
         self._show()
 
     async def got_on(self) -> None:
-        """Take back the call for attention, if there was one."""
-        if not self._needs_attention:
+        """Take back the call for attention, unless only a person can put it right."""
+        if not self._needs_attention or self._keep_attention:
             return
         self._needs_attention = False
         workflow.upsert_search_attributes(search_attributes.attention(needed=False))
@@ -273,6 +289,14 @@ def kind_of(failure: FailureError) -> str:
         return told.type or "ApplicationError"
     cause = failure.cause if isinstance(failure, ActivityError) else failure
     return type(cause).__name__
+
+
+def refusal_in(failure: FailureError) -> str | None:
+    """Return the kind of a final refusal; None where repeating or looking can help."""
+    told = _told_by_activity(failure)
+    is_final = told is not None and told.non_retryable
+    kind = kind_of(failure)
+    return kind if is_final and kind != FailureKind.OUTCOME_UNKNOWN else None
 
 
 def reason_of(failure: FailureError) -> str:

@@ -22,10 +22,10 @@ from domain.messages import (
     CloseCase,
     EmailOutcome,
     OpenCase,
-    RecordAccess,
     RecordActionNeeded,
     RecordEmail,
     RecordNotCharged,
+    RecordProcessing,
     RecordRepair,
     RepairRequest,
     StorePaymentIntent,
@@ -47,9 +47,13 @@ ARGUMENTS: dict[str, Argument] = {
         payment_intent_id=paid.charge.payment_intent_id,
     ),
     "record_action_needed": lambda paid, _: RecordActionNeeded(
-        checkout_id=paid.checkout_id, next_action_url="https://bank.example/1"
+        checkout_id=paid.checkout_id,
+        buyer_attempt=1,
+        next_action_url="https://bank.example/1",
     ),
-    "record_processing": lambda paid, _: paid.checkout_id,
+    "record_processing": lambda paid, _: RecordProcessing(
+        checkout_id=paid.checkout_id, buyer_attempt=1
+    ),
     "record_not_charged": lambda paid, _: RecordNotCharged(
         checkout_id=paid.checkout_id,
         buyer_attempt=1,
@@ -57,12 +61,6 @@ ARGUMENTS: dict[str, Argument] = {
     ),
     "record_charge": lambda paid, _: paid.owed,
     "write_order": lambda paid, _: paid.owed,
-    "record_access": lambda paid, order: RecordAccess(
-        checkout_id=paid.checkout_id,
-        entitlement_id=order.entitlement_id,
-        access_url="https://app.example/welcome",
-        was_interrupted=True,
-    ),
     "record_email": lambda _, order: RecordEmail(
         email_id=order.receipt_id, outcome=EmailOutcome(is_sent=True)
     ),
@@ -82,7 +80,7 @@ ARGUMENTS: dict[str, Argument] = {
     ),
 }
 #: These need an order to work on.
-_AFTER_ORDER = {"record_access", "record_email"}
+_AFTER_ORDER = {"record_email"}
 
 
 def activities_of(engine: AsyncEngine) -> dict[str, Callable[..., Awaitable[Any]]]:
@@ -162,6 +160,27 @@ async def test_a_locked_table_is_told_within_seconds(
         holder.rollback()
     assert failed.value.type == FailureKind.DATABASE_AWAY
     assert (await paid.written()).is_new
+
+
+async def test_an_attempt_takes_one_payment_intent_and_keeps_it(paid: Paid) -> None:
+    """A second PaymentIntent for an attempt is not stored, so it is never confirmed."""
+    other = StorePaymentIntent(
+        checkout_id=paid.checkout_id, buyer_attempt=1, payment_intent_id="pi_other"
+    )
+
+    assert not await run(paid.orders.store_payment_intent, other)
+
+
+async def test_an_ended_attempt_takes_no_payment_intent(
+    database: Database, paid: Paid
+) -> None:
+    """A late store writes nothing once the attempt is charged."""
+    await paid.written()
+    before = snapshot(database)
+    same = ARGUMENTS["store_payment_intent"](paid, None)
+
+    assert not await run(paid.orders.store_payment_intent, same)
+    assert snapshot(database) == before
 
 
 async def test_another_charge_is_never_written_over(paid: Paid) -> None:

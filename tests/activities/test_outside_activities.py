@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,17 +17,18 @@ from activities.emails import EmailActivities
 from activities.failures import FailureKind
 from activities.letters import Company, Letters
 from database.emails import OwedEmail, read_owed_email
-from database.orders import Grant, read_grant
+from database.orders import Grant, read_grant, record_access
 from domain.messages import (
-    AccessGranted,
     EmailOutcome,
     GrantEntitlement,
+    OrderWritten,
     RecordEmail,
     SendEmail,
 )
 from mail.sender import SmtpMailer
 from stack.places import free_port
 from tests.activities.conftest import ADDRESSES, EMAIL, Paid, run
+from tests.conftest import Database
 from tests.stack.servers import server
 
 pytestmark = pytest.mark.postgres
@@ -94,9 +96,17 @@ async def access(
         async with engine.begin() as connection:
             return await read_grant(connection, entitlement_id)
 
+    async def record(
+        grant: GrantEntitlement, access_url: str | None
+    ) -> datetime | None:
+        async with engine.begin() as connection:
+            return await record_access(connection, grant, access_url)
+
     async with httpx.AsyncClient(trust_env=False) as client:
         url = f"{application.home}/holdfast/entitlements"
-        yield AccessActivities(client, url, SECRET, read)
+        yield AccessActivities(
+            client, url, SECRET, read_grant=read, record_access=record
+        )
 
 
 @pytest.fixture
@@ -120,19 +130,49 @@ def grants(application: Server, entitlement_id: UUID) -> list[int]:
     ]
 
 
+def request_for(paid: Paid, order: OrderWritten) -> GrantEntitlement:
+    """Return what the workflow asks for."""
+    return GrantEntitlement(
+        checkout_id=paid.checkout_id,
+        entitlement_id=order.entitlement_id,
+        was_interrupted=False,
+    )
+
+
 async def test_access_is_opened_once_however_often_it_is_asked(
-    access: AccessActivities, application: Server, paid: Paid
+    access: AccessActivities, application: Server, database: Database, paid: Paid
 ) -> None:
-    """A repeated call opens access once and is answered alike."""
+    """A repeated call opens access once, and the row keeps the first answer."""
     order = await paid.written()
-    request = GrantEntitlement(entitlement_id=order.entitlement_id)
+    request = request_for(paid, order)
 
-    first: AccessGranted = await run(access.grant_entitlement, request)
-    second: AccessGranted = await run(access.grant_entitlement, request)
+    await run(access.grant_entitlement, request)
+    once = _entitlement(database)
+    await run(access.grant_entitlement, request)
 
-    assert first == second
-    assert first.access_url is not None
+    assert _entitlement(database) == once
+    assert once[0] == "active"
+    assert str(once[1]).startswith("http://127.0.0.1")
     assert grants(application, order.entitlement_id) == [1]
+
+
+async def test_address_of_the_access_stays_out_of_the_history(
+    access: AccessActivities, paid: Paid
+) -> None:
+    """What the application answers opens an account, so nothing of it is returned."""
+    order = await paid.written()
+    told: object = await run(access.grant_entitlement, request_for(paid, order))
+
+    assert told is None
+
+
+def _entitlement(database: Database) -> tuple[object, ...]:
+    with database.connect_as_owner() as connection:
+        row = connection.execute(
+            "SELECT state, access_url, granted_at FROM entitlements"
+        ).fetchone()
+    assert row is not None
+    return row
 
 
 @pytest.mark.parametrize(
@@ -155,7 +195,7 @@ async def test_application_in_trouble_is_told_and_the_next_try_works(
 ) -> None:
     """Each trouble says whether waiting helps; afterwards access opens once."""
     order = await paid.written()
-    request = GrantEntitlement(entitlement_id=order.entitlement_id)
+    request = request_for(paid, order)
     application.arm(action=action)
 
     with pytest.raises(ApplicationError) as failed:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.checkouts import (
     MOST_BUYER_ATTEMPTS,
+    AttemptMovedOn,
     CheckoutNotFound,
     PaymentRequested,
     claim_payment,
@@ -34,6 +35,7 @@ from domain.messages import (
     PaymentClaim,
     RecordActionNeeded,
     RecordNotCharged,
+    RecordProcessing,
     StorePaymentIntent,
 )
 from domain.states import DeclineClass, MoneyState, NotChargedReason, Stage
@@ -292,11 +294,15 @@ async def test_the_bank_check_comes_and_goes(
         await record_action_needed(
             connection,
             RecordActionNeeded(
-                checkout_id=checkout_id, next_action_url="https://bank.test/1"
+                checkout_id=checkout_id,
+                buyer_attempt=1,
+                next_action_url="https://bank.test/1",
             ),
         )
         waiting = await read_checkout(connection, checkout_id)
-        await record_processing(connection, checkout_id)
+        await record_processing(
+            connection, RecordProcessing(checkout_id=checkout_id, buyer_attempt=1)
+        )
         after = await read_checkout(connection, checkout_id)
 
     assert waiting.money_state is MoneyState.ACTION_NEEDED
@@ -305,6 +311,25 @@ async def test_the_bank_check_comes_and_goes(
     assert before.pay_requested_at is not None
     assert after.pay_requested_at is not None
     assert after.pay_requested_at > before.pay_requested_at
+
+
+async def test_the_bank_check_of_another_attempt_is_not_shown(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A late writer of an earlier attempt sends nobody to the wrong bank page."""
+    checkout_id = await open_checkout(Stage.CHARGING)
+    async with engine.begin() as connection:
+        await record_action_needed(
+            connection,
+            RecordActionNeeded(
+                checkout_id=checkout_id,
+                buyer_attempt=7,
+                next_action_url="https://bank.test/old",
+            ),
+        )
+        row = await read_checkout(connection, checkout_id)
+
+    assert row.money_state is MoneyState.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -350,12 +375,13 @@ async def test_a_late_writer_changes_no_later_attempt(
                 reason=NotChargedReason.CANCELED,
             ),
         )
-        await store_payment_intent(
-            connection,
-            StorePaymentIntent(
-                checkout_id=checkout_id, buyer_attempt=1, payment_intent_id="pi_old"
-            ),
-        )
+        with pytest.raises(AttemptMovedOn):
+            await store_payment_intent(
+                connection,
+                StorePaymentIntent(
+                    checkout_id=checkout_id, buyer_attempt=1, payment_intent_id="pi_old"
+                ),
+            )
         row = await read_checkout(connection, checkout_id)
 
     assert (row.stage, row.buyer_attempt) == (Stage.CHARGING, 2)

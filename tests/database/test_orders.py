@@ -30,8 +30,8 @@ from database.tables import (
 from domain.messages import (
     Charge,
     EmailOutcome,
+    GrantEntitlement,
     OrderWritten,
-    RecordAccess,
     RecordEmail,
     WriteOrder,
 )
@@ -197,12 +197,12 @@ async def test_access_is_recorded_once(
         async with engine.begin() as connection:
             await record_access(
                 connection,
-                RecordAccess(
+                GrantEntitlement(
                     checkout_id=checkout_id,
                     entitlement_id=written.entitlement_id,
-                    access_url=url,
                     was_interrupted=was_interrupted,
                 ),
+                url,
             )
 
     async with engine.connect() as connection:

@@ -26,6 +26,7 @@ def test_logs_histories_and_metrics_hold_no_person_and_no_secret(
         "the token of the page": purchase.address.rpartition("/c/")[2],
         "the processor's key": "sk_test_",
         "a signing secret": "whsec_",
+        "the address that opens the account": "/welcome/",
         "the database's password": stack.at.database_url.split(":")[2].split("@")[0],
         "the API key": stack.at.api_key,
     }

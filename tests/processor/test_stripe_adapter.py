@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from domain.messages import (
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus, Verdict, judge
 from domain.states import DeclineClass
-from processor.port import OutcomeUnknown, RefusedByOurFault, Throttled
+from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
 from processor.stripe_adapter import StripeProcessor
 from tests.sandbox.processor_server import API_KEY, Processor
 
@@ -233,6 +234,37 @@ async def test_wrong_key_is_our_fault_and_is_not_shown(server: Processor) -> Non
 
     await wrong.close()
     assert "sk_test_wrong" not in str(refused.value)
+
+
+async def test_status_that_we_cannot_read_is_unknown(
+    adapter: StripeProcessor, server: Processor
+) -> None:
+    """A status word newer than this adapter proves nothing, and breaks nothing."""
+    intent = await created(adapter, uuid4())
+    _rewrite_status(server, intent.payment_intent_id, "requires_patience")
+
+    with pytest.raises(OutcomeUnknown):
+        await adapter.look_up(intent.payment_intent_id)
+
+
+def _rewrite_status(server: Processor, payment_intent_id: str, word: str) -> None:
+    """Write into the sandbox's storage what its API would never write."""
+    with sqlite3.connect(server.data) as storage:
+        storage.execute(
+            "UPDATE objects SET body = json_set(body, '$.status', ?) WHERE id = ?",
+            (word, payment_intent_id),
+        )
+    storage.close()
+
+
+async def test_means_of_payment_of_nobody_is_the_buyers_to_mend(
+    adapter: StripeProcessor,
+) -> None:
+    """A payment method that the processor does not know is refused as just that."""
+    intent = await created(adapter, uuid4())
+
+    with pytest.raises(MethodRefused):
+        await adapter.confirm(confirmation(intent, "pm_of_nobody"))
 
 
 async def test_payment_intent_of_nobody_is_our_fault(adapter: StripeProcessor) -> None:

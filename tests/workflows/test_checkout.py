@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from domain.messages import CheckoutEnd, RepairRequest
+from domain.messages import CheckoutEnd, RepairRequest, charge_of
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.states import NotChargedReason, Stage
 from tests.workflows.conftest import Handle, Start
@@ -21,6 +21,7 @@ from tests.workflows.world import (
     lost,
     processes,
     refused,
+    refuses_method,
     stays,
     succeeds,
     succeeds_but_reply_lost,
@@ -56,7 +57,6 @@ async def test_all_well_takes_each_step_once(start: Start) -> None:
         "confirm_payment_intent",
         "write_order",
         "grant_entitlement",
-        "record_access",
         "send_email",
         "record_email",
     ]
@@ -241,17 +241,122 @@ async def test_withdrawn_request_charges_nothing(start: Start) -> None:
     assert [name for name, _ in world.asked] == ["claim_payment"]
 
 
+async def test_unusable_card_entry_frees_the_buyer_at_once(start: Start) -> None:
+    """What the processor cannot use is closed and told, and bothers no support."""
+    world = World(confirm=(refuses_method,))
+    handle = await start(world)
+
+    await handle.result()
+
+    assert [n.reason for n in world.not_charged] == [NotChargedReason.METHOD_REFUSED]
+    assert await lasted(handle) < timedelta(minutes=31)
+    assert world.cases == []
+
+
+async def test_processor_that_cannot_be_asked_ends_the_attempt_in_time(
+    start: Start,
+) -> None:
+    """Without a PaymentIntent nothing was sent: at 20 hours the buyer is free again."""
+    world = World(failing={"create_payment_intent": "OutcomeUnknown"})
+    handle = await start(world)
+
+    await handle.result()
+
+    assert [n.reason for n in world.not_charged] == [NotChargedReason.NOT_SENT]
+    assert timedelta(hours=20) <= await lasted(handle) < timedelta(hours=22)
+    assert world.confirmations == []
+
+
+async def test_attempt_that_moved_on_is_not_confirmed(start: Start) -> None:
+    """A run that cannot store its PaymentIntent confirms nothing, and reads the row."""
+    world = World()
+    charge = charge_of(succeeds(_intent_of(world)))
+    note = world._note
+
+    def move_on(name: str) -> None:
+        note(name)
+        if name == "create_payment_intent":
+            world.stage, world.charge = Stage.CHARGED, charge
+        if name == "write_order":
+            world.intent = succeeds(_intent_of(world))
+
+    world._note = move_on  # type: ignore[method-assign]
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.confirmations == []
+
+
+async def test_declined_payment_that_succeeds_later_is_delivered(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A charge on a checkout that says "not charged" is found at the next hint."""
+    world = World(confirm=(declines,), look=(succeeds,))
+    handle = await start(world)
+    with skipping.auto_time_skipping_disabled():
+        await _until_asked(world, handle, "record_not_charged")
+        await handle.signal(CheckoutWorkflow.look_again)
+        result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+
+
+async def test_repair_of_a_declined_checkout_asks_the_processor(start: Start) -> None:
+    """A repair on a declined checkout looks afresh, and delivers what it finds."""
+    world = World(stage=Stage.OPEN, look=(succeeds,))
+    world.intent = declines(_intent_of(world))
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+
+
+async def test_declined_payment_is_closed_when_nobody_comes_back(start: Start) -> None:
+    """No declined PaymentIntent is left open to charge unseen."""
+    world = World(confirm=(declines,))
+
+    await (await start(world)).result()
+
+    assert world.intent is not None
+    assert world.intent.status is PaymentIntentStatus.CANCELED
+
+
+async def test_case_of_an_earlier_run_is_closed_by_the_run_that_mends_it(
+    start: Start,
+) -> None:
+    """A case is the checkout's, not the run's: who puts it right closes it."""
+    world = World(receipt_refusal="550 5.1.1")
+    await (await start(world)).result()
+    assert world.is_case_open
+    world.receipt_refusal = None
+
+    await (await start(world)).result()
+
+    assert world.is_receipt_sent
+    assert not world.is_case_open
+
+
+async def test_hints_do_not_make_the_machine_ask_less_often(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """Pressing "check now" twenty times leaves the next look seconds away."""
+    world = World(confirm=(processes,), look=(*(processes,) * 21, succeeds))
+    handle = await start(world)
+    with skipping.auto_time_skipping_disabled():
+        for looks in range(1, 21):
+            await handle.signal(CheckoutWorkflow.look_again)
+            while world.count("look_up_payment_intent") < looks:
+                await handle.query(CheckoutWorkflow.status)
+
+    await handle.result()
+
+    assert await lasted(handle) < timedelta(minutes=1)
+
+
 async def test_run_that_resumes_looks_before_it_charges(start: Start) -> None:
     """A new run on a claimed attempt asks the processor first; a charge is not made."""
     world = World(stage=Stage.CHARGING, is_prepared=True)
-    world.intent = succeeds(
-        PaymentIntent(
-            payment_intent_id="pi_1",
-            status=PaymentIntentStatus.REQUIRES_PAYMENT_METHOD,
-            price=PRICE,
-            checkout_id=world.checkout_id,
-        )
-    )
+    world.intent = succeeds(_intent_of(world))
 
     result = await (await start(world)).result()
 
@@ -327,13 +432,23 @@ async def test_refusal_by_our_fault_calls_a_person_and_is_not_a_decline(
     start: Start,
 ) -> None:
     """A wrong key never reads as "declined": a person is called and it heals later."""
-    world = World(confirm=(refused, refused, refused, succeeds))
+    world = World(confirm=(refused, succeeds), look=(refused, refused, refused, stays))
 
     result = await (await start(world)).result()
 
     assert result.end is CheckoutEnd.DELIVERED
     assert world.not_charged == []
     assert world.cases[0].cause == "RefusedByOurFault"
+
+
+def _intent_of(world: World) -> PaymentIntent:
+    """Return a PaymentIntent of the world's checkout, before anything happened."""
+    return PaymentIntent(
+        payment_intent_id="pi_1",
+        status=PaymentIntentStatus.REQUIRES_PAYMENT_METHOD,
+        price=PRICE,
+        checkout_id=world.checkout_id,
+    )
 
 
 async def _until_asked(world: World, handle: Handle, name: str) -> None:

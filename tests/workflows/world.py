@@ -17,7 +17,6 @@ from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
 from domain.messages import (
-    AccessGranted,
     CancelPaymentIntent,
     CloseCase,
     ConfirmPaymentIntent,
@@ -28,10 +27,10 @@ from domain.messages import (
     OrderWritten,
     PaymentClaim,
     PreparePaymentIntent,
-    RecordAccess,
     RecordActionNeeded,
     RecordEmail,
     RecordNotCharged,
+    RecordProcessing,
     RecordRepair,
     SendEmail,
     StorePaymentIntent,
@@ -58,6 +57,13 @@ def refused(_intent: PaymentIntent) -> PaymentIntent:
     """Refuse the request by our own fault."""
     raise ApplicationError(
         "invalid_api_key", type=FailureKind.REFUSED_BY_OUR_FAULT, non_retryable=True
+    )
+
+
+def refuses_method(_intent: PaymentIntent) -> PaymentIntent:
+    """Say that what the buyer entered cannot be used."""
+    raise ApplicationError(
+        "resource_missing", type=FailureKind.METHOD_REFUSED, non_retryable=True
     )
 
 
@@ -202,6 +208,7 @@ class World:
             payment_intent_id=self.intent.payment_intent_id if self.intent else None,
             token_key_id="k",
             is_prepared=self.is_prepared,
+            needs_attention=self.is_case_open,
             charge=self.charge,
         )
 
@@ -231,11 +238,14 @@ class World:
         return self.intent
 
     @activity.defn
-    async def store_payment_intent(self, store: StorePaymentIntent) -> None:
+    async def store_payment_intent(self, store: StorePaymentIntent) -> bool:
         """Fake."""
         self._note("store_payment_intent")
+        if self.stage is not Stage.CHARGING:
+            return False
         assert store.buyer_attempt == self.attempt
         self.is_prepared = True
+        return True
 
     @activity.defn
     async def confirm_payment_intent(
@@ -271,10 +281,10 @@ class World:
         assert record.next_action_url == "http://bank.test/1"
 
     @activity.defn
-    async def record_processing(self, checkout_id: UUID) -> None:
+    async def record_processing(self, record: RecordProcessing) -> None:
         """Fake."""
         self._note("record_processing")
-        assert checkout_id == self.checkout_id
+        assert record.buyer_attempt == self.attempt
 
     @activity.defn
     async def record_not_charged(self, record: RecordNotCharged) -> None:
@@ -309,17 +319,10 @@ class World:
         )
 
     @activity.defn
-    async def grant_entitlement(self, grant: GrantEntitlement) -> AccessGranted:
+    async def grant_entitlement(self, grant: GrantEntitlement) -> None:
         """Fake."""
         self._note("grant_entitlement")
         assert grant.entitlement_id == self.checkout_id
-        return AccessGranted(access_url="http://app.test/welcome")
-
-    @activity.defn
-    async def record_access(self, record: RecordAccess) -> None:
-        """Fake."""
-        self._note("record_access")
-        assert record.access_url == "http://app.test/welcome"
         self.is_granted = True
 
     @activity.defn
