@@ -2,17 +2,29 @@
 
 Names in the environment are the field names in capitals with the prefix `HOLDFAST_`,
 but for `TEMPORAL_*` and `STRIPE_*`, which keep the names their own tools use. A `.env`
-file in the working folder is read too. A wrong value stops the start with a sentence.
+file in the working folder is read too; `HOLDFAST_ENV_FILE` names another, and empty it
+means none. A wrong value stops the start with a sentence.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import os
 import re
 from enum import StrEnum
 from typing import Annotated, Self
 
 import pydantic_settings
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -21,6 +33,26 @@ from domain.plans import Plan
 
 #: Shorter secrets can be guessed; 32 characters of base64 carry 192 bits.
 _SECRET_MIN_LENGTH = 32
+
+#: What Stripe and Standard Webhooks put in front of a signing secret.
+_SIGNING_PREFIX = "whsec_"
+
+#: Characters behind the prefix; whoever guesses the secret can forge events.
+_SIGNING_MIN_LENGTH = 16
+
+#: Bytes that the Standard Webhooks secret stands for, in base64.
+_SIGNING_MIN_BYTES = 16
+
+#: The one driver that is installed; SQLAlchemy would ask for another.
+_DATABASE_SCHEME = "postgresql+psycopg://"
+
+_ADDRESS = r"[^\s@<>,;]+@[^\s@<>,;]+"
+_SENDER = re.compile(rf"[^<>\r\n]*<(?P<inner>{_ADDRESS})>|(?P<bare>{_ADDRESS})")
+
+#: Who sells and answers where nobody has said so: fit for trying alone.
+_EXAMPLE_COMPANY = "Acme"
+_EXAMPLE_SUPPORT = "support@acme.test"
+_EXAMPLE_SENDER = "pay@acme.test"
 
 #: Values that appear in examples, and so are known to everybody.
 _KNOWN_SECRETS = ("change-me", "changeme", "secret", "development", "example")
@@ -40,10 +72,10 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class PlanSetting(BaseSettings):
+class PlanSetting(BaseModel):
     """One plan for sale, as written in `HOLDFAST_PLANS`."""
 
-    model_config = SettingsConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     plan_id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
     name: str = Field(min_length=1, max_length=80)
@@ -83,7 +115,7 @@ class Settings(BaseSettings):
     environment: Environment = Environment.PRODUCTION
     """`production`, or `development` on a machine where no real money moves."""
 
-    company_name: str = "Acme"
+    company_name: str = _EXAMPLE_COMPANY
     """The seller's name, as pages and mails write it."""
 
     statement_descriptor: str = Field(
@@ -91,7 +123,7 @@ class Settings(BaseSettings):
     )
     """What the buyer's bank statement shows. Stripe allows 5 to 22 characters."""
 
-    support_email: str = Field(default="support@acme.test", pattern=r"^\S+@\S+$")
+    support_email: str = Field(default=_EXAMPLE_SUPPORT, pattern=r"^\S+@\S+$")
     """Where customers write to; shown on every page."""
 
     support_hours: str = "Monday to Friday, 09:00 to 17:00 UTC"
@@ -109,7 +141,8 @@ class Settings(BaseSettings):
         ],
         min_length=1,
     )
-    """What is for sale, as a JSON list. The first plan is shown at `/`."""
+    """What is for sale, as a JSON list. The first plan is shown at `/`, the others are
+    sold through `/v1`."""
 
     public_url: str = Field(pattern=r"^https?://[^/\s]+$")
     """Scheme and host under which customers reach the shop; links in mails use it."""
@@ -133,11 +166,12 @@ class Settings(BaseSettings):
     """Comma-separated addresses whose `X-Forwarded-For` is believed."""
 
     rate_limit_per_minute: int = Field(default=60, gt=0)
-    """Checkouts and payments that one address may start in a minute, per process."""
+    """Checkouts and payments that one address may start on pages in a minute, per
+    process."""
 
     secret_keys: Annotated[list[SecretStr], NoDecode]
     """Comma-separated, newest first; each 32 characters or more. They make the
-    addresses of checkouts and seal sessions. To rotate, put a new key in front."""
+    addresses of checkouts. To rotate, put a new key in front."""
 
     api_keys: Annotated[list[SecretStr], NoDecode] = []
     """Comma-separated keys that open `/v1`; each 32 characters or more."""
@@ -168,7 +202,8 @@ class Settings(BaseSettings):
     stripe_publishable_key: str | None = Field(
         default=None, validation_alias=_plain("STRIPE_PUBLISHABLE_KEY")
     )
-    """Set, the pay page uses Stripe.js; empty, it offers the sandbox's test methods."""
+    """Set, the pay page uses Stripe.js; empty, it offers the sandbox's test methods.
+    `pk_live_` beside a live `STRIPE_API_KEY`, `pk_test_` beside a test one."""
 
     stripe_api_base: str | None = Field(
         default=None, validation_alias=_plain("STRIPE_API_BASE")
@@ -178,13 +213,15 @@ class Settings(BaseSettings):
     stripe_webhook_secrets: Annotated[list[SecretStr], NoDecode] = Field(
         default=[], validation_alias=_plain("STRIPE_WEBHOOK_SECRETS")
     )
-    """Comma-separated signing secrets of the webhook endpoint, newest first."""
+    """Comma-separated signing secrets of the webhook endpoint (`whsec_...`), newest
+    first."""
 
     provisioning_url: str = Field(pattern=r"^https?://\S+$")
-    """Where the company's application is told to open and close access."""
+    """Where the company's application is told to open access."""
 
     provisioning_secret: SecretStr
-    """Standard Webhooks secret (`whsec_...`) that signs those calls."""
+    """Standard Webhooks secret that signs those calls: `whsec_` and base64 of 16 bytes
+    or more."""
 
     application_url: str = Field(pattern=r"^https?://\S+$")
     """Where a customer enters the company's application."""
@@ -204,7 +241,7 @@ class Settings(BaseSettings):
     smtp_starttls: bool = False
     """Whether the connection to the mail server is upgraded to TLS."""
 
-    mail_from: str = "Acme payments <pay@acme.test>"
+    mail_from: str = f"Acme payments <{_EXAMPLE_SENDER}>"
     """Sender of every mail; a mailbox that somebody reads."""
 
     log_format: LogFormat = LogFormat.JSON
@@ -235,13 +272,38 @@ class Settings(BaseSettings):
         ):
             for secret in secrets:
                 _refuse_weak(name, secret.get_secret_value())
-        for name, secret in (
-            ("HOLDFAST_PROVISIONING_SECRET", self.provisioning_secret),
-            *(("STRIPE_WEBHOOK_SECRETS", s) for s in self.stripe_webhook_secrets),
-        ):
-            if not secret.get_secret_value().startswith("whsec_"):
-                msg = f"{name} must hold secrets that begin with whsec_."
+        for secret in self.stripe_webhook_secrets:
+            behind = _behind_prefix("STRIPE_WEBHOOK_SECRETS", secret)
+            if len(behind) < _SIGNING_MIN_LENGTH:
+                msg = (
+                    "STRIPE_WEBHOOK_SECRETS holds a secret with fewer than "
+                    f"{_SIGNING_MIN_LENGTH} characters behind {_SIGNING_PREFIX}."
+                )
                 raise ValueError(msg)
+        _refuse_unusable_signer(self.provisioning_secret)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_what_fails_later(self) -> Self:
+        """Refuse at the start what the first buyer would stumble over."""
+        for name, url in (
+            ("HOLDFAST_DATABASE_URL", self.database_url),
+            ("HOLDFAST_MIGRATION_DATABASE_URL", self.migration_database_url),
+        ):
+            if url and not url.get_secret_value().startswith(_DATABASE_SCHEME):
+                msg = f"{name} must begin with {_DATABASE_SCHEME}."
+                raise ValueError(msg)
+        if not _sender_address(self.mail_from):
+            msg = (
+                "HOLDFAST_MAIL_FROM holds no mail address. "
+                "Write it as: Name <name@your.domain>"
+            )
+            raise ValueError(msg)
+        if len(self.plan_by_id()) < len(self.plans):
+            msg = (
+                "HOLDFAST_PLANS holds the same plan_id twice: orders name a plan by it."
+            )
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -262,11 +324,27 @@ class Settings(BaseSettings):
             )
             raise ValueError(msg)
         if self.environment is Environment.PRODUCTION:
-            self._refuse_test_in_production(is_test=is_test)
+            self._refuse_examples_in_production(is_test=is_test)
+        expected = "pk_live_" if is_live else "pk_test_"
+        if not (self.stripe_publishable_key or expected).startswith(expected):
+            msg = (
+                f"STRIPE_PUBLISHABLE_KEY must begin with {expected}, because "
+                f"STRIPE_API_KEY is a {'live' if is_live else 'test'} key."
+            )
+            raise ValueError(msg)
         return self
 
-    def _refuse_test_in_production(self, *, is_test: bool) -> None:
+    def _refuse_examples_in_production(self, *, is_test: bool) -> None:
         problems = {
+            "HOLDFAST_COMPANY_NAME is the example's": (
+                self.company_name == _EXAMPLE_COMPANY
+            ),
+            "HOLDFAST_SUPPORT_EMAIL is the example's": (
+                self.support_email == _EXAMPLE_SUPPORT
+            ),
+            "HOLDFAST_MAIL_FROM is the example's": (
+                _sender_address(self.mail_from) == _EXAMPLE_SENDER
+            ),
             "STRIPE_API_KEY is a test key": is_test,
             "STRIPE_API_BASE points at a sandbox": self.stripe_api_base is not None,
             "HOLDFAST_PUBLIC_URL is not https": not self.public_url.startswith("https"),
@@ -283,6 +361,11 @@ class Settings(BaseSettings):
         """Whether the processor key moves real money."""
         return "_live_" in self.stripe_api_key.get_secret_value()
 
+    @property
+    def mail_domain(self) -> str:
+        """The sender's domain; Message-IDs end in it."""
+        return _sender_address(self.mail_from).rpartition("@")[2]
+
     def plan_by_id(self) -> dict[str, Plan]:
         """Return what is for sale, in the order of the setting."""
         return {plan.plan_id: plan.as_plan() for plan in self.plans}
@@ -298,8 +381,10 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: One line per problem; never a secret's value.
     """
+    file = os.environ.get("HOLDFAST_ENV_FILE", ".env")
     try:
-        return Settings()  # type: ignore[call-arg]  # Values come from the environment.
+        # Values come from the environment.
+        return Settings(_env_file=file or None)  # type: ignore[call-arg]
     except ValidationError as error:
         lines = [_sentence(problem) for problem in error.errors()]
         raise SettingsError("\n".join(lines)) from None
@@ -331,4 +416,34 @@ def _refuse_weak(name: str, secret: str) -> None:
         raise ValueError(msg)
     if secret.lower().startswith(_KNOWN_SECRETS) or len(set(secret)) < 8:  # noqa: PLR2004  # An obviously drawn-out filler.
         msg = f"{name} holds a well-known example. Make one: openssl rand -base64 32"
+        raise ValueError(msg)
+
+
+def _sender_address(sender: str) -> str:
+    """Return the address in `Name <address>` or alone; empty when there is none."""
+    found = _SENDER.fullmatch(sender)
+    return (found["inner"] or found["bare"]) if found else ""
+
+
+def _behind_prefix(name: str, secret: SecretStr) -> str:
+    text = secret.get_secret_value()
+    if not text.startswith(_SIGNING_PREFIX):
+        msg = f"{name} must hold secrets that begin with {_SIGNING_PREFIX}."
+        raise ValueError(msg)
+    return text.removeprefix(_SIGNING_PREFIX)
+
+
+def _refuse_unusable_signer(secret: SecretStr) -> None:
+    """Refuse what cannot sign as Standard Webhooks asks, or is easily guessed."""
+    behind = _behind_prefix("HOLDFAST_PROVISIONING_SECRET", secret)
+    try:
+        key = base64.b64decode(behind, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) < _SIGNING_MIN_BYTES:
+        msg = (
+            f"HOLDFAST_PROVISIONING_SECRET must be {_SIGNING_PREFIX} and base64 of "
+            f"{_SIGNING_MIN_BYTES} bytes or more. "
+            'Make one: echo "whsec_$(openssl rand -base64 32)"'
+        )
         raise ValueError(msg)

@@ -11,7 +11,6 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parseaddr
 from uuid import UUID
 
 import httpx
@@ -223,14 +222,13 @@ def _mailer(settings: Settings) -> SmtpMailer:
 
 
 def _company(settings: Settings) -> Company:
-    _, address = parseaddr(settings.mail_from)
     return Company(
         company_name=settings.company_name,
         statement_descriptor=settings.statement_descriptor,
         support_email=settings.support_email,
         support_hours=settings.support_hours,
         mail_from=settings.mail_from,
-        mail_domain=address.rpartition("@")[2] or "localhost",
+        mail_domain=settings.mail_domain,
         application_url=settings.application_url,
     )
 

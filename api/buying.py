@@ -9,13 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from email_validator import EmailNotValidError, validate_email
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.limits import TooOften
 from api.parts import Parts
+from api.repairs import Unfinished, is_unfinished, look_or_repair
 from database.checkouts import (
     CheckoutRow,
     NewCheckout,
@@ -32,6 +33,10 @@ from workflows.door import DoorClosed, PayRequest
 #: What the processor calls a means of payment or a confirmation token. Card numbers
 #: cannot pass: they are neither expected nor let through.
 PAYMENT_METHOD = r"^(pm|ctoken)_[A-Za-z0-9_]{1,200}$"
+
+#: Begins an encoded word (RFC 2047). A local part may hold it, but mail programs decode
+#: it in a header: to another mailbox, or to two.
+ENCODED_WORD = "=?"
 
 #: Bytes of randomness in a reference code.
 _REFERENCE_BYTES = 8
@@ -68,7 +73,13 @@ def checked_email(parts: Parts, typed: str) -> str:
         )
     except EmailNotValidError as error:
         raise EmailRefused(str(error)) from None
-    return found.ascii_email or found.normalized
+    address = found.ascii_email or found.normalized
+    if ENCODED_WORD in address:
+        raise EmailRefused(
+            "The email address is not valid. It must not have “=?” in it: mail "
+            "programs would read it as another address."
+        )
+    return address
 
 
 def new_checkout(parts: Parts, plan: Plan, email: str) -> tuple[NewCheckout, PageToken]:
@@ -124,18 +135,23 @@ async def press_pay(
     return pressed
 
 
-async def hint(parts: Parts, checkout_id: UUID) -> bool:
+async def hint(parts: Parts, checkout: CheckoutRow) -> bool:
     """Tell a checkout's workflow to look at the processor; best effort.
+
+    When none is running although something is left to do, it is started by a repair.
 
     Returns:
         False when it was told very often already, so nothing was sent.
     """
     try:
-        parts.limits.hints.enter(str(checkout_id))
+        parts.limits.hints.enter(str(checkout.checkout_id))
     except TooOften:
         return False
     try:
-        await parts.door.look_again(checkout_id)
+        if is_unfinished(checkout):
+            await look_or_repair(parts.door, Unfinished.of(checkout), actor="api")
+        else:
+            await parts.door.look_again(checkout.checkout_id)
     except DoorClosed as closed:
         _log.warning("hint not passed on", cause=str(closed))
     return True

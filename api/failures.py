@@ -22,7 +22,7 @@ from api.notices import Notice
 from api.observed import request_id_of
 from api.pages import Pages
 from api.records import RecordsUnavailable
-from api.security import ForeignForm
+from api.security import ForeignForm, is_v1
 from api.shop import NoSuchCheckout, path_of
 from observability.logs import get_logger
 
@@ -91,7 +91,7 @@ def register(app: FastAPI, pages: Pages) -> None:
 def answer_to(scope: Scope, error: Exception, pages: Pages) -> Response:
     """Return the answer to an error: JSON for programs, a page for people."""
     path = scope["path"]
-    if path == "/v1" or path.startswith("/v1/"):
+    if is_v1(path):
         return problems.answer(error, request_id_of(scope))
     if path == webhooks.PATH:
         return _to_processor(error)

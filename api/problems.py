@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.limits import TooOften
 from api.records import RecordsUnavailable
+from api.security import ForeignForm
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -62,6 +63,11 @@ _OUTAGE = (
     "per key and charged once at the most."
 )
 
+_FOREIGN = (
+    "Send it from a program, to an address below /v1. This one takes forms from our "
+    "own pages alone; nothing was passed on."
+)
+
 _FAULT = (
     "This is our fault and was logged. The outcome is unknown: read the checkout, or "
     "send the same request again with the same Idempotency-Key."
@@ -86,12 +92,19 @@ def answer(error: Exception, request_id: str) -> Response:
             return _body(429, detail, request_id, headers={"retry-after": seconds})
         case RecordsUnavailable():
             return _body(503, _OUTAGE, request_id, headers={"retry-after": "5"})
-        case HTTPException():
-            detail = _DETAILS.get(error.status_code, _DETAILS[400])
-            headers = dict(error.headers or {})
-            return _body(error.status_code, detail, request_id, headers=headers)
+        case ForeignForm() | HTTPException():
+            return _unrouted(error, request_id)
         case _:
             return _body(500, _FAULT, request_id)
+
+
+def _unrouted(error: ForeignForm | HTTPException, request_id: str) -> Response:
+    """Answer what was found before any route of ours was asked."""
+    if isinstance(error, ForeignForm):
+        return _body(403, _FOREIGN, request_id)
+    detail = _DETAILS.get(error.status_code, _DETAILS[400])
+    headers = dict(error.headers or {})
+    return _body(error.status_code, detail, request_id, headers=headers)
 
 
 def _body(

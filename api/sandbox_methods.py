@@ -56,3 +56,26 @@ SANDBOX_METHODS = (
     ),
     SandboxMethod("pm_sandbox_slow", "Pays, but the processor answers slowly"),
 )
+
+#: Every name that the pay form may send in the sandbox: those above, and the others
+#: that the sandbox processor knows, which no page offers but a developer may try.
+SANDBOX_NAMES = frozenset(method.payment_method for method in SANDBOX_METHODS) | {
+    "pm_card_amex",
+    "pm_card_threeDSecure2Required",
+    "pm_card_threeDSecureRequired",
+    "pm_card_chargeDeclined",
+    "pm_card_chargeDeclinedInsufficientFunds",
+    "pm_card_chargeDeclinedLostCard",
+    "pm_card_chargeDeclinedStolenCard",
+    "pm_card_visa_chargeDeclinedStolenCard",
+    "pm_card_visa_chargeDeclinedExpiredCard",
+    "pm_card_visa_chargeDeclinedIncorrectCvc",
+    "pm_card_visa_chargeDeclinedProcessingError",
+    "pm_card_visa_chargeDeclinedVelocityLimitExceeded",
+    "pm_card_radarBlock",
+    "pm_card_chargeDeclinedFraudulent",
+    "pm_card_visa_chargeDeclinedFraudulent",
+    "pm_card_createDispute",
+    "pm_card_pendingRefund",
+    "pm_card_refundFail",
+}

@@ -37,9 +37,6 @@ _HSTS = "max-age=31536000; includeSubDomains"
 #: Where the address itself is a secret: it must not travel in a `Referer`.
 SECRET_PATHS = ("/c/", "/account/sign-in/")
 
-#: Doors for programs, which carry a key or a signature and no cookie.
-_PROGRAM_PATHS = ("/v1/", webhooks.PATH)
-
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 #: No form of ours comes near it.
@@ -140,8 +137,8 @@ class OwnPagesOnly:
     def _may_pass(self, scope: Scope) -> bool:
         if scope["method"] in _SAFE_METHODS:
             return True
-        if scope["path"].startswith(_PROGRAM_PATHS):
-            return True
+        if is_v1(scope["path"]) or scope["path"] == webhooks.PATH:
+            return True  # They carry a key or a signature, and no cookie.
         headers = Headers(scope=scope)
         site = headers.get("sec-fetch-site")
         if site is not None:
@@ -153,6 +150,11 @@ class OwnPagesOnly:
             # this form knows one, and needs no forgery.
             return str(scope["path"]).startswith(SECRET_PATHS)
         return _origin_of(origin or headers.get("referer", "")) == self._origin
+
+
+def is_v1(path: str) -> bool:
+    """Whether a path belongs to `/v1`, whose callers are programs with a key."""
+    return path == "/v1" or path.startswith("/v1/")
 
 
 def _origin_of(address: str) -> tuple[str, str] | None:

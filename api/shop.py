@@ -26,6 +26,7 @@ from api.buying import (
 from api.limits import TooOften, caller_of
 from api.pages import checkout_page
 from api.parts import Parts, TheParts
+from api.sandbox_methods import SANDBOX_NAMES
 from database.checkouts import CheckoutRow, find_by_token, insert_checkout
 from domain.addresses import token_digest
 from observability import logs, metrics
@@ -135,6 +136,8 @@ async def pay(
 ) -> Response:
     """Make the press durable, pass it on, and send the buyer back to the page."""
     parts.limits.payments.enter(caller_of(request))
+    if not _is_offered(parts, form.payment_method):
+        return parts.pages.notice(notices.refused_form(path))
     pressed = await press_pay(
         parts,
         lambda connection: find_by_token(connection, token_digest(token)),
@@ -158,7 +161,7 @@ async def reload_pay(path: ThePath) -> Response:
 async def return_from_bank(parts: TheParts, token: str, path: ThePath) -> Response:
     """Take the buyer back from the bank; what the address says besides is not read."""
     row = await _find(parts, token)
-    await hint(parts, row.checkout_id)
+    await hint(parts, row)
     return _see(path)
 
 
@@ -169,13 +172,24 @@ async def check_now(
     """Have the processor asked now, because the buyer wants to know."""
     parts.limits.checks.enter(caller_of(request))
     row = await _find(parts, token)
-    if not await hint(parts, row.checkout_id):
+    if not await hint(parts, row):
         raise TooOften(_CHECK_PAUSE_SECONDS)
     return _see(path)
 
 
 #: What a buyer is asked to wait who pressed "Check now" very often.
 _CHECK_PAUSE_SECONDS = 10
+
+
+def _is_offered(parts: Parts, payment_method: str) -> bool:
+    """Whether the page's own form can have sent it; others come from card testers.
+
+    A `pm_...` of somebody else's making must not be tried out here. What the sandbox
+    offers is known by name; Stripe's form sends confirmation tokens and nothing else.
+    """
+    if not parts.settings.stripe_publishable_key:
+        return payment_method in SANDBOX_NAMES
+    return payment_method.startswith("ctoken_")
 
 
 async def _find(parts: Parts, token: str) -> CheckoutRow:

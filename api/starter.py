@@ -2,8 +2,9 @@
 
 Runs in every API process, every second. A press on Pay whose message to the workflow
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
-have not been charged" provably true; webhooks whose hint got lost are passed on again.
-Each replica may do all of it at any time: every step is safe to repeat.
+have not been charged" provably true; webhooks whose hint got lost are passed on again;
+once a minute, checkouts whose run is gone are found and put right. Each replica may do
+all of it at any time: every step is safe to repeat.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import timedelta
 
 from api.parts import Parts
 from api.records import RecordsUnavailable
+from api.sweep import Sweep
 from api.webhooks import pass_on
 from database.checkouts import (
     UnclaimedRequest,
@@ -51,6 +53,7 @@ class Starter:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._outages: set[str] = set()
+        self._sweep = Sweep(parts)
 
     async def run(self) -> None:
         """Go round for ever; nothing but a cancellation ends it."""
@@ -64,6 +67,7 @@ class Starter:
             await self._start_unclaimed()
             await self._withdraw()
             await self._pass_hints_on()
+            await self._find_lost_runs()
         except RecordsUnavailable as error:
             self._down("database", str(error))
         except Exception:
@@ -119,6 +123,15 @@ class Starter:
             )
         )
         await asyncio.gather(*(pass_on(self._parts, event) for event in waiting))
+
+    async def _find_lost_runs(self) -> None:
+        try:
+            reached = await self._sweep.go()
+        except DoorClosed as closed:
+            self._down("temporal", str(closed))
+            return
+        if reached:
+            self._up("temporal")
 
     def _down(self, what: str, cause: str) -> None:
         if what not in self._outages:

@@ -1,10 +1,12 @@
 """The processor's webhook: verify the raw bytes, commit the row, answer, then hint.
 
-An event is a hint to look, never the truth itself: nothing here changes a checkout.
+An event is a hint to look, never the truth itself: nothing here changes a checkout. A
+charge that no order can be found for becomes a case for support.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from fastapi import APIRouter
@@ -14,6 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from api.parts import Parts, TheParts
 from api.records import RecordsUnavailable
+from api.repairs import Unfinished, look_or_repair
+from database.cases import open_payment_case
 from database.checkouts import (
     CheckoutNotFound,
     CheckoutRow,
@@ -21,7 +25,6 @@ from database.checkouts import (
     read_checkout,
 )
 from database.inbox import InboxEvent, mark_applied, receive_event
-from domain.messages import CheckoutInput, RepairRequest
 from domain.states import MoneyState, Stage
 from observability import logs, metrics
 from processor.webhook_signature import (
@@ -39,13 +42,25 @@ PATH = "/webhooks/stripe"
 
 _SUCCEEDED = "payment_intent.succeeded"
 
+#: What a case of ours names as the step that is stuck.
+_STEP = "match the charge with an order"
+
 #: Nobody has to be told of a PaymentIntent that was made: it was us.
 _NO_NEWS = "payment_intent.created"
 
-#: Makes a repair's id from an event's, so that a redelivery asks for the same repair.
+#: Makes a repair's id from an event's: news of a charge that no attempt is open for.
 _REPAIRS = UUID("0b9f7a8e-52a4-4e0c-8f3e-3a4b2f4f6d55")
 
 _log = logs.get_logger("api.webhooks")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Misfit:
+    """A charge that no order of ours stands for, as support reads of it."""
+
+    payment_intent_id: str
+    cause: str
+    detail: str
 
 
 @router.post(PATH)
@@ -84,7 +99,9 @@ async def pass_on(parts: Parts, event: InboxEvent, *, is_fresh: bool = False) ->
     """
     try:
         checkout = await parts.records.read(lambda c: _checkout_of(c, event))
-        if checkout is not None:
+        if misfit := _misfit(event, checkout):
+            await _tell_support(parts, event, misfit)
+        elif checkout is not None:
             if is_fresh and _is_being_confirmed(checkout):
                 # A signal in the middle of a workflow task makes the whole task run
                 # again. In two seconds the loop passes the hint on, if it still is one.
@@ -111,20 +128,64 @@ async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
         return  # Its charge is known. What comes after it needs no processor.
     if checkout.stage is Stage.OPEN and event.kind != _SUCCEEDED:
         return  # The attempt has ended with a proof; this is the news of that.
-    if await parts.door.look_again(checkout.checkout_id):
-        return
-    if event.kind == _SUCCEEDED:
-        _log.warning("charge without a workflow: asking for a repair")
-        await parts.door.request_repair(
-            CheckoutInput(
-                checkout_id=checkout.checkout_id,
-                reference_code=checkout.reference_code,
-            ),
-            RepairRequest(
-                repair_id=uuid5(_REPAIRS, event.event_id),
-                actor="webhook",
-                reason=f"{event.kind} and no workflow running",
-            ),
+    is_open = checkout.stage is Stage.OPEN
+    await look_or_repair(
+        parts.door,
+        Unfinished.of(checkout),
+        actor="webhook",
+        reason=f"{event.kind} and no workflow running",
+        # The attempt's own repair may be over and recorded.
+        repair_id=uuid5(_REPAIRS, event.event_id) if is_open else None,
+    )
+
+
+def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
+    """Say why no order of ours stands for a charge; None when all is well.
+
+    Without our metadata a payment that we do not know is somebody else's on the same
+    account. With it, it is ours and its checkout was lost: as after a restore from an
+    older backup.
+    """
+    payment = event.payment_intent_id
+    if event.kind != _SUCCEEDED or payment is None:
+        return None
+    if checkout is None:
+        if event.checkout_id is None:
+            return None
+        return _Misfit(
+            payment_intent_id=payment,
+            cause="ChargeWithoutCheckout",
+            detail=f"The processor tells of a charge for checkout {event.checkout_id}, "
+            "which is not in our records.",
+        )
+    if checkout.stage is not Stage.CHARGED or payment == checkout.payment_intent_id:
+        return None
+    return _Misfit(
+        payment_intent_id=payment,
+        cause="SecondCharge",
+        detail=f"{checkout.reference_code} was charged by "
+        f"{checkout.payment_intent_id}, and the processor tells of another charge.",
+    )
+
+
+async def _tell_support(parts: Parts, event: InboxEvent, misfit: _Misfit) -> None:
+    """Open a case for the payment: a person decides whether it goes back.
+
+    Raises:
+        RecordsUnavailable: Unknown whether the case is open. Safe to repeat.
+    """
+    is_new = await parts.records.write(
+        lambda c: open_payment_case(
+            c, misfit.payment_intent_id, _STEP, misfit.cause, misfit.detail
+        )
+    )
+    if is_new:
+        _log.error(
+            "charge without an order: a case was opened",
+            cause=misfit.cause,
+            payment_intent_id=misfit.payment_intent_id,
+            checkout_id=str(event.checkout_id),
+            event_id=event.event_id,
         )
 
 

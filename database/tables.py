@@ -140,6 +140,15 @@ checkouts = Table(
         "pay_requested_at",
         postgresql_where=text("stage = 'requested'"),
     ),
+    #: What the sweep asks for once a minute: few rows at any time.
+    Index(
+        "ix_checkouts_unfinished",
+        "updated_at",
+        postgresql_where=text(
+            "(stage = 'charging' AND money_state = 'UNKNOWN')"
+            " OR (stage = 'charged' AND access_state = 'PENDING')"
+        ),
+    ),
     Index("ix_checkouts_email", text("lower(email)")),
 )
 

@@ -1,9 +1,9 @@
 """What the customer is told: one pure function of the two facts.
 
 `customer_view` is total over every pair of money state and access state. Pages and the
-JSON API print what it returns; no handler writes a sentence about money of its own. "You
-have not been charged" and the pay button can only come out of `NOT_CHARGED`, which the
-database lets stand in the stage `open` alone.
+JSON API print what it returns; no handler writes a sentence about money of its own.
+"You have not been charged" and the pay button can only come out of `NOT_CHARGED`, which
+the database lets stand in the stage `open` alone.
 """
 
 from __future__ import annotations

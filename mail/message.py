@@ -22,6 +22,9 @@ MOST_SUBJECT_CHARACTERS = 50
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s@]+>")
+#: What separates addresses, what begins a comment or a name, and `=?`, which begins an
+#: encoded word (RFC 2047): the header would be read as the address it decodes to.
+_NOT_IN_ADDRESS = re.compile(r"[\s,;:<>()\"\\@]|=\?")
 _SENDER = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>]+))")
 
 _TEMPLATES = Environment(
@@ -137,7 +140,7 @@ def _sender(sender: str) -> Address:
 def _address(name: str, text: str) -> Address:
     """Read exactly one address; a comma would make two recipients of one."""
     local, _, domain = _header(name, text).rpartition("@")
-    if not local or not domain or re.search(r"[\s,;:<>()\"\\@]", local + domain):
+    if not local or not domain or _NOT_IN_ADDRESS.search(local + domain):
         msg = f"{name}: not one e-mail address"
         raise MessageRefused(msg)
     try:

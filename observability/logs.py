@@ -12,7 +12,7 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 from uuid import UUID
@@ -102,26 +102,6 @@ def bind(
 ) -> None:
     """Put ids on every further line of this task or request; None leaves one alone."""
     structlog.contextvars.bind_contextvars(
-        **_known(
-            checkout_id=checkout_id,
-            payment_intent_id=payment_intent_id,
-            order_id=order_id,
-            workflow_id=workflow_id,
-            request_id=request_id,
-        )
-    )
-
-
-def bound(
-    *,
-    checkout_id: UUID | str | None = None,
-    payment_intent_id: str | None = None,
-    order_id: UUID | str | None = None,
-    workflow_id: str | None = None,
-    request_id: str | None = None,
-) -> AbstractContextManager[None]:
-    """Put ids on every line inside a `with` block."""
-    return structlog.contextvars.bound_contextvars(
         **_known(
             checkout_id=checkout_id,
             payment_intent_id=payment_intent_id,

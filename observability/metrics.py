@@ -73,8 +73,7 @@ HTTP_REQUESTS = Histogram(
 class WorkerMetric:
     """A metric that workflows and activities make through Temporal's meter.
 
-    Seconds are recorded with `create_histogram_timedelta`, which the runtime turns into
-    seconds.
+    Seconds are recorded as floats with `create_histogram_float`.
 
     Attributes:
         name: As Prometheus shows it; counters get `_total` behind it.
@@ -89,7 +88,7 @@ class WorkerMetric:
 
 CHECKOUTS = WorkerMetric(
     name="holdfast_checkouts",
-    description="Checkouts that came to an end, by how.",
+    description="Attempts to pay that came to an end, by how.",
     labels=("outcome",),
 )
 CHARGE_TO_ACCESS_SECONDS = WorkerMetric(
@@ -103,7 +102,8 @@ ROUNDS = WorkerMetric(
 )
 RETRIES = WorkerMetric(
     name="holdfast_retries",
-    description="Activity attempts beyond the first, by step.",
+    description="Tries of a step that failed, as the workflow saw them; a whole round "
+    "counts once.",
     labels=("step",),
 )
 MAILS = WorkerMetric(
@@ -115,15 +115,6 @@ ATTENTION = WorkerMetric(
     name="holdfast_attention",
     description="Checkouts marked as needing a person, by the step that is stuck.",
     labels=("step",),
-)
-
-WORKER_METRICS = (
-    CHECKOUTS,
-    CHARGE_TO_ACCESS_SECONDS,
-    ROUNDS,
-    RETRIES,
-    MAILS,
-    ATTENTION,
 )
 
 

@@ -6,6 +6,7 @@ outside: the processor's log, the database, the application, the mailbox.
 """
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -113,6 +114,8 @@ def run_demo(*, as_json: bool = False) -> int:
     """Play the story; exit code 1 when the promise was not kept."""
     story = Story(is_silent=as_json)
     story.tell("Starting a shop, a card processor, a mailbox, two databases …")
+    # The story names the plan's price.
+    os.environ.pop("HOLDFAST_PLANS", None)
     with fresh_data_folder() as data, run_stack(data) as stack:
         with Buyer(stack.at.shop) as buyer:
             result = _play(stack, buyer, story)

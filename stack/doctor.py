@@ -15,6 +15,9 @@ from stack.testserver import known_test_server
 
 _OLDEST_PYTHON = (3, 11)
 
+#: What systems call the browser that the browser tests drive.
+_CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -108,7 +111,7 @@ def _test_server() -> Finding:
         name,
         known_test_server,
         ("java", "mvn"),
-        "needs Java and Maven, or TEMPORAL_TEST_SERVER; those tests are skipped",
+        "needs Java and Maven, TEMPORAL_TEST_SERVER or a download; else skipped",
     )
 
 
@@ -127,11 +130,16 @@ def _optional(
 
 
 def _chromium() -> Finding:
-    for command in ("chromium", "chromium-browser", "google-chrome"):
-        place = shutil.which(command)
-        if place:
-            return Finding("Chromium", True, False, place)
+    place = find_chromium()
+    if place:
+        return Finding("Chromium", True, False, place)
     return Finding("Chromium", False, False, "browser tests are skipped without it")
+
+
+def find_chromium() -> str | None:
+    """Return the browser that the browser tests drive; None where there is none."""
+    found = (shutil.which(command) for command in _CHROMIUM_COMMANDS)
+    return next((place for place in found if place), None)
 
 
 def _version(program: str) -> str:

@@ -13,8 +13,17 @@ from stack.temporal import NAMESPACE, TemporalServer
 #: The checkout. Children run from here, whatever folder the command was given in.
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-#: Settings of other installations that must not reach the children of this one.
-_FOREIGN_PREFIXES = ("STRIPE_", "TEMPORAL_", "PG")
+#: Settings of other installations that must not reach the children of this one: the
+#: shell may hold those of a real shop.
+_FOREIGN_PREFIXES = ("HOLDFAST_", "STRIPE_", "TEMPORAL_", "PG")
+
+#: What a person or a test may still turn in a stack by the shell. None of it leads to
+#: another installation, and each is what somebody tries out on this machine.
+_PASSED_ON = (
+    "HOLDFAST_RATE_LIMIT_PER_MINUTE",  # All buyers of a test come from one address.
+    "HOLDFAST_TRACES",  # With OTEL_*, which passes too: to look at traces.
+    "HOLDFAST_PLANS",  # To see one's own plans in the shop.
+)
 
 
 @dataclass(slots=True)
@@ -113,9 +122,11 @@ class Blueprint:
             *("--host", "127.0.0.1"),
             *("--port", str(self.addresses.processor)),
             *("--merchant", "Acme"),
-            *("--api-key", self.secrets.stripe_api_key),
             *("--webhook-url", f"{local(self.addresses.api)}/webhooks/stripe"),
-            *("--webhook-secret", self.secrets.stripe_webhook_secret),
+            secrets={
+                "SANDBOX_API_KEY": self.secrets.stripe_api_key,
+                "SANDBOX_WEBHOOK_SECRET": self.secrets.stripe_webhook_secret,
+            },
         )
 
     def mailbox(self) -> Launch:
@@ -131,7 +142,7 @@ class Blueprint:
         return self._sandbox(
             "application",
             *("--port", str(self.addresses.application)),
-            *("--secret", self.secrets.provisioning_secret),
+            secrets={"SANDBOX_APPLICATION_SECRET": self.secrets.provisioning_secret},
         )
 
     def published(self) -> dict[str, object]:
@@ -168,11 +179,14 @@ class Blueprint:
             folder=self.repository,
         )
 
-    def _sandbox(self, name: str, *arguments: str) -> Launch:
+    def _sandbox(
+        self, name: str, *arguments: str, secrets: dict[str, str] | None = None
+    ) -> Launch:
+        """Secrets go by the environment: `ps` shows arguments to every account."""
         data = str(self.folder.root / f"{name}.db")
         return self._python(
             *("-m", f"sandbox.{name}", "--data", data, *arguments),
-            environment=_neutral_environment(),
+            environment=_neutral_environment() | (secrets or {}),
         )
 
 
@@ -180,7 +194,12 @@ def _neutral_environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN_PREFIXES)
+        if name in _PASSED_ON or not name.startswith(_FOREIGN_PREFIXES)
     }
-    # Logs are read while the process lives, and above all after it was killed.
-    return {**kept, "PYTHONUNBUFFERED": "1"}
+    return {
+        **kept,
+        # Children run in the checkout, where a `.env` may hold a real shop's settings.
+        "HOLDFAST_ENV_FILE": "",
+        # Logs are read while the process lives, and above all after it was killed.
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,17 @@ from database.engine import make_engine
 from database.migrate import migrate
 from database.tables import metadata
 from stack.postgres import PostgresHandle, start_postgres
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    """Neither this shell's settings nor a `.env` of the checkout reach a test."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith(("HOLDFAST_", "STRIPE_")):
+                environment.delenv(name)
+        environment.setenv("HOLDFAST_ENV_FILE", "")
+        yield
 
 
 @pytest.fixture(scope="session")

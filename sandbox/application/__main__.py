@@ -1,6 +1,11 @@
-"""``python -m sandbox.application --port N --data FILE --secret whsec_...``."""
+"""``SANDBOX_APPLICATION_SECRET=whsec_... python -m sandbox.application --help``.
+
+``--secret`` does too, but every account of a machine can read the arguments of its
+processes.
+"""
 
 import argparse
+import os
 from pathlib import Path
 
 from sandbox.application.pages import make_app
@@ -14,8 +19,12 @@ def main() -> None:
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, required=True)
     options.add_argument("--data", type=Path, required=True)
-    options.add_argument("--secret", required=True)
+    options.add_argument(
+        "--secret", default=os.environ.get("SANDBOX_APPLICATION_SECRET", "")
+    )
     chosen = options.parse_args()
+    if not chosen.secret:
+        options.error("SANDBOX_APPLICATION_SECRET or --secret is needed")
     store = AccessStore(chosen.data)
     serve(
         lambda is_stopping: make_app(

@@ -1,7 +1,12 @@
-"""Start the sandbox processor: ``python -m sandbox.processor --help``."""
+"""Start the sandbox processor: ``python -m sandbox.processor --help``.
+
+The secrets are better given by ``SANDBOX_API_KEY`` and ``SANDBOX_WEBHOOK_SECRET``:
+every account of a machine can read the arguments of its processes.
+"""
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
 from sandbox.processor.server import listen, serve
@@ -18,9 +23,17 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, required=True, help="0 picks a free one, named at start"
     )
     parser.add_argument("--data", type=Path, required=True, help="the SQLite file")
-    parser.add_argument("--api-key", required=True, help="the secret key, sk_test_...")
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get("SANDBOX_API_KEY", ""),
+        help="the secret key, sk_test_...; SANDBOX_API_KEY without it",
+    )
     parser.add_argument("--webhook-url", help="where events go; none without it")
-    parser.add_argument("--webhook-secret", default="", help="signs events, whsec_...")
+    parser.add_argument(
+        "--webhook-secret",
+        default=os.environ.get("SANDBOX_WEBHOOK_SECRET", ""),
+        help="signs events, whsec_...; SANDBOX_WEBHOOK_SECRET without it",
+    )
     parser.add_argument(
         "--webhook-events",
         default="",
@@ -40,8 +53,12 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="processor: %(message)s")
     parser = _parser()
     arguments = parser.parse_args()
+    if not arguments.api_key:
+        parser.error("SANDBOX_API_KEY or --api-key is needed")
     if arguments.webhook_url and not arguments.webhook_secret:
-        parser.error("--webhook-secret is needed with --webhook-url")
+        parser.error(
+            "SANDBOX_WEBHOOK_SECRET or --webhook-secret is needed with --webhook-url"
+        )
     try:
         listener = listen(arguments.host, arguments.port)
     except OSError as error:

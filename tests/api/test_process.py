@@ -56,6 +56,7 @@ def environment(database_url: str, **changes: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONUNBUFFERED": "1",
+        "HOLDFAST_ENV_FILE": "",
         "HOLDFAST_ENVIRONMENT": "development",
         "HOLDFAST_SECRET_KEYS": "a-secret-of-these-tests-0123456789abcd",
         "HOLDFAST_API_KEYS": API_KEY,

@@ -17,7 +17,9 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from starlette.requests import Request
 
+from api import problems
 from api.limits import TooOften, Window, caller_of
+from api.security import ForeignForm
 from tests.api.conftest import MakeShop
 from tests.api.doubles import (
     BEARER,
@@ -144,6 +146,31 @@ async def test_a_form_from_elsewhere_does_nothing(
         assert "did not come from our own page" in text_of(answer.text)
 
     assert shop.fingerprint() == before
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nowhere"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_program_at_no_address_of_v1_is_told_so(
+    shop: Shop, method: str, path: str
+) -> None:
+    """With and without the slash: a problem saying what to do, never our fault."""
+    for headers in ({}, {"sec-fetch-site": "cross-site"}, {"origin": "https://a.test"}):
+        request = shop.browser.build_request(method, path)
+        del request.headers["sec-fetch-site"]
+        request.headers.update(headers)
+        answer = await shop.browser.send(request)
+
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "openapi.json" in answer.json()["detail"]
+
+
+def test_a_foreign_form_is_a_problem_too() -> None:
+    """Should one ever reach `/v1`, its sender is told; it is not our fault."""
+    answer = problems.answer(ForeignForm(), "0123")
+
+    assert answer.status_code == 403
+    assert b"from our own pages alone; nothing was passed on" in answer.body
 
 
 @pytest.mark.parametrize(
@@ -342,19 +369,55 @@ async def test_extra_fields_are_refused_and_not_logged(
         "pm_card_visa'--",
         "tok_visa",
         "ctoken_",
+        "ctoken_1NnQUf2eZvKYlo2CIObdtbnb",
+        "pm_1NnQUf2eZvKYlo2CIObdtbnb",
+        "pm_card_visa_",
+        "pm_card_VISA",
     ],
 )
 async def test_only_a_payment_methods_name_is_taken(
     shop: Shop, method: str, log_lines: io.StringIO
 ) -> None:
-    """A card number in the wrong field reaches neither database nor log."""
+    """A card number, or a card of somebody else's making, reaches nothing of ours."""
     opened = await shop.open()
 
     answer = await shop.pay(opened, method)
 
     assert answer.status_code == 422
+    assert "We did not accept this form." in text_of(answer.text)
+    assert f'href="{opened.path}"' in answer.text
     assert shop.sql("SELECT count(*) FROM payment_attempts") == [(0,)]
     assert PAN not in answer.text + log_lines.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("ctoken_123", 303), ("pm_123", 422), ("pm_card_visa", 422), ("ctoken_", 422)],
+)
+async def test_with_stripes_form_only_its_own_tokens_are_taken(
+    make_shop: MakeShop, method: str, status: int
+) -> None:
+    """Strangers cannot try out payment methods that Stripe.js did not just make."""
+    shop = make_shop(stripe_publishable_key="pk_test_123")
+    opened = await shop.open()
+
+    answer = await shop.pay(opened, method)
+
+    assert answer.status_code == status
+    assert len(shop.door.paid) == (1 if status == 303 else 0)
+
+
+async def test_a_program_with_a_key_may_pay_by_any_method(shop: Shop) -> None:
+    """What an embedder saved at the processor is theirs to use."""
+    opened = await shop.open()
+
+    answer = await shop.browser.post(
+        f"/v1/checkouts/{opened.checkout_id}/pay",
+        json={"payment_method": "pm_1NnQUf2eZvKYlo2CIObdtbnb"},
+        headers=BEARER,
+    )
+
+    assert answer.status_code == 202
 
 
 def test_no_route_knows_a_cards_fields() -> None:

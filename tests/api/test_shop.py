@@ -50,6 +50,10 @@ async def test_opening_writes_a_durable_row_without_the_token(shop: Shop) -> Non
         "x" * 400 + "@example.com",
         "mara@example.com, eve@example.com",
         "mara@example.com\r\nBcc: eve@example.com",
+        "=?utf-8?q?mara?=@example.com",
+        "=?utf-8?q?mara=40evil.test=2Cy?=@example.com",
+        "=?utf-8?B?bWFyYQ==?=@example.com",
+        "mara=?x@example.com",
     ],
 )
 async def test_a_broken_address_is_refused_with_a_sentence(
@@ -63,6 +67,25 @@ async def test_a_broken_address_is_refused_with_a_sentence(
     assert answer.status_code == 422
     assert "<h1" in answer.text
     assert shop.sql("SELECT count(*) FROM checkouts") == [(0,)]
+
+
+async def test_an_address_that_would_be_decoded_is_told_why(shop: Shop) -> None:
+    """An encoded word would reach another mailbox than the one on the page."""
+    answer = await shop.browser.post(
+        "/checkouts", data={"plan": "one-year", "email": "=?utf-8?q?x?=@example.com"}
+    )
+
+    said = text_of(answer.text)
+    assert "It must not have “=?” in it" in said
+    assert "another address" in said
+
+
+@pytest.mark.parametrize("email", ["a=b@example.com", "a?b@example.com"])
+async def test_single_signs_of_an_encoded_word_are_fine(shop: Shop, email: str) -> None:
+    """Mailing lists write senders with `=`; only the two together are refused."""
+    await shop.open(email)
+
+    assert shop.sql("SELECT email FROM checkouts") == [(email,)]
 
 
 async def test_an_unknown_plan_is_refused(shop: Shop) -> None:

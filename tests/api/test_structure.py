@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from api.sandbox_methods import SANDBOX_METHODS
-from sandbox.processor.payment_methods import find
+from api.sandbox_methods import SANDBOX_METHODS, SANDBOX_NAMES
+from sandbox.processor.payment_methods import CATALOGUE, find
 
 API = Path(__file__).parents[2] / "api"
 SOURCES = sorted(API.glob("*.py"))
@@ -47,6 +47,13 @@ def test_the_offered_test_cards_exist() -> None:
     labels = [method.label for method in SANDBOX_METHODS]
     assert len(set(labels)) == len(labels)
     assert SANDBOX_METHODS[0].payment_method == "pm_card_visa"
+
+
+def test_the_accepted_test_cards_are_all_that_exist() -> None:
+    """What the pay form may send is what the sandbox processor knows, no more."""
+    known = {name for method in CATALOGUE for name in (method.id, *method.aliases)}
+
+    assert known == SANDBOX_NAMES
 
 
 def test_pages_load_our_own_files_and_stripes_script_alone() -> None:

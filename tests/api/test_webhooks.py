@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import io
 import json
 from hashlib import sha256
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.starter import Starter
+from database.cases import open_payment_case
 from tests.api.conftest import MakeShop
 from tests.api.doubles import NOW, WEBHOOK_SECRET, Opened, Shop
 
@@ -173,13 +177,110 @@ async def test_a_checkout_is_found_by_its_payment_when_metadata_lies(
     await later(shop)
 
     assert shop.door.hinted == [opened.checkout_id]
+    assert shop.sql("SELECT count(*) FROM cases") == [(0,)]
     assert shop.sql(
         "SELECT count(*) FROM processor_events WHERE applied_at IS NULL"
     ) == [(0,)]
 
 
+CASES = "SELECT payment_intent_id, checkout_id, cause, state FROM cases"
+
+
+async def test_a_second_charge_becomes_a_case(
+    shop: Shop, log_lines: io.StringIO
+) -> None:
+    """A buyer who was charged by two PaymentIntents is seen by support, once."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging'")
+    shop.charge(opened)
+
+    for number in range(3):
+        await deliver(shop, event(opened, payment="pi_2", event_id=f"evt_{number}"))
+    await shop.settle()
+
+    assert shop.sql(CASES) == [("pi_2", None, "SecondCharge", "open")]
+    own = f"pi_{opened.checkout_id}"
+    assert own in shop.sql("SELECT detail FROM cases")[0][0]
+    errors = [
+        line for line in log_lines.getvalue().splitlines() if "a case was" in line
+    ]
+    assert len(errors) == 1
+    assert all(word in errors[0] for word in ("error", "pi_2", str(opened.checkout_id)))
+    assert shop.door.hinted == []
+    assert shop.sql(
+        "SELECT count(*) FROM processor_events WHERE applied_at IS NULL"
+    ) == [(0,)]
+
+
+async def test_a_second_charge_is_known_by_the_attempt_too(shop: Shop) -> None:
+    """Without metadata, an earlier attempt's PaymentIntent still names the checkout."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging'")
+    shop.sql("UPDATE payment_attempts SET payment_intent_id='pi_old'")
+    shop.charge(opened)
+
+    await deliver(shop, event(None, payment="pi_old"))
+    await shop.settle()
+
+    assert shop.sql(CASES) == [("pi_old", None, "SecondCharge", "open")]
+
+
+async def test_a_resolved_case_stays_resolved(shop: Shop) -> None:
+    """News that comes again does not open again what a person has closed."""
+    stranger = Opened(path="", checkout_id=uuid4())
+    await deliver(shop, event(stranger))
+    await shop.settle()
+    shop.sql("UPDATE cases SET state='resolved', resolved_at=now()")
+
+    await deliver(shop, event(stranger, event_id="evt_2"))
+    await shop.settle()
+
+    assert shop.sql(CASES) == [("pi_1", None, "ChargeWithoutCheckout", "resolved")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_ours", "cases"),
+    [
+        ("payment_intent.succeeded", True, 1),
+        ("payment_intent.succeeded", False, 0),
+        ("payment_intent.payment_failed", True, 0),
+        ("payment_intent.canceled", True, 0),
+    ],
+)
+async def test_a_charge_that_claims_to_be_ours_becomes_a_case(
+    shop: Shop, kind: str, is_ours: bool, cases: int
+) -> None:
+    """Ours without a checkout is support's; somebody else's payment is nobody's."""
+    stranger = Opened(path="", checkout_id=uuid4()) if is_ours else None
+
+    answer = await deliver(shop, event(stranger, kind=kind))
+    await shop.settle()
+
+    assert answer.status_code == 200
+    found = shop.sql(CASES)
+    assert found == [("pi_1", None, "ChargeWithoutCheckout", "open")] * cases
+    assert shop.sql("SELECT applied_at IS NOT NULL FROM processor_events") == [(True,)]
+
+
+async def test_two_replicas_open_one_case(shop: Shop, engine: AsyncEngine) -> None:
+    """The same news at twenty places at once is one case and one error in a log."""
+
+    async def open_it() -> bool:
+        async with engine.begin() as connection:
+            return await open_payment_case(
+                connection, "pi_1", "step", "Cause", "detail"
+            )
+
+    opened = await asyncio.gather(*(open_it() for _ in range(20)))
+
+    assert sorted(opened) == [False] * 19 + [True]
+    assert shop.sql("SELECT count(*) FROM cases") == [(1,)]
+
+
 async def test_a_charge_that_nobody_looks_after_becomes_a_repair(shop: Shop) -> None:
-    """A success whose workflow is gone is put right, with one id per event."""
+    """A run that is gone is put right, by one repair however many events tell of it."""
     opened = await shop.open()
     await shop.pay(opened)
     shop.door.is_listening = False
@@ -188,10 +289,31 @@ async def test_a_charge_that_nobody_looks_after_becomes_a_repair(shop: Shop) -> 
     await deliver(shop, event(opened, event_id="evt_2", kind="payment_intent.canceled"))
     await later(shop)
 
-    assert len(shop.door.repairs) == 1
+    assert len(shop.door.repairs) == 2
+    assert len({repair.repair_id for _, repair in shop.door.repairs}) == 1
     checkout, repair = shop.door.repairs[0]
     assert checkout.checkout_id == opened.checkout_id
     assert repair.actor == "webhook"
+
+
+@pytest.mark.parametrize(
+    ("kind", "repairs"),
+    [("payment_intent.succeeded", 2), ("payment_intent.payment_failed", 0)],
+)
+async def test_a_charge_after_the_proof_of_none_has_a_repair_of_its_own(
+    shop: Shop, kind: str, repairs: int
+) -> None:
+    """Nobody looks after an ended attempt; a success there is put right anyway."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.decline(opened)
+    shop.door.is_listening = False
+
+    await deliver(shop, event(opened, kind=kind))
+    await deliver(shop, event(opened, kind=kind, event_id="evt_2"))
+    await shop.settle()
+
+    assert len({repair.repair_id for _, repair in shop.door.repairs}) == repairs
 
 
 async def test_news_of_a_charge_that_we_know_disturbs_nobody(shop: Shop) -> None:
@@ -234,6 +356,8 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "words for a stamp": (GOOD, "t=now,v1=00"),
     "not JSON": (b"hello", sign(b"hello")),
     "no event": (b"[]", sign(b"[]")),
+    "NUL": (ODD := event(event_id="evt_\x00"), sign(ODD)),
+    "half a pair": (HALF := event(payment="pi_\ud800"), sign(HALF)),
     "deep": (b"[" * 50_000, sign(b"[" * 50_000)),
     "wrong world": (event(live=True), sign(event(live=True))),
 }
@@ -255,7 +379,9 @@ async def test_an_older_secret_still_counts_while_one_is_rotated(
     make_shop: MakeShop,
 ) -> None:
     """Two secrets are valid while the operator changes them."""
-    shop = make_shop(stripe_webhook_secrets=f"whsec_new,{WEBHOOK_SECRET}")
+    shop = make_shop(
+        stripe_webhook_secrets=f"whsec_new-secret-of-these-tests,{WEBHOOK_SECRET}"
+    )
 
     assert (await deliver(shop, event())).status_code == 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any, Protocol
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from stack.doctor import find_chromium
 from stack.driver import Stack, fresh_data_folder, run_stack
 from tests.browser.visiting import LIMIT_SECONDS, Visitor
 
 _HERE = Path(__file__).parent
-_CHROMIUM = shutil.which("chromium")
+_CHROMIUM = find_chromium()
 
 #: It shall ask nobody outside, and it may run as root in a container without a GPU.
 _OPTIONS = (
@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.browser)
         if _CHROMIUM is None:
-            reason = "there is no `chromium` on this machine's path"
+            reason = "there is no Chromium on this machine's path"
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -48,9 +48,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [items[place] for place in places]
     for item in ours:
         item.add_marker(pytest.mark.durability)
-    ours.sort(key=lambda item: _ORDER.index(item.path.stem))
+    ours.sort(key=lambda item: place_in_order(item.path.stem))
     for place, item in zip(places, ours, strict=True):
         items[place] = item
+
+
+def place_in_order(stem: str) -> int:
+    """Return a test file's place; one that is not listed comes last."""
+    return _ORDER.index(stem) if stem in _ORDER else len(_ORDER)
 
 
 def pytest_terminal_summary(

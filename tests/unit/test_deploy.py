@@ -79,6 +79,18 @@ def test_every_interpolated_name_is_in_the_example() -> None:
     assert used <= listed
 
 
+def test_no_secret_stands_on_a_command_line() -> None:
+    """`ps` shows arguments to everybody; the environment is its process's own."""
+    for program in ("processor", "application"):
+        main = REPOSITORY / "sandbox" / program / "__main__.py"
+        read = set(re.findall(r"\bSANDBOX_[A-Z_]+", main.read_text()))
+
+        assert read
+        assert {n for n in _names(_block(program)) if n.startswith("SANDBOX_")} == read
+    commands = re.findall(r"^ +(?:- |command: ).*\$\{.*$", COMPOSE, re.MULTILINE)
+    assert commands == []
+
+
 def test_ports_are_published_on_this_machine_alone() -> None:
     """Neither database nor Temporal nor metrics can be reached from outside."""
     published = re.findall(r"^ +- ([\d.:]+:\d+)$", COMPOSE, re.MULTILINE)

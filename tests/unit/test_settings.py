@@ -28,7 +28,11 @@ LIVE = GOOD | {
     "STRIPE_API_KEY": "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
     "STRIPE_PUBLISHABLE_KEY": "pk_live_4eC39HqLyjWDarjtT1zdp7dc",
     "STRIPE_WEBHOOK_SECRETS": "whsec_4eC39HqLyjWDarjtT1zdp7dc",
+    "HOLDFAST_COMPANY_NAME": "Northwind",
+    "HOLDFAST_SUPPORT_EMAIL": "help@northwind.test",
+    "HOLDFAST_MAIL_FROM": "Northwind, Inc. <pay@northwind.test>",
 }
+PLAN = '{"plan_id":"a","name":"A","amount_minor":100,"currency":"usd","months":1}'
 
 
 @pytest.fixture(autouse=True)
@@ -127,7 +131,32 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         (GOOD, "HOLDFAST_API_KEYS", "short-one", "HOLDFAST_API_KEYS holds"),
         (GOOD, "HOLDFAST_PROVISIONING_SECRET", SECRET, "whsec_"),
         (GOOD, "HOLDFAST_PROVISIONING_SECRET", "", "HOLDFAST_PROVISIONING_SECRET"),
+        (GOOD, "HOLDFAST_PROVISIONING_SECRET", "whsec_", "base64 of 16 bytes"),
+        (GOOD, "HOLDFAST_PROVISIONING_SECRET", "whsec_c2hvcnQ=", "base64 of 16 bytes"),
+        (GOOD, "HOLDFAST_PROVISIONING_SECRET", f"whsec_{'a-b_' * 9}", "base64 of 16"),
         (GOOD, "STRIPE_WEBHOOK_SECRETS", SECRET, "STRIPE_WEBHOOK_SECRETS"),
+        (GOOD, "STRIPE_WEBHOOK_SECRETS", "whsec_", "fewer than 16 characters"),
+        (GOOD, "STRIPE_WEBHOOK_SECRETS", f"whsec_{'x7' * 7}", "fewer than 16 charact"),
+        (
+            GOOD,
+            "STRIPE_WEBHOOK_SECRETS",
+            f"{LIVE['STRIPE_WEBHOOK_SECRETS']},whsec_q7z",
+            "fewer than 16 characters",
+        ),
+        (GOOD, "STRIPE_PUBLISHABLE_KEY", "pk_live_4eC39HqL", "begin with pk_test_"),
+        (GOOD, "STRIPE_PUBLISHABLE_KEY", "sk_test_4eC39HqL", "begin with pk_test_"),
+        (LIVE, "STRIPE_PUBLISHABLE_KEY", "pk_test_4eC39HqL", "begin with pk_live_"),
+        (GOOD, "HOLDFAST_DATABASE_URL", "postgresql://u:hunter22@db/x", "postgresql+"),
+        (GOOD, "HOLDFAST_MIGRATION_DATABASE_URL", "postgres://u:hunter22@db/x", "+psy"),
+        (GOOD, "HOLDFAST_MAIL_FROM", "Acme payments", "holds no mail address"),
+        (GOOD, "HOLDFAST_MAIL_FROM", "Acme <a@b.test> c", "holds no mail address"),
+        (GOOD, "HOLDFAST_MAIL_FROM", "a@b.test, c@d.test", "holds no mail address"),
+        (GOOD, "HOLDFAST_PLANS", f"[{PLAN},{PLAN}]", "the same plan_id twice"),
+        (LIVE, "HOLDFAST_COMPANY_NAME", "Acme", "is the example's"),
+        (LIVE, "HOLDFAST_COMPANY_NAME", "", "is the example's"),
+        (LIVE, "HOLDFAST_SUPPORT_EMAIL", "", "is the example's"),
+        (LIVE, "HOLDFAST_MAIL_FROM", "", "is the example's"),
+        (LIVE, "HOLDFAST_MAIL_FROM", "Us <pay@acme.test>", "is the example's"),
         (GOOD, "HOLDFAST_SECRET_KEYS", ",", "HOLDFAST_SECRET_KEYS is empty"),
         (GOOD, "STRIPE_API_KEY", "", "STRIPE_API_KEY: it is not set"),
         (GOOD, "STRIPE_API_KEY", "pk_test_abc", "STRIPE_API_KEY must begin"),
@@ -183,7 +212,41 @@ def test_a_wrong_setting_is_refused_by_name(
         base["STRIPE_API_KEY"],
     ]
     for secret in secrets:
-        assert not secret or secret not in text
+        # The prefix is public, and the sentence names it.
+        hidden = secret.removeprefix("whsec_")
+        assert not hidden or hidden not in text
+
+
+def test_a_file_of_another_name_is_read_instead(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`HOLDFAST_ENV_FILE` names the file, and the folder's own is left alone."""
+    (tmp_path / ".env").write_text("HOLDFAST_COMPANY_NAME=Of the folder\n")
+    (tmp_path / "other").write_text("HOLDFAST_COMPANY_NAME=Of the other\n")
+
+    assert _load(monkeypatch, GOOD).company_name == "Of the folder"
+    named = {"HOLDFAST_ENV_FILE": str(tmp_path / "other")}
+    assert _load(monkeypatch, named).company_name == "Of the other"
+    assert _load(monkeypatch, {"HOLDFAST_ENV_FILE": ""}).company_name == "Acme"
+
+
+def test_a_plan_takes_nothing_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A variable called `NAME`, as many shells have one, is no plan's name."""
+    nameless = PLAN.replace('"name":"A",', "")
+    monkeypatch.setenv("NAME", "my-laptop")
+
+    with pytest.raises(SettingsError, match="HOLDFAST_PLANS, 0, name"):
+        _load(monkeypatch, GOOD | {"HOLDFAST_PLANS": f"[{nameless}]"})
+
+
+@pytest.mark.parametrize(
+    "sender", ["pay@acme.test", "<pay@acme.test>", "Acme, Inc. <pay@acme.test>"]
+)
+def test_a_sender_may_have_a_name(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    """Each way to write a sender that the mailer reads is taken."""
+    assert _load(monkeypatch, GOOD | {"HOLDFAST_MAIL_FROM": sender}).mail_from == sender
 
 
 def test_settings_never_print_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,16 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("stage = 'requested'"),
     )
+    op.create_index(
+        "ix_checkouts_unfinished",
+        "checkouts",
+        ["updated_at"],
+        unique=False,
+        postgresql_where=sa.text(
+            "(stage = 'charging' AND money_state = 'UNKNOWN')"
+            " OR (stage = 'charged' AND access_state = 'PENDING')"
+        ),
+    )
     op.create_table(
         "processor_events",
         sa.Column("event_id", sa.Text(), nullable=False),

@@ -137,6 +137,11 @@ def test_no_recipient_adds_a_header_or_a_second_recipient(text: str) -> None:
         "mara@example.com thief@example.net",
         "Mara <mara@example.com>",
         "mara@thief@example.com",
+        # Encoded words: a header would read `x` and two mailboxes there.
+        "=?utf-8?q?x?=@b.test",
+        "=?utf-8?q?x=40evil.test=2Cy?=@b.test",
+        "=?utf-8?b?eA==?=@b.test",
+        "mara@=?utf-8?q?b?=.test",
         "mara@" + "a" * 70 + ".com\u0101",
     ],
 )
@@ -144,6 +149,15 @@ def test_what_is_not_one_address_is_refused(to: str) -> None:
     """A message goes to exactly one mailbox."""
     with pytest.raises(MessageRefused, match="to: not one e-mail address"):
         _build(to=to)
+
+
+@pytest.mark.parametrize("local", ["mara=shop", "mara?shop", "mara?=shop"])
+def test_no_other_local_part_is_decoded(local: str) -> None:
+    """What is no encoded word reaches the mailbox that it names, after the wire too."""
+    raw = _build(to=f"{local}@example.com").as_bytes(policy=policy.SMTP)
+    again = message_from_bytes(raw, policy=policy.default)
+
+    assert again["To"].addresses[0].username == local
 
 
 @pytest.mark.parametrize(

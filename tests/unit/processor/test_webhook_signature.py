@@ -135,3 +135,48 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
     """Signed junk is refused by one error, whatever it is."""
     with pytest.raises(EventRefused):
         parse(body)
+
+
+ODD = ["", "evt_\x00", "evt_\ud800", "evt é", "evt 1", "evt\n", "x" * 256, 7, None, {}]
+
+
+def _changed(where: str, value: object) -> bytes:
+    subject = EVENT["data"]["object"]  # type: ignore[index]
+    event: dict[str, object] = dict(EVENT)
+    match where:
+        case "payment":
+            event["data"] = {"object": subject | {"id": value}}
+        case "payment of another":
+            event["data"] = {"object": {"object": "dispute", "payment_intent": value}}
+        case "metadata":
+            event["data"] = {"object": subject | {"metadata": {"checkout_id": value}}}
+        case _:
+            event[where] = value
+    return json.dumps(event).encode()
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize("where", ["id", "type", "payment", "payment of another"])
+def test_what_no_database_could_keep_is_refused(where: str, value: object) -> None:
+    """An id is visible ASCII of a sane length; a signature is no excuse."""
+    body = _changed(where, value)
+    if where.startswith("payment") and not value:
+        assert parse(body).payment_intent_id is None
+        return
+
+    with pytest.raises(EventRefused):
+        parse(body)
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_odd_metadata_is_no_metadata(value: object) -> None:
+    """Anybody may write metadata: odd words in it do not cost us the event."""
+    event = parse(_changed("metadata", value))
+
+    assert (event.checkout_id, event.payment_intent_id) == (None, "pi_1")
+
+
+@pytest.mark.parametrize("where", ["id", "type", "payment"])
+def test_the_longest_id_is_taken(where: str) -> None:
+    """255 characters are what the processor allows itself."""
+    parse(_changed(where, "x" * 255))

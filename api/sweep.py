@@ -1,0 +1,99 @@
+"""The sweep: finds runs that are gone although nobody presses a button or sends news.
+
+Part of the starter loop. Whether a run is gone can only be heard by signalling it, and
+`look_again` ends a wait: a healthy run then asks the processor, or the application, a
+little earlier than its ladder says, and its history grows by a few events. So only rows
+that have not moved for two minutes are looked at, 20 a minute at the most, and each at
+most once in ten minutes by each process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from api.parts import Parts
+from api.repairs import Unfinished, look_or_repair
+from database.sweeps import StaleCheckout, list_stale
+
+#: A run that is well has told its row of every step within seconds; a worker that died
+#: is replaced within five.
+STALE_AFTER = timedelta(minutes=2)
+
+#: Between two sweeps of this process.
+SWEEP_EVERY = timedelta(minutes=1)
+
+#: Between two looks of this process at one checkout.
+LOOK_EVERY = timedelta(minutes=10)
+
+#: Looks per sweep; keeps a backlog from crowding out the buyers of now.
+_BATCH = 20
+
+#: Checkouts remembered; five times what ten minutes of full sweeps come to.
+_MOST_REMEMBERED = 1000
+
+
+class Sweep:
+    """Looks for checkouts that no workflow looks after; remembers whom it asked.
+
+    Args:
+        parts: The parts of this process.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, parts: Parts, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._parts = parts
+        self._clock = clock
+        self._next_at = clock()
+        #: When each checkout was looked at, oldest first.
+        self._looked_at: OrderedDict[UUID, float] = OrderedDict()
+
+    async def go(self) -> int:
+        """Sweep, unless the last time was a moment ago.
+
+        Returns:
+            How many checkouts were looked at.
+
+        Raises:
+            DoorClosed: Temporal is down; whoever was not reached is asked next time.
+            RecordsUnavailable: The database is.
+        """
+        now = self._clock()
+        if now < self._next_at:
+            return 0
+        self._next_at = now + SWEEP_EVERY.total_seconds()
+        self._forget(now - LOOK_EVERY.total_seconds())
+        due = await self._parts.records.read(
+            lambda connection: list_stale(
+                connection, STALE_AFTER, _BATCH, besides=list(self._looked_at)
+            )
+        )
+        # Side by side: each may take two full seconds while Temporal is down.
+        looks = await asyncio.gather(
+            *(self._look(one) for one in due), return_exceptions=True
+        )
+        for error in looks:
+            if error is not None:
+                raise error
+        return len(due)
+
+    async def _look(self, one: StaleCheckout) -> None:
+        checkout = Unfinished(
+            checkout_id=one.checkout_id,
+            reference_code=one.reference_code,
+            buyer_attempt=one.buyer_attempt,
+        )
+        await look_or_repair(self._parts.door, checkout, actor="starter")
+        self._looked_at[one.checkout_id] = self._clock()
+        if len(self._looked_at) > _MOST_REMEMBERED:
+            self._looked_at.popitem(last=False)
+
+    def _forget(self, before: float) -> None:
+        while self._looked_at and next(iter(self._looked_at.values())) <= before:
+            self._looked_at.popitem(last=False)
