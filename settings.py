@@ -177,7 +177,8 @@ class Settings(BaseSettings):
     """Comma-separated keys that open `/v1`; each 32 characters or more."""
 
     database_url: SecretStr
-    """PostgreSQL of the application role, as `postgresql+psycopg://user:...@host/db`."""
+    """PostgreSQL of the application role, as `postgresql+psycopg://user:...@host/db`.
+    Over a network add `?sslmode=verify-full`, so that both sides are who they say."""
 
     migration_database_url: SecretStr | None = None
     """PostgreSQL of the owning role; only the migration step needs it."""

