@@ -19,19 +19,10 @@ from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
 from domain.customer_view import CustomerFacts, CustomerView, customer_view
 from domain.plans import Plan, add_months
 from domain.states import AccessState
+from domain.words import card_in_words, day_in_words, moment_in_words
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-_BRANDS = {
-    "visa": "Visa",
-    "mastercard": "Mastercard",
-    "amex": "American Express",
-    "discover": "Discover",
-    "diners": "Diners Club",
-    "jcb": "JCB",
-    "unionpay": "UnionPay",
-}
 
 #: What Stripe.js needs beyond our own policy, on the pay page alone.
 #: https://docs.stripe.com/security/guide#content-security-policy
@@ -206,8 +197,8 @@ def checkout_page(
         price=str(row.price),
         email=masked(row.email),
         card=card_in_words(row.card_brand, row.card_last4),
-        charged_at=moment(row.charged_at),
-        access_until=day(row.access_until),
+        charged_at=_moment(row.charged_at),
+        access_until=_day(row.access_until),
         may_pay=may_pay,
         is_used_up=is_used_up,
         open_url=open_url(row, settings),
@@ -240,8 +231,8 @@ def order_line(row: CheckoutRow, settings: Settings) -> OrderLine:
         reference_code=row.reference_code,
         plan_name=row.plan_name,
         price=str(row.price),
-        charged_at=moment(row.charged_at),
-        access_until=day(row.access_until),
+        charged_at=_moment(row.charged_at),
+        access_until=_day(row.access_until),
         open_url=open_url(row, settings),
     )
 
@@ -253,7 +244,7 @@ def offer(plan: Plan, now: datetime) -> Offer:
         name=plan.name,
         price=str(plan.price),
         months="1 month" if plan.months == 1 else f"{plan.months} months",
-        until=day(add_months(now, plan.months)) or "",
+        until=day_in_words(add_months(now, plan.months)),
     )
 
 
@@ -282,19 +273,9 @@ def masked(email: str) -> str:
     return f"{name[:1]}•••@{host}"
 
 
-def card_in_words(brand: str | None, last4: str | None) -> str | None:
-    """Write a card as receipts do: `Visa ending 4242`."""
-    if last4 is None:
-        return None
-    name = _BRANDS.get(brand or "", "Card")
-    return f"{name} ending {last4}"
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else moment_in_words(at)
 
 
-def moment(at: datetime | None) -> str | None:
-    """Write an instant with its zone: `23 Nov 2026, 14:32 UTC`."""
-    return None if at is None else f"{day(at)}, {at:%H:%M} UTC"
-
-
-def day(at: datetime | None) -> str | None:
-    """Write a day: `23 Nov 2026`."""
-    return None if at is None else f"{at.day} {at:%b %Y}"
+def _day(at: datetime | None) -> str | None:
+    return None if at is None else day_in_words(at)

@@ -26,6 +26,7 @@ from domain.states import (
     MoneyState,
     NotChargedReason,
 )
+from domain.words import day_in_words
 
 
 class Page(StrEnum):
@@ -289,7 +290,7 @@ def _charged(facts: CustomerFacts) -> CustomerView:
 
 
 def _until(until: datetime) -> str:
-    return f" Your plan runs until {until.day} {until:%b %Y}."
+    return f" Your plan runs until {day_in_words(until)}."
 
 
 def _duplicate(facts: CustomerFacts) -> CustomerView:

@@ -6,24 +6,12 @@ It leaves when access is open, so everything in it is true when it is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from email.message import EmailMessage
 
 from domain.money import Money
+from domain.words import card_in_words, day_in_words, moment_in_words
 from mail.message import Content, build_message, first_that_fits, one_line
-
-#: As the brands write themselves; the processor has one word for each.
-_BRANDS = {
-    "amex": "American Express",
-    "cartes_bancaires": "Cartes Bancaires",
-    "diners": "Diners Club",
-    "discover": "Discover",
-    "eftpos_au": "eftpos",
-    "jcb": "JCB",
-    "mastercard": "Mastercard",
-    "unionpay": "UnionPay",
-    "visa": "Visa",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,22 +106,3 @@ def build(
     return build_message(
         content, to=to, sender=sender, message_id=message_id, date=date
     )
-
-
-def card_in_words(brand: str | None, last4: str | None) -> str | None:
-    """Write a card as its owner knows it: `Visa ending 4242`; None without digits."""
-    if not last4:
-        return None
-    name = _BRANDS.get(brand or "", "") or "Card"
-    return f"{name} ending {one_line(last4)}"
-
-
-def moment_in_words(moment: datetime) -> str:
-    """Write an instant with its zone: `23 Nov 2026, 14:32 UTC`."""
-    return f"{day_in_words(moment)}, {moment.astimezone(UTC):%H:%M} UTC"
-
-
-def day_in_words(moment: datetime) -> str:
-    """Write the day of an instant in UTC: `23 Nov 2026`."""
-    moment = moment.astimezone(UTC)
-    return f"{moment.day} {moment:%b %Y}"

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from api import notices
-from api.pages import Pages, card_in_words, checkout_page, masked, web_address
+from api.pages import Pages, checkout_page, masked, web_address
 from database.checkouts import CheckoutRow
 from domain.money import Money
 from domain.states import (
@@ -280,13 +280,6 @@ def test_notices_keep_the_wording_rules(notice: notices.Notice) -> None:
 def test_an_address_is_masked(email: str, expected: str) -> None:
     """The owner knows the address again; a passer-by learns one letter."""
     assert masked(email) == expected
-
-
-def test_a_card_is_named_as_receipts_do() -> None:
-    """Brand and last four, and a plain word for a brand that we do not know."""
-    assert card_in_words("visa", "4242") == "Visa ending 4242"
-    assert card_in_words("neobank", "0001") == "Card ending 0001"
-    assert card_in_words(None, None) is None
 
 
 ALLOWED = {

@@ -12,7 +12,7 @@ import pytest
 
 from domain.money import Money
 from mail import receipt, sign_in
-from mail.receipt import ReceiptFacts, card_in_words
+from mail.receipt import ReceiptFacts
 from mail.sign_in import SignInFacts
 
 PAGE = "https://shop.acme.test/c/q3vXo0-1pZcKf9_LmN7bTs5RwYhU2jGdEaI8kQxVn4A"
@@ -206,23 +206,6 @@ def test_a_payment_without_card_has_no_card_line() -> None:
 
     assert "ending" not in _text(message)
     assert "None" not in _text(message) + _html(message)
-
-
-@pytest.mark.parametrize(
-    ("brand", "last4", "words"),
-    [
-        ("visa", "4242", "Visa ending 4242"),
-        ("amex", "0005", "American Express ending 0005"),
-        ("brand_of_next_year", "1111", "Card ending 1111"),
-        (None, "1111", "Card ending 1111"),
-        ("visa", None, None),
-    ],
-)
-def test_a_card_is_named_as_its_owner_knows_it(
-    brand: str | None, last4: str | None, words: str | None
-) -> None:
-    """Brand and last four digits; a new brand is still a card."""
-    assert card_in_words(brand, last4) == words
 
 
 def test_times_are_told_in_utc() -> None:

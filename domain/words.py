@@ -1,0 +1,37 @@
+"""Cards, days and instants as a customer reads them: the same on pages and in mails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+#: As the brands write themselves; the processor has one word for each.
+#: https://docs.stripe.com/api/charges/object#charge_object-payment_method_details-card
+_BRANDS = {
+    "amex": "American Express",
+    "cartes_bancaires": "Cartes Bancaires",
+    "diners": "Diners Club",
+    "discover": "Discover",
+    "eftpos_au": "eftpos",
+    "jcb": "JCB",
+    "mastercard": "Mastercard",
+    "unionpay": "UnionPay",
+    "visa": "Visa",
+}
+
+
+def card_in_words(brand: str | None, last4: str | None) -> str | None:
+    """Write a card as its owner knows it: `Visa ending 4242`; None without digits."""
+    if not last4:
+        return None
+    return f"{_BRANDS.get(brand or '', 'Card')} ending {last4}"
+
+
+def moment_in_words(moment: datetime) -> str:
+    """Write an instant with its zone: `23 Nov 2026, 14:32 UTC`."""
+    return f"{day_in_words(moment)}, {moment.astimezone(UTC):%H:%M} UTC"
+
+
+def day_in_words(moment: datetime) -> str:
+    """Write the day of an instant in UTC: `23 Nov 2026`."""
+    moment = moment.astimezone(UTC)
+    return f"{moment.day} {moment:%b %Y}"
