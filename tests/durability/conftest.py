@@ -29,6 +29,7 @@ _ORDER = (
     "test_worker_frozen",
     "test_postgres_down",
     "test_disk_full",
+    "test_traces",
     "test_clock_off",
     "test_demo",
 )
