@@ -25,10 +25,11 @@ from database.checkouts import (
 )
 from domain.addresses import PageToken, token_digest
 from domain.identifiers import reference_code
+from domain.messages import PayRequest
 from domain.plans import Plan
 from observability import logs, metrics
 from settings import Environment
-from workflows.door import DoorClosed, PayRequest
+from workflows.door import DoorClosed
 
 #: What the processor calls a means of payment or a confirmation token. Card numbers
 #: cannot pass: they are neither expected nor let through.

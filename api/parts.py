@@ -18,10 +18,9 @@ from api.limits import Limits, make_limits
 from api.pages import Pages
 from api.records import Records
 from domain.addresses import PageAddresses
-from domain.messages import CheckoutInput, RepairRequest
+from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from domain.plans import Plan
 from settings import Settings
-from workflows.door import PayRequest
 
 
 class Door(Protocol):

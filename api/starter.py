@@ -17,14 +17,14 @@ from api.records import RecordsUnavailable
 from api.sweep import Sweep
 from api.webhooks import pass_on
 from database.checkouts import (
-    UnclaimedRequest,
     take_unclaimed_requests,
     withdraw_requests,
 )
 from database.inbox import list_waiting
 from domain.deadlines import WITHDRAW_AFTER
+from domain.messages import PayRequest
 from observability import logs, metrics
-from workflows.door import DoorClosed, PayRequest
+from workflows.door import DoorClosed
 
 #: A request's own start has a second. Two more leave a busy worker time to claim it: a
 #: request that is taken up here counts as interrupted, and its receipt says so.
@@ -84,14 +84,7 @@ class Starter:
         # Side by side: each may take its full second while Temporal is down.
         await asyncio.gather(*(self._start(request) for request in unclaimed))
 
-    async def _start(self, unclaimed: UnclaimedRequest) -> None:
-        request = PayRequest(
-            checkout_id=unclaimed.checkout_id,
-            reference_code=unclaimed.reference_code,
-            plan_name=unclaimed.plan_name,
-            price=unclaimed.price,
-            buyer_attempt=unclaimed.buyer_attempt,
-        )
+    async def _start(self, request: PayRequest) -> None:
         try:
             await self._parts.door.pay(request)
         except DoorClosed as closed:
@@ -100,7 +93,7 @@ class Starter:
             return
         self._up("temporal")
         metrics.STARTS.labels(by="starter_loop", outcome="started").inc()
-        _log.info("started late", checkout_id=str(unclaimed.checkout_id))
+        _log.info("started late", checkout_id=str(request.checkout_id))
 
     async def _withdraw(self) -> None:
         withdrawn = await self._parts.records.write(

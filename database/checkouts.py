@@ -23,6 +23,7 @@ from database.tables import (
 from domain.messages import (
     Charge,
     PaymentClaim,
+    PayRequest,
     RecordActionNeeded,
     RecordNotCharged,
     RecordProcessing,
@@ -117,17 +118,6 @@ class PaymentRequested:
     stage: Stage
     buyer_attempt: int
     too_many: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnclaimedRequest:
-    """A request to pay that no workflow has claimed."""
-
-    checkout_id: UUID
-    reference_code: str
-    price: Money
-    plan_name: str
-    buyer_attempt: int
 
 
 async def insert_checkout(connection: AsyncConnection, new: NewCheckout) -> None:
@@ -422,10 +412,10 @@ async def record_not_charged(
 ) -> None:
     """End an attempt with proof that no money moved: `charging -> open`.
 
-    A declined PaymentIntent is kept for the buyer's next card; a canceled one is let
-    go, since it can never be used again.
+    A PaymentIntent that is still open at the processor is kept, for the buyer's next
+    card or to be closed; a canceled one is let go, since it can never be used again.
     """
-    keep = record.reason is NotChargedReason.DECLINED
+    keep = record.reason in {NotChargedReason.DECLINED, NotChargedReason.NOT_SENT}
     await connection.execute(
         update(checkouts)
         .where(
@@ -495,7 +485,7 @@ async def withdraw_requests(
 
 async def take_unclaimed_requests(
     connection: AsyncConnection, older_than: timedelta, limit: int
-) -> list[UnclaimedRequest]:
+) -> list[PayRequest]:
     """Find requests whose workflow start was lost, and mark them as interrupted.
 
     The mark is what lets the receipt say "if you saw an error page".
@@ -522,7 +512,7 @@ async def take_unclaimed_requests(
         .returning(checkouts)
     )
     return [
-        UnclaimedRequest(
+        PayRequest(
             checkout_id=row.checkout_id,
             reference_code=row.reference_code,
             price=_price(row),

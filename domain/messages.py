@@ -31,6 +31,25 @@ class CheckoutInput:
     reference_code: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayRequest:
+    """What a checkout's workflow is started with.
+
+    Attributes:
+        checkout_id: The checkout whose request to pay is durable in its row.
+        reference_code: What customer and support call it.
+        plan_name: For the one-line summary in the Temporal UI.
+        price: Likewise.
+        buyer_attempt: The attempt that was requested, from 1.
+    """
+
+    checkout_id: UUID
+    reference_code: str
+    plan_name: str
+    price: Money
+    buyer_attempt: int
+
+
 class CheckoutEnd(StrEnum):
     """How a checkout's workflow ended."""
 

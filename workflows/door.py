@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -19,8 +18,7 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.identifiers import workflow_id_of
-from domain.messages import CheckoutInput, RepairRequest
-from domain.money import Money
+from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from workflows import search_attributes
 from workflows.checkout import CheckoutWorkflow
 
@@ -36,25 +34,6 @@ TASK_TIMEOUT = timedelta(seconds=5)
 
 class DoorClosed(Exception):
     """Temporal did not take the message in time. It may have: unknown, never failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayRequest:
-    """What a checkout's workflow is started with.
-
-    Attributes:
-        checkout_id: The checkout whose request to pay is durable in its row.
-        reference_code: What customer and support call it.
-        plan_name: For the one-line summary in the Temporal UI.
-        price: Likewise.
-        buyer_attempt: The attempt that was requested, from 1.
-    """
-
-    checkout_id: UUID
-    reference_code: str
-    plan_name: str
-    price: Money
-    buyer_attempt: int
 
 
 async def connect(

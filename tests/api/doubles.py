@@ -16,10 +16,10 @@ from fastapi.routing import APIRoute
 
 from api.app import ROUTERS
 from api.parts import Parts
-from domain.messages import CheckoutInput, RepairRequest
+from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from settings import Settings
 from tests.conftest import Database
-from workflows.door import DoorClosed, PayRequest
+from workflows.door import DoorClosed
 
 PUBLIC_URL = "https://shop.example"
 API_KEY = "key-0123456789abcdefghijklmnopqrstuv"

@@ -333,12 +333,13 @@ async def test_the_bank_check_of_another_attempt_is_not_shown(
 
 
 @pytest.mark.parametrize(
-    "reason", [NotChargedReason.DECLINED, NotChargedReason.CANCELED]
+    "reason",
+    [NotChargedReason.DECLINED, NotChargedReason.NOT_SENT, NotChargedReason.CANCELED],
 )
 async def test_a_declined_intent_is_kept_and_a_canceled_one_let_go(
     engine: AsyncEngine, open_checkout: OpenCheckout, reason: NotChargedReason
 ) -> None:
-    """The next card uses the declined PaymentIntent; a canceled one is of no use."""
+    """An open PaymentIntent serves the next card; a canceled one is of no use."""
     checkout_id = await open_checkout(Stage.CHARGING)
     async with engine.begin() as connection:
         await store_payment_intent(
@@ -353,7 +354,7 @@ async def test_a_declined_intent_is_kept_and_a_canceled_one_let_go(
         row = await read_checkout(connection, checkout_id)
         # The attempt remembers it either way, so that its events find their checkout.
         assert await find_checkout_of_payment(connection, "pi_1") == checkout_id
-    kept = reason is NotChargedReason.DECLINED
+    kept = reason is not NotChargedReason.CANCELED
     assert row.payment_intent_id == ("pi_1" if kept else None)
     assert row.not_charged_reason is reason
 
