@@ -20,6 +20,7 @@ from database.tables import (
     payment_attempts,
     subscriptions,
 )
+from domain.cadence import CHECKING_AFTER, DECLINED_AFTER
 from domain.messages import (
     Charge,
     PaymentClaim,
@@ -70,6 +71,7 @@ class CheckoutRow:
     """Everything that is known of one checkout, as one consistent read.
 
     Attributes:
+        next_message_at: When the customer hears from us next, news or not.
         now: The database's clock at the read; ages are counted against it.
         order_id: Set once the order is written.
     """
@@ -101,6 +103,7 @@ class CheckoutRow:
     access_url: str | None
     access_granted_at: datetime | None
     access_until: datetime | None
+    next_message_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +225,7 @@ async def request_payment(
             money_state=MoneyState.UNKNOWN,
             buyer_attempt=checkouts.c.buyer_attempt + 1,
             pay_requested_at=func.clock_timestamp(),
+            next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             not_charged_reason=None,
             decline_class=None,
             next_action_url=None,
@@ -379,6 +383,7 @@ async def record_action_needed(
         .values(
             money_state=MoneyState.ACTION_NEEDED,
             next_action_url=record.next_action_url,
+            next_message_at=None,
             updated_at=func.now(),
         )
     )
@@ -401,6 +406,7 @@ async def record_processing(
         .values(
             money_state=MoneyState.UNKNOWN,
             pay_requested_at=func.clock_timestamp(),
+            next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             next_action_url=None,
             updated_at=func.now(),
         )
@@ -429,6 +435,7 @@ async def record_not_charged(
             not_charged_reason=record.reason,
             decline_class=record.decline,
             next_action_url=None,
+            next_message_at=func.clock_timestamp() + DECLINED_AFTER,
             payment_intent_id=checkouts.c.payment_intent_id if keep else None,
             updated_at=func.now(),
         )
@@ -471,6 +478,9 @@ async def withdraw_requests(
             stage=Stage.OPEN,
             money_state=MoneyState.NOT_CHARGED,
             not_charged_reason=NotChargedReason.WITHDRAWN,
+            # The page told who waited that a mail would come. No run is there to send
+            # it, so the sweep starts one.
+            next_message_at=func.clock_timestamp(),
             updated_at=func.now(),
         )
         .returning(checkouts.c.checkout_id, checkouts.c.buyer_attempt)
@@ -572,6 +582,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         card_last4=row.card_last4,
         interrupted_at=row.interrupted_at,
         attention_at=row.attention_at,
+        next_message_at=row.next_message_at,
         created_at=row.created_at,
         now=row.now,
         order_id=row.order_id,
