@@ -129,6 +129,10 @@ class Settings(BaseSettings):
     support_hours: str = "Monday to Friday, 09:00 to 17:00 UTC"
     """When support answers, in words; shown beside the address."""
 
+    support_name: str = Field(default="Dana", min_length=1, max_length=40)
+    """First name of a real person in support. Mails name them when a person takes over,
+    and one asks in their name whether the buyer got in."""
+
     plans: list[PlanSetting] = Field(
         default=[
             PlanSetting(

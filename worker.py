@@ -23,7 +23,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.access import AccessActivities, ReadGrant, RecordAccess
 from activities.cases import CaseActivities
 from activities.emails import EmailActivities, ReadOwedEmail
-from activities.letters import Company, Letters
+from activities.letters import Letters
 from activities.observed import ActivityLog
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
@@ -32,6 +32,7 @@ from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
+from mail.facts import Company
 from mail.sender import SmtpMailer
 from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
@@ -227,6 +228,7 @@ def _company(settings: Settings) -> Company:
         statement_descriptor=settings.statement_descriptor,
         support_email=settings.support_email,
         support_hours=settings.support_hours,
+        support_name=settings.support_name,
         mail_from=settings.mail_from,
         mail_domain=settings.mail_domain,
         application_url=settings.application_url,

@@ -16,8 +16,29 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutRow, read_checkout
 from database.tables import emails
+from domain.emails import EmailKind
 from domain.messages import RecordEmail
+from domain.money import Money
 from domain.states import EmailState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierEmail:
+    """A mail of the same checkout that left before."""
+
+    kind: EmailKind
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedRefund:
+    """The refund that a message is about."""
+
+    amount: Money
+    returned_at: datetime
+    reference: str | None
+    failed: bool = False
+    keeps_access: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +46,14 @@ class OwedEmail:
     """One message of the outbox with the facts that it tells."""
 
     email_id: UUID
-    kind: str
+    kind: EmailKind
     state: EmailState
     created_at: datetime
     checkout: CheckoutRow
+    sequence: int = 1
+    promised_at: datetime | None = None
+    earlier: tuple[EarlierEmail, ...] = ()
+    refund: OwedRefund | None = None
 
 
 async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEmail:
@@ -43,7 +68,7 @@ async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEm
     row = found.one()
     return OwedEmail(
         email_id=row.email_id,
-        kind=row.kind,
+        kind=EmailKind(row.kind),
         state=EmailState(row.state),
         created_at=row.created_at,
         checkout=await read_checkout(connection, row.checkout_id),

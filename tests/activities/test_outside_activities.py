@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.access import AccessActivities
 from activities.emails import EmailActivities
 from activities.failures import FailureKind
-from activities.letters import Company, Letters
+from activities.letters import Letters
 from database.emails import OwedEmail, read_owed_email
 from database.orders import Grant, read_grant, record_access
 from domain.messages import (
@@ -25,6 +25,7 @@ from domain.messages import (
     RecordEmail,
     SendEmail,
 )
+from mail.facts import Company
 from mail.sender import SmtpMailer
 from stack.places import free_port
 from tests.activities.conftest import ADDRESSES, EMAIL, Paid, run
@@ -39,6 +40,7 @@ COMPANY = Company(
     statement_descriptor="ACME PLAN",
     support_email="support@acme.test",
     support_hours="Monday to Friday, 09:00 to 17:00 UTC",
+    support_name="Dana",
     mail_from="Acme payments <pay@acme.test>",
     mail_domain="acme.test",
     application_url="https://app.example",
