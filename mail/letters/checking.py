@@ -20,8 +20,8 @@ _DO_NOT_PAY = (
 )
 
 _END = (
-    f"This has an end. {in_words(UNKNOWN_FOR)} after you pressed Pay, we close the "
-    "attempt if there is still no answer. It then cannot charge you."
+    f"This has an end. If there is no answer {in_words(UNKNOWN_FOR)} after you pressed "
+    "Pay, we close the attempt. It then cannot charge you."
 )
 
 _BANK_LINE = (

@@ -39,7 +39,7 @@ def refunded(facts: LetterFacts) -> Letter:
     amount = f"{refund.amount}" if is_part else f"your {refund.amount}"
     until = facts.access_until
     if not refund.keeps_access:
-        access = "Your plan has ended with it, and nothing more will be charged."
+        access = "Your plan has ended, and nothing more will be charged."
     elif until is None:
         access = "You keep your access."
     else:
@@ -116,7 +116,7 @@ def _write(
             facts,
             ("Paid", facts.charged_at),
             ("Returned", refund.returned_at),
-            ("Refund reference", refund.reference),
+            ("Refund", refund.reference),
             amount=str(refund.amount),
         ),
     )
@@ -125,7 +125,7 @@ def _write(
 def _for_the_bank(refund: Refund) -> str:
     if refund.reference is None:
         return ""
-    return "Your bank can look for it by the refund reference below."
+    return "Your bank can find it by the refund number below."
 
 
 def _refund(facts: LetterFacts) -> Refund:
