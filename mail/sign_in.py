@@ -39,7 +39,7 @@ def letter(facts: SignInFacts) -> Letter:
         ),
         preheader=f"Valid for {valid_for}, in the same browser.",
         company_name=facts.company_name,
-        headline=f"Here is your sign-in link for {facts.company_name}.",
+        headline=f"Here is your link to sign in to {facts.company_name}.",
         paragraphs=(
             f"It works once, for {valid_for}, in the same browser that asked for it.",
         ),

@@ -87,7 +87,7 @@ def _write(
         page_label="Back to your order",
         rows=phrases.rows(
             facts,
-            ("You pressed Pay", facts.pay_requested_at),
+            ("Attempt", facts.pay_requested_at),
             amount=f"{facts.price}, not charged",
         ),
     )

@@ -99,7 +99,7 @@ def _write(
         paragraphs=phrases.sentences(*paragraphs),
         rows=phrases.rows(
             facts,
-            ("You pressed Pay", asked_at),
+            ("Attempt", asked_at),
             amount=str(facts.price),
         ),
     )
