@@ -132,6 +132,10 @@ class Settings(BaseSettings):
     """When support answers; shown beside the address, and promises count by it. Written
     like `Monday to Friday, 09:00 to 17:00 Europe/Lisbon`."""
 
+    support_name: str = Field(default="Dana", min_length=1, max_length=40)
+    """First name of a real person in support. Mails name them when a person takes over,
+    and one asks in their name whether the buyer got in."""
+
     plans: list[PlanSetting] = Field(
         default=[
             PlanSetting(

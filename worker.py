@@ -24,7 +24,7 @@ from activities.access import AccessActivities, ReadGrant, RecordAccess
 from activities.cases import CaseActivities
 from activities.correspondence import CorrespondenceActivities
 from activities.emails import EmailActivities, ReadOwedEmail
-from activities.letters import Company, Letters
+from activities.letters import Letters
 from activities.observed import ActivityLog
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
@@ -34,6 +34,7 @@ from database.orders import Grant, read_grant, record_access
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
 from domain.working_hours import WorkingHours
+from mail.facts import Company
 from mail.sender import SmtpMailer
 from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
@@ -235,6 +236,7 @@ def _company(settings: Settings) -> Company:
         statement_descriptor=settings.statement_descriptor,
         support_email=settings.support_email,
         support_hours=settings.support_hours,
+        support_name=settings.support_name,
         mail_from=settings.mail_from,
         mail_domain=settings.mail_domain,
         application_url=settings.application_url,

@@ -24,6 +24,7 @@ from temporalio.exceptions import ApplicationError
 from database.checkouts import CheckoutNotFound
 from database.orders import ChargeDisagrees
 from domain.addresses import AddressKeyMissing
+from mail.facts import LetterNotDue
 from mail.message import MessageRefused
 from mail.sender import MailDeferred
 from observability.logs import get_logger
@@ -120,6 +121,7 @@ _KINDS: tuple[tuple[type[Exception], FailureKind, bool], ...] = (
     (ApplicationAway, FailureKind.APPLICATION_AWAY, False),
     (MailDeferred, FailureKind.MAIL_DEFERRED, False),
     (MessageRefused, FailureKind.MESSAGE_REFUSED, True),
+    (LetterNotDue, FailureKind.MESSAGE_REFUSED, True),
 )
 
 

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import datetime
 from email.message import EmailMessage
 
-from database.emails import OwedEmail
-from database.orders import RECEIPT
+from database.emails import OwedEmail, OwedRefund
 from domain.addresses import PageAddresses
-from domain.customer_view import may_have_seen_an_error
+from domain.emails import EmailKind
 from domain.identifiers import message_id
-from mail.receipt import ReceiptFacts
-from mail.receipt import build as build_receipt
-
-
-class LetterUnknown(Exception):
-    """The outbox holds a kind of mail that this release cannot write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Company:
-    """What every mail says of the seller; see the settings of the same names."""
-
-    company_name: str
-    statement_descriptor: str
-    support_email: str
-    support_hours: str
-    mail_from: str
-    mail_domain: str
-    application_url: str
+from mail.facts import Company, LetterFacts, Refund
+from mail.letters import write_letter
+from mail.message import build_message
 
 
 class Letters:
@@ -47,43 +30,64 @@ class Letters:
         """Return the mail for a row of the outbox.
 
         Raises:
-            LetterUnknown: No letter of this kind is known.
+            mail.facts.LetterNotDue: A fact is missing without which it would be untrue.
+            mail.message.MessageRefused: No message can be built from these values.
         """
-        if owed.kind == RECEIPT:
-            return self._receipt(owed)
-        raise LetterUnknown(owed.kind)
+        kind = owed.kind
+        reference, domain = owed.checkout.reference_code, self._company.mail_domain
+        return build_message(
+            write_letter(kind, self._facts(owed)),
+            to=owed.checkout.email,
+            sender=self._company.mail_from,
+            message_id=message_id(reference, kind, domain, owed.sequence),
+            date=_written_at(owed),
+            earlier=[
+                message_id(reference, mail.kind, domain, mail.sequence)
+                for mail in owed.earlier
+            ],
+        )
 
-    def _receipt(self, owed: OwedEmail) -> EmailMessage:
-        checkout, company = owed.checkout, self._company
-        if checkout.charged_at is None or checkout.access_until is None:
-            msg = f"checkout {checkout.checkout_id} is not charged: no receipt is due"
-            raise ValueError(msg)
-        access_at = checkout.access_granted_at or checkout.now
-        facts = ReceiptFacts(
-            company_name=company.company_name,
+    def _facts(self, owed: OwedEmail) -> LetterFacts:
+        checkout = owed.checkout
+        return LetterFacts(
+            company=self._company,
             plan_name=checkout.plan_name,
             price=checkout.price,
             reference_code=checkout.reference_code,
+            page_url=self._addresses.page(checkout.checkout_id, checkout.token_key_id),
+            access_url=checkout.access_url or self._company.application_url,
+            written_at=_written_at(owed),
             card_brand=checkout.card_brand,
             card_last4=checkout.card_last4,
+            pay_requested_at=checkout.pay_requested_at,
+            reason=checkout.not_charged_reason,
+            decline=checkout.decline_class,
             charged_at=checkout.charged_at,
+            access_at=checkout.access_granted_at,
             access_until=checkout.access_until,
-            page_url=self._addresses.page(checkout.checkout_id, checkout.token_key_id),
-            access_url=checkout.access_url or company.application_url,
-            support_email=company.support_email,
-            support_hours=company.support_hours,
-            statement_descriptor=company.statement_descriptor,
-            may_have_seen_an_error=may_have_seen_an_error(
-                checkout.charged_at,
-                access_at,
-                was_interrupted=checkout.interrupted_at is not None,
-            ),
+            was_interrupted=checkout.interrupted_at is not None,
+            promised_at=owed.promised_at,
+            earlier=tuple(mail.kind for mail in owed.earlier),
+            refund=None if owed.refund is None else _refund(owed.refund),
         )
-        return build_receipt(
-            facts,
-            to=checkout.email,
-            sender=company.mail_from,
-            message_id=message_id(
-                checkout.reference_code, owed.kind, company.mail_domain
-            ),
-        )
+
+
+def _written_at(owed: OwedEmail) -> datetime:
+    """Return the moment that a mail speaks of.
+
+    The row of a receipt is written with the order, and the receipt tells of the access
+    that opened later: it must not stand before the mails that asked for patience.
+    """
+    granted_at = owed.checkout.access_granted_at
+    if owed.kind is EmailKind.RECEIPT and granted_at is not None:
+        return max(owed.created_at, granted_at)
+    return owed.created_at
+
+
+def _refund(owed: OwedRefund) -> Refund:
+    return Refund(
+        amount=owed.amount,
+        returned_at=owed.returned_at,
+        reference=owed.reference,
+        keeps_access=owed.keeps_access,
+    )

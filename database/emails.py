@@ -18,6 +18,7 @@ from database.checkouts import CheckoutRow, read_checkout
 from database.tables import emails, promises
 from domain.emails import EmailKind
 from domain.messages import RecordEmail
+from domain.money import Money
 from domain.states import EmailState
 
 
@@ -30,13 +31,31 @@ class EarlierEmail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwedRefund:
+    """The refund that a mail tells of.
+
+    Attributes:
+        amount: What goes back.
+        returned_at: When the processor took the refund.
+        reference: What the customer's bank knows it by, once it is known.
+        keeps_access: The customer keeps what was bought.
+    """
+
+    amount: Money
+    returned_at: datetime
+    reference: str | None = None
+    keeps_access: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwedEmail:
     """One message of the outbox with the facts that it tells.
 
     Attributes:
         sequence: Its turn of this kind.
         promised_at: The time that it names for the next word.
-        earlier: What was owed before and may have been read, oldest first.
+        earlier: What was sent before and may have been read, oldest first.
+        refund: For mails about a refund.
     """
 
     email_id: UUID
@@ -47,6 +66,7 @@ class OwedEmail:
     sequence: int = 1
     promised_at: datetime | None = None
     earlier: tuple[EarlierEmail, ...] = ()
+    refund: OwedRefund | None = None
 
 
 async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEmail:

@@ -90,6 +90,14 @@ def provisioning_key(entitlement_id: UUID, effect: str) -> str:
     return f"entitlement:{entitlement_id}:{effect}"
 
 
-def message_id(reference: str, kind: str, domain: str) -> str:
-    """Return the Message-ID of a mail we owe once, so that copies can be merged."""
-    return f"<{kind}.{reference.lower()}@{domain}>"
+def message_id(reference: str, kind: str, domain: str, sequence: int = 1) -> str:
+    """Return the Message-ID of a mail we owe once, so that copies can be merged.
+
+    Args:
+        reference: What customer and support call the order.
+        kind: What the mail is for.
+        domain: The sender's domain.
+        sequence: Which mail of this kind it is, from 1.
+    """
+    turn = "" if sequence == 1 else f".{sequence}"
+    return f"<{kind}.{reference.lower()}{turn}@{domain}>"

@@ -1,128 +1,97 @@
-"""Messages: text and HTML with the same facts, and the headers of automatic mail.
+"""Messages: a letter in its two variants, and the headers of automatic mail.
+
+Every copy of a message has the same bytes: a second one can only follow a lost answer
+of the mail server, and nobody shall wonder which is the right one.
 
 No List-Unsubscribe: nobody can unsubscribe from the receipt of what they paid.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import idna
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-#: More is cut off on a phone.
-MOST_SUBJECT_CHARACTERS = 50
+from mail.letter import MOST_SUBJECT_CHARACTERS, Letter, has_control
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s@]+>")
 #: What separates addresses, what begins a comment or a name, and `=?`, which begins an
 #: encoded word (RFC 2047): the header would be read as the address it decodes to.
 _NOT_IN_ADDRESS = re.compile(r"[\s,;:<>()\"\\@]|=\?")
 _SENDER = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>]+))")
 
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-
 
 class MessageRefused(ValueError):
     """A message cannot be built from these values; the text names the field only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """What a message says; both variants are written from it.
-
-    Attributes:
-        template: Name of the two templates, without their endings.
-        subject: The fact, in 50 characters at the most.
-        preheader: What a list of mails shows behind the subject.
-        values: What the templates print; every text is one line.
-        links: Those of `values` that are addresses of pages.
-    """
-
-    template: str
-    subject: str
-    preheader: str
-    values: dict[str, object]
-    links: tuple[str, ...] = ()
-
-
 def build_message(
-    content: Content,
+    letter: Letter,
     *,
     to: str,
     sender: str,
     message_id: str,
     date: datetime | None = None,
+    earlier: Sequence[str] = (),
 ) -> EmailMessage:
     """Return the message, ready to be sent.
 
     Args:
-        content: What it says.
+        letter: What it says.
         to: The one recipient's address.
         sender: As `Acme payments <pay@acme.test>`.
         message_id: With its angle brackets; the same for every copy.
         date: When it was written; now unless told otherwise.
+        earlier: Message-IDs of the mails that it follows, oldest first: mail programs
+            show them as one thread.
 
     Raises:
         MessageRefused: A header would hold a line end, an address is none, or a link
             does not lead to a page.
     """
-    if len(content.subject) > MOST_SUBJECT_CHARACTERS:
+    if len(letter.subject) > MOST_SUBJECT_CHARACTERS:
         raise MessageRefused("subject: longer than 50 characters")
-    if not _MESSAGE_ID.fullmatch(message_id):
-        raise MessageRefused("message_id: not of the form <local@domain>")
-    for name in content.links:
-        _check_link(name, content.values[name])
+    for name, link in (("button", letter.button), ("aside", letter.aside)):
+        if link is not None:
+            _check_link(name, link.url)
     message = EmailMessage()
     message["From"] = _sender(sender)
     message["To"] = _address("to", to)
-    message["Subject"] = _header("subject", content.subject)
+    message["Subject"] = _header("subject", letter.subject)
     message["Date"] = format_datetime(date or datetime.now(UTC))
-    message["Message-ID"] = message_id
+    message["Message-ID"] = _message_id("message_id", message_id)
+    if earlier:
+        # RFC 5322, section 3.6.4.
+        ids = [_message_id("earlier", before) for before in earlier]
+        message["In-Reply-To"] = ids[-1]
+        message["References"] = " ".join(ids)
     # RFC 3834, and what Exchange reads: no out-of-office replies to a receipt.
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    values = content.values | {
-        "subject": content.subject,
-        "preheader": content.preheader,
-    }
-    text = _TEMPLATES.get_template(f"{content.template}.txt").render(values)
-    html = _TEMPLATES.get_template(f"{content.template}.html").render(values)
     # Quoted-printable passes every mail server, whatever the length of a line.
-    message.set_content(text, cte="quoted-printable")
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    message.set_content(letter.as_text(), cte="quoted-printable")
+    message.add_alternative(letter.as_html(), subtype="html", cte="quoted-printable")
+    # A random one would make other bytes of each copy.
+    message.set_boundary(f"=_{hashlib.sha256(message_id.encode()).hexdigest()[:32]}")
     return message
 
 
-def one_line(text: str) -> str:
-    """Return a text without line ends, so that a name cannot add a paragraph."""
-    return " ".join(_CONTROL.sub(" ", text).split())
-
-
-def first_that_fits(*subjects: str) -> str:
-    """Return the first subject that is short enough; the last is cut if it must be."""
-    for subject in subjects:
-        if len(subject) <= MOST_SUBJECT_CHARACTERS:
-            return subject
-    return subjects[-1][: MOST_SUBJECT_CHARACTERS - 1].rstrip() + "…"
+def _message_id(name: str, text: str) -> str:
+    if not _MESSAGE_ID.fullmatch(text):
+        msg = f"{name}: not of the form <local@domain>"
+        raise MessageRefused(msg)
+    return text
 
 
 def _header(name: str, text: str) -> str:
-    if _CONTROL.search(text):
+    if has_control(text):
         msg = f"{name}: a header must not hold a line end or a control character"
         raise MessageRefused(msg)
     return text
@@ -161,11 +130,11 @@ def _ascii_domain(domain: str) -> str:
     return idna.encode(domain, uts46=True).decode("ascii")
 
 
-def _check_link(name: str, value: object) -> None:
-    parts = urlsplit(str(value))
+def _check_link(name: str, url: str) -> None:
+    parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = f"{name}: not the address of a page"
         raise MessageRefused(msg)
-    if _CONTROL.search(str(value)) or " " in str(value):
+    if has_control(url) or " " in url:
         msg = f"{name}: an address must not hold a blank or a line end"
         raise MessageRefused(msg)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 
 from domain.deadlines import in_words
-from mail.message import Content, build_message, first_that_fits, one_line
+from mail.letter import Letter, Link, first_that_fits
+from mail.message import build_message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,29 @@ class SignInFacts:
     valid_for: timedelta
     support_email: str
     support_hours: str
+
+
+def letter(facts: SignInFacts) -> Letter:
+    """Return what the mail says."""
+    valid_for = in_words(facts.valid_for)
+    return Letter(
+        subject=first_that_fits(
+            f"Your sign-in link for {facts.company_name}", "Your sign-in link"
+        ),
+        preheader=f"Valid for {valid_for}, in the same browser.",
+        company_name=facts.company_name,
+        headline=f"Here is your link to sign in to {facts.company_name}.",
+        paragraphs=(
+            f"It works once, for {valid_for}, in the same browser that asked for it.",
+        ),
+        button=Link(label="Sign in", url=facts.sign_in_url),
+        closing=(
+            "If you did not ask for this, you need not do anything. "
+            "Nobody gets in without this link.",
+        ),
+        support_email=facts.support_email,
+        support_hours=facts.support_hours,
+    )
 
 
 def build(
@@ -49,22 +73,6 @@ def build(
     Raises:
         mail.message.MessageRefused: No message can be built from these values.
     """
-    company = one_line(facts.company_name)
-    content = Content(
-        template="sign_in",
-        subject=first_that_fits(
-            f"Your sign-in link for {company}", "Your sign-in link"
-        ),
-        preheader=f"Valid for {in_words(facts.valid_for)}, in the same browser.",
-        values={
-            "company_name": company,
-            "valid_for": in_words(facts.valid_for),
-            "sign_in_url": facts.sign_in_url,
-            "support_email": one_line(facts.support_email),
-            "support_hours": one_line(facts.support_hours),
-        },
-        links=("sign_in_url",),
-    )
     return build_message(
-        content, to=to, sender=sender, message_id=message_id, date=date
+        letter(facts), to=to, sender=sender, message_id=message_id, date=date
     )

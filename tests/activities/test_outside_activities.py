@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 from activities.access import AccessActivities
 from activities.emails import EmailActivities
 from activities.failures import FailureKind
-from activities.letters import Company, Letters
+from activities.letters import Letters
 from database.emails import OwedEmail, read_owed_email
 from database.orders import Grant, read_grant, record_access
 from domain.messages import (
@@ -25,6 +25,7 @@ from domain.messages import (
     RecordEmail,
     SendEmail,
 )
+from mail.facts import Company
 from mail.sender import SmtpMailer
 from stack.places import free_port
 from tests.activities.conftest import ADDRESSES, EMAIL, Paid, run
@@ -39,6 +40,7 @@ COMPANY = Company(
     statement_descriptor="ACME PLAN",
     support_email="support@acme.test",
     support_hours="Monday to Friday, 09:00 to 17:00 UTC",
+    support_name="Dana",
     mail_from="Acme payments <pay@acme.test>",
     mail_domain="acme.test",
     application_url="https://app.example",
@@ -209,11 +211,19 @@ async def test_application_in_trouble_is_told_and_the_next_try_works(
     assert grants(application, order.entitlement_id) == [1]
 
 
+async def delivered(engine: AsyncEngine, paid: Paid) -> OrderWritten:
+    """Open the access: a receipt does not leave before."""
+    order = await paid.written()
+    async with engine.begin() as connection:
+        await record_access(connection, request_for(paid, order), None, None)
+    return order
+
+
 async def test_receipt_leaves_once_its_row_says_so(
-    emails: EmailActivities, mailbox: Server, paid: Paid
+    emails: EmailActivities, mailbox: Server, paid: Paid, engine: AsyncEngine
 ) -> None:
     """Once the row says sent, nothing is sent again; before, a copy looks the same."""
-    order = await paid.written()
+    order = await delivered(engine, paid)
     send = SendEmail(email_id=order.receipt_id)
 
     await run(emails.send_email, send)
@@ -228,10 +238,10 @@ async def test_receipt_leaves_once_its_row_says_so(
 
 
 async def test_refused_receipt_is_an_outcome_without_the_address(
-    emails: EmailActivities, mailbox: Server, paid: Paid
+    emails: EmailActivities, mailbox: Server, paid: Paid, engine: AsyncEngine
 ) -> None:
     """A mail server's final no is kept for support, without the customer's address."""
-    order = await paid.written()
+    order = await delivered(engine, paid)
     mailbox.arm(action="permanent_550")
 
     outcome: EmailOutcome = await run(
@@ -244,10 +254,10 @@ async def test_refused_receipt_is_an_outcome_without_the_address(
 
 
 async def test_receipt_that_is_put_off_is_repeated(
-    emails: EmailActivities, mailbox: Server, paid: Paid
+    emails: EmailActivities, mailbox: Server, paid: Paid, engine: AsyncEngine
 ) -> None:
     """A temporary no is an error that Temporal repeats, and the next try goes out."""
-    order = await paid.written()
+    order = await delivered(engine, paid)
     send = SendEmail(email_id=order.receipt_id)
     mailbox.arm(action="temporary_451")
 
@@ -258,3 +268,18 @@ async def test_receipt_that_is_put_off_is_repeated(
     assert failed.value.type == FailureKind.MAIL_DEFERRED
     assert not failed.value.non_retryable
     assert outcome.is_sent
+
+
+async def test_receipt_that_is_not_true_does_not_leave(
+    emails: EmailActivities, mailbox: Server, paid: Paid
+) -> None:
+    """A mail is compared with the row as it leaves: no "you're in" before one is in."""
+    order = await paid.written()
+    before = len(mailbox.seen("/api/mails", to=EMAIL)["mails"])
+
+    outcome: EmailOutcome = await run(
+        emails.send_email, SendEmail(email_id=order.receipt_id)
+    )
+
+    assert outcome == EmailOutcome(is_sent=False, is_needless=True)
+    assert len(mailbox.seen("/api/mails", to=EMAIL)["mails"]) == before

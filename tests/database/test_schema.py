@@ -83,11 +83,18 @@ RULES = {
     },
     "emails": {
         "pk_emails",
-        "uq_emails_checkout_id_kind",
+        "uq_emails_checkout_id_kind_sequence",
+        "ck_emails_sequence_counts",
         "fk_emails_checkout_id",
         "ck_emails_state_known",
         "ck_emails_sent_has_time",
         "ck_emails_failed_has_word",
+    },
+    "promises": {
+        "pk_promises",
+        "fk_promises_email_id",
+        "fk_promises_checkout_id",
+        "ck_promises_kept_by_something",
     },
     "processor_events": {"pk_processor_events"},
     "cases": {

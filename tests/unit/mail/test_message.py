@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -11,33 +12,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mail.message import (
+from mail.letter import (
     MOST_SUBJECT_CHARACTERS,
-    Content,
-    MessageRefused,
-    build_message,
+    Letter,
+    Link,
     first_that_fits,
     one_line,
 )
+from mail.message import MessageRefused, build_message
 
-CONTENT = Content(
-    template="sign_in",
+LETTER = Letter(
     subject="Your sign-in link for Acme",
     preheader="Valid for 10 minutes.",
-    values={
-        "company_name": "Acme",
-        "valid_for": "10 minutes",
-        "sign_in_url": "https://shop.acme.test/sign-in",
-        "support_email": "support@acme.test",
-        "support_hours": "Monday to Friday",
-    },
-    links=("sign_in_url",),
+    company_name="Acme",
+    headline="Here is your sign-in link for Acme.",
+    paragraphs=("It works once.",),
+    button=Link(label="Sign in", url="https://shop.acme.test/sign-in"),
+    support_email="support@acme.test",
+    support_hours="Monday to Friday",
 )
 
 
 def _build(**changes: Any) -> EmailMessage:
     values: dict[str, Any] = {
-        "content": CONTENT,
+        "letter": LETTER,
         "to": "mara@example.com",
         "sender": "Acme payments <pay@acme.test>",
         "message_id": "<sign-in.1@acme.test>",
@@ -90,22 +88,16 @@ def test_a_message_survives_the_wire() -> None:
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\x00", "\u2028", "\x85"])
-@pytest.mark.parametrize("header", ["to", "sender", "subject", "message_id"])
+@pytest.mark.parametrize("header", ["to", "sender", "subject", "message_id", "earlier"])
 def test_a_line_end_in_a_header_is_refused(header: str, end: str) -> None:
     """No value can add a header, and the error does not repeat the value."""
     poison = f"x{end}Bcc: thief@example.net"
     changes: dict[str, Any] = {
         "to": {"to": f"mara@example.com{poison}"},
         "sender": {"sender": f"Acme{poison} <pay@acme.test>"},
-        "subject": {
-            "content": Content(
-                template="sign_in",
-                subject=poison,
-                preheader="",
-                values=CONTENT.values,
-            )
-        },
+        "subject": {"letter": replace(LETTER, subject=poison)},
         "message_id": {"message_id": f"<a@b{poison}>"},
+        "earlier": {"earlier": [f"<a@b{poison}>"]},
     }
 
     with pytest.raises(MessageRefused, match=header) as refused:
@@ -191,16 +183,12 @@ def test_a_domain_is_written_as_mail_servers_know_it(domain: str, written: str) 
 )
 def test_a_link_leads_to_a_page(link: str) -> None:
     """A mail never carries a link that is something else than a page's address."""
-    content = Content(
-        template="sign_in",
-        subject="Your link",
-        preheader="",
-        values=CONTENT.values | {"sign_in_url": link},
-        links=("sign_in_url",),
-    )
+    poisoned = Link(label="Sign in", url=link)
 
-    with pytest.raises(MessageRefused, match="sign_in_url"):
-        _build(content=content)
+    for place in ("button", "aside"):
+        changes: dict[str, Any] = {place: poisoned}
+        with pytest.raises(MessageRefused, match=place):
+            _build(letter=replace(LETTER, **changes))
 
 
 @pytest.mark.parametrize("message_id", ["", "a@b", "<a>", "<a@b> <c@d>", "<a b@c>"])
@@ -216,6 +204,7 @@ def test_a_subject_always_fits(first: str, second: str) -> None:
     subject = first_that_fits(first, second)
 
     assert len(subject) <= MOST_SUBJECT_CHARACTERS
+    first, second = one_line(first), one_line(second)
     assert subject in (first, second) or second.startswith(subject[:-1].rstrip())
 
 

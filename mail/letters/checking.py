@@ -1,0 +1,105 @@
+"""We do not know yet whether the payment went through, and we do not guess.
+
+What the customer is tempted to do is to pay again, so the first words after the fact
+are about that. The second comfort is an end: not knowing lasts 20 hours at the most.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from domain.deadlines import UNKNOWN_FOR, in_words
+from domain.states import AccessState, MoneyState
+from mail.facts import LetterFacts
+from mail.letter import Letter, first_that_fits
+from mail.letters import phrases
+
+_DO_NOT_PAY = (
+    "Please don't pay again. If it went through, we finish your order. "
+    "If not, we tell you, and nothing is owed."
+)
+
+_END = (
+    f"This has an end. If there is no answer {in_words(UNKNOWN_FOR)} after you pressed "
+    "Pay, we close the attempt. It then cannot charge you."
+)
+
+_BANK_LINE = (
+    "Your bank may already show a line for it. "
+    "That can be a hold, which goes away by itself."
+)
+
+
+def checking(facts: LetterFacts) -> Letter:
+    """Say for the first time that we do not know."""
+    return _write(
+        facts,
+        subject="Checking your payment: please don't pay again",
+        fact="We are finding out.",
+        paragraphs=(
+            _DO_NOT_PAY,
+            "We keep asking the card processor what happened. "
+            "We are sorry to leave you waiting.",
+            _END,
+            _BANK_LINE,
+            phrases.promise(facts),
+        ),
+    )
+
+
+def checking_still(facts: LetterFacts) -> Letter:
+    """Keep the first promise: no answer yet, and what was done for one."""
+    asked_at = phrases.known(facts.pay_requested_at, "pay_requested_at")
+    person = facts.company.support_name
+    promise = phrases.promise(facts)
+    next_step = f"If there is no answer by then, {person} looks into it."
+    return _write(
+        facts,
+        subject=f"Still checking your payment of {asked_at.astimezone(UTC):%H:%M} UTC",
+        fact="There is no answer yet.",
+        paragraphs=(
+            _DO_NOT_PAY,
+            "We said that we would write again. We have asked the card processor many "
+            "times since, and there is no clear answer yet. We are sorry.",
+            _END,
+            f"{promise} {next_step}" if promise else "",
+        ),
+    )
+
+
+def checking_person(facts: LetterFacts) -> Letter:
+    """Say who looks into it now."""
+    person = facts.company.support_name
+    return _write(
+        facts,
+        subject=first_that_fits(
+            f"{person} is checking your payment", "A person is checking your payment"
+        ),
+        fact=f"{person} looks into it now.",
+        paragraphs=(
+            _DO_NOT_PAY,
+            f"There is still no clear answer, so {person} from our team looks into it "
+            "now. We are sorry that you have to wait this long.",
+            _END,
+            phrases.promise(facts),
+        ),
+    )
+
+
+def _write(
+    facts: LetterFacts, *, subject: str, fact: str, paragraphs: tuple[str, ...]
+) -> Letter:
+    view = phrases.page_view(facts, MoneyState.UNKNOWN, AccessState.NONE)
+    asked_at = phrases.known(facts.pay_requested_at, "pay_requested_at")
+    return phrases.write(
+        facts,
+        subject=subject,
+        preheader=f"{fact} {phrases.promise(facts)}",
+        headline=view.headline,
+        paragraphs=phrases.sentences(*paragraphs),
+        rows=phrases.rows(
+            facts,
+            ("Attempt", asked_at),
+            amount=str(facts.price),
+        ),
+    )

@@ -1,0 +1,176 @@
+"""What we owe to say, on real rows: owed once, promised in the same commit, kept."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from database.checkouts import read_checkout, withdraw_requests
+from database.correspondence import plan_correspondence
+from database.emails import read_owed_email, record_email
+from database.sweeps import list_stale
+from database.tables import promises
+from domain.cadence import CHECKING_AFTER, FIRST_WORD_AFTER
+from domain.emails import EmailKind
+from domain.messages import (
+    Correspondence,
+    EmailOutcome,
+    PlanCorrespondence,
+    RecordEmail,
+)
+from domain.states import Stage
+from domain.working_hours import WorkingHours
+from tests.database.conftest import CHARGED_AT, OpenCheckout
+
+pytestmark = pytest.mark.postgres
+
+HOURS = WorkingHours.parse("Monday to Friday, 09:00 to 17:00 UTC")
+SENT = EmailOutcome(is_sent=True)
+
+
+async def plan(engine: AsyncEngine, checkout_id: UUID, now: datetime) -> Correspondence:
+    """Plan as the activity does."""
+    async with engine.begin() as connection:
+        return await plan_correspondence(
+            connection, PlanCorrespondence(checkout_id=checkout_id, now=now), HOURS
+        )
+
+
+async def record(engine: AsyncEngine, email_id: UUID, outcome: EmailOutcome) -> None:
+    """Write what became of a mail."""
+    async with engine.begin() as connection:
+        await record_email(connection, RecordEmail(email_id=email_id, outcome=outcome))
+
+
+async def promises_of(engine: AsyncEngine, checkout_id: UUID) -> list[Any]:
+    """Read the promises, oldest first."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(promises)
+            .where(promises.c.checkout_id == checkout_id)
+            .order_by(promises.c.due_at)
+        )
+        return list(found)
+
+
+async def test_plan_owes_each_mail_once(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Eight plans at once, a retry and a zombie among them, owe one mail."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    now = CHARGED_AT + FIRST_WORD_AFTER
+
+    plans = await asyncio.gather(*(plan(engine, checkout_id, now) for _ in range(8)))
+
+    assert len({one.email_ids for one in plans}) == 1
+    assert len(plans[0].email_ids) == 1
+    async with engine.connect() as connection:
+        owed = await read_owed_email(connection, plans[0].email_ids[0])
+    assert owed.kind is EmailKind.RECEIVED
+    assert [p.due_at for p in await promises_of(engine, checkout_id)] == [
+        owed.promised_at
+    ]
+
+
+async def test_mail_that_left_keeps_what_earlier_ones_promised(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A promise is kept by the next mail that leaves, and by no other thing."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    first = (await plan(engine, checkout_id, CHARGED_AT + FIRST_WORD_AFTER)).email_ids
+    await record(engine, first[0], SENT)
+    assert [p.kept_at for p in await promises_of(engine, checkout_id)] == [None]
+
+    later = CHARGED_AT + timedelta(hours=1)
+    second = (await plan(engine, checkout_id, later)).email_ids
+    await record(engine, second[0], SENT)
+
+    kept, is_open = await promises_of(engine, checkout_id)
+    assert kept.kept_by == "received-still:1"
+    assert is_open.kept_at is None
+
+
+async def test_needless_mail_takes_its_promise_back(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """What never left has promised nothing to anybody."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    owed = await plan(engine, checkout_id, CHARGED_AT + FIRST_WORD_AFTER)
+
+    needless = EmailOutcome(is_sent=False, is_needless=True)
+    await record(engine, owed.email_ids[0], needless)
+
+    (promise,) = await promises_of(engine, checkout_id)
+    assert promise.kept_by == "needless"
+    assert not (await plan(engine, checkout_id, CHARGED_AT)).email_ids
+
+
+async def test_broken_promise_is_told_and_no_longer_shown(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """When nothing followed by the time that we named, a person must be told."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    at = CHARGED_AT + FIRST_WORD_AFTER
+    for _ in range(3):
+        owed = await plan(engine, checkout_id, at)
+        await record(engine, owed.email_ids[0], SENT)
+        assert not owed.is_promise_overdue
+        assert not (await plan(engine, checkout_id, at)).email_ids
+        async with engine.connect() as connection:
+            promised = (await read_checkout(connection, checkout_id)).next_message_at
+        assert promised is not None
+        at = promised
+    # The third mail gave the word to a person, who did not speak.
+    late = await plan(engine, checkout_id, at + timedelta(minutes=11))
+
+    assert late.is_promise_overdue
+    assert late.next_at is None
+
+
+async def test_row_says_when_the_customer_hears_next(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Each move of the row sets the time, so the page can name it before any mail."""
+    requested = await open_checkout(Stage.REQUESTED)
+    charged = await open_checkout(Stage.CHARGED)
+
+    async with engine.connect() as connection:
+        asked = await read_checkout(connection, requested)
+        paid = await read_checkout(connection, charged)
+
+    assert asked.pay_requested_at is not None
+    assert asked.next_message_at is not None
+    gap = asked.next_message_at - asked.pay_requested_at - CHECKING_AFTER
+    assert abs(gap) < timedelta(seconds=1)
+    assert paid.next_message_at == CHARGED_AT + FIRST_WORD_AFTER
+
+
+async def test_withdrawn_request_is_answered_although_no_run_is_there(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Who pressed Pay while Temporal was down is on the sweep's list at once."""
+    checkout_id = await open_checkout(Stage.REQUESTED)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE checkouts SET pay_requested_at = now() - interval '3 minutes'"
+                " WHERE checkout_id = :id"
+            ),
+            {"id": checkout_id},
+        )
+        await withdraw_requests(connection, timedelta(minutes=2))
+    async with engine.connect() as connection:
+        row = await read_checkout(connection, checkout_id)
+        stale = await list_stale(connection, timedelta(), 1000)
+
+    assert checkout_id in {one.checkout_id for one in stale}
+    owed = await plan(engine, checkout_id, row.now)
+    async with engine.connect() as connection:
+        mail = await read_owed_email(connection, owed.email_ids[0])
+    assert mail.kind is EmailKind.NOT_CHARGED
