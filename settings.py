@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
@@ -30,6 +31,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.money import Money
 from domain.plans import Plan
+from domain.working_hours import HoursNotUnderstood, WorkingHours
 
 #: Shorter secrets can be guessed; 32 characters of base64 carry 192 bits.
 _SECRET_MIN_LENGTH = 32
@@ -127,7 +129,8 @@ class Settings(BaseSettings):
     """Where customers write to; shown on every page."""
 
     support_hours: str = "Monday to Friday, 09:00 to 17:00 UTC"
-    """When support answers, in words; shown beside the address."""
+    """When support answers; shown beside the address, and promises count by it. Written
+    like `Monday to Friday, 09:00 to 17:00 Europe/Lisbon`."""
 
     plans: list[PlanSetting] = Field(
         default=[
@@ -261,6 +264,16 @@ class Settings(BaseSettings):
                     parts = (part.strip() for part in text.split(","))
                     values[key] = [part for part in parts if part]
         return values
+
+    @field_validator("support_hours")
+    @classmethod
+    def _read_hours(cls, words: str) -> str:
+        try:
+            WorkingHours.parse(words)
+        except HoursNotUnderstood as error:
+            msg = f"HOLDFAST_SUPPORT_HOURS is not understood: {error}"
+            raise ValueError(msg) from error
+        return words
 
     @model_validator(mode="after")
     def _refuse_weak_secrets(self) -> Self:

@@ -22,6 +22,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.access import AccessActivities, ReadGrant, RecordAccess
 from activities.cases import CaseActivities
+from activities.correspondence import CorrespondenceActivities
 from activities.emails import EmailActivities, ReadOwedEmail
 from activities.letters import Company, Letters
 from activities.observed import ActivityLog
@@ -32,6 +33,7 @@ from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
+from domain.working_hours import WorkingHours
 from mail.sender import SmtpMailer
 from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
@@ -145,6 +147,9 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         read_grant=_grant_reader(engine),
         record_access=_access_recorder(engine),
     )
+    correspondence = CorrespondenceActivities(
+        engine, WorkingHours.parse(settings.support_hours)
+    )
     emails = EmailActivities(
         _mailer(settings),
         _email_reader(engine),
@@ -170,6 +175,7 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             orders.record_email,
             access.grant_entitlement,
             emails.send_email,
+            correspondence.plan_correspondence,
             cases.open_case,
             cases.close_case,
             cases.record_repair,
@@ -194,10 +200,12 @@ def _grant_reader(engine: AsyncEngine) -> ReadGrant:
 
 def _access_recorder(engine: AsyncEngine) -> RecordAccess:
     async def record(
-        grant: GrantEntitlement, access_url: str | None
+        grant: GrantEntitlement,
+        access_url: str | None,
+        next_message_at: datetime | None,
     ) -> datetime | None:
         async with engine.begin() as connection:
-            return await record_access(connection, grant, access_url)
+            return await record_access(connection, grant, access_url, next_message_at)
 
     return record
 

@@ -19,6 +19,7 @@ from temporalio import activity
 from activities.failures import ApplicationAway, ApplicationRefused, sorted_failures
 from activities.heartbeat import heartbeating
 from database.orders import Grant
+from domain.cadence import first_reminder
 from domain.identifiers import provisioning_key
 from domain.messages import GrantEntitlement
 from observability import metrics
@@ -34,7 +35,10 @@ _MAX_URL_LENGTH = 2_000
 _PASSING = frozenset({408, 409, 425, 429})
 
 ReadGrant = Callable[[UUID], Awaitable[Grant]]
-RecordAccess = Callable[[GrantEntitlement, str | None], Awaitable[datetime | None]]
+#: Whose access, the address that the application told, when the customer hears next.
+RecordAccess = Callable[
+    [GrantEntitlement, str | None, datetime | None], Awaitable[datetime | None]
+]
 
 
 class AccessActivities:
@@ -83,7 +87,9 @@ class AccessActivities:
             told = await self._read_grant(grant.entitlement_id)
             async with heartbeating():
                 access_url = await self._tell(told)
-                charged_at = await self._record_access(grant, access_url)
+                charged_at = await self._record_access(
+                    grant, access_url, first_reminder(told.starts_at, told.ends_at)
+                )
         if charged_at is not None:
             _measure(charged_at)
 

@@ -15,6 +15,7 @@ from temporalio import activity
 from activities.failures import sorted_failures
 from activities.heartbeat import heartbeating
 from database.emails import OwedEmail
+from domain.emails import is_still_true
 from domain.messages import EmailOutcome, SendEmail
 from domain.states import EmailState
 from mail.sender import Mailer, MailRefused
@@ -48,6 +49,9 @@ class EmailActivities:
     async def send_email(self, send: SendEmail) -> EmailOutcome:
         """Send one owed message, unless its row says that it left.
 
+        What it says must still be true: otherwise nothing leaves, and the outcome says
+        so.
+
         Repeat: sends nothing once the row says `sent`; before that, a copy with the
             same Message-ID.
         Survives: a crash between the mail server's yes and our row leads to a copy.
@@ -60,6 +64,9 @@ class EmailActivities:
             owed = await self._read_owed_email(send.email_id)
             if owed.state is EmailState.SENT:
                 return EmailOutcome(is_sent=True)
+            if owed.state is EmailState.NEEDLESS or not _is_true(owed):
+                _count(owed.kind, "needless")
+                return EmailOutcome(is_sent=False, is_needless=True)
             try:
                 async with heartbeating():
                     await self._mailer.send(self._write_message(owed))
@@ -68,6 +75,17 @@ class EmailActivities:
                 return EmailOutcome(is_sent=False, refusal=str(refusal))
             _count(owed.kind, "sent")
             return EmailOutcome(is_sent=True)
+
+
+def _is_true(owed: OwedEmail) -> bool:
+    """Compare with the row as it is now: the truth may have moved since the plan.
+
+    A time that has passed while the mail waited must not be promised any more either.
+    """
+    checkout = owed.checkout
+    if owed.promised_at is not None and owed.promised_at <= checkout.now:
+        return False
+    return is_still_true(owed.kind, checkout.money_state, checkout.access_state)
 
 
 def _count(kind: str, outcome: str) -> None:

@@ -235,6 +235,7 @@ def view_of(row: CheckoutRow) -> CustomerView:
             decline=row.decline_class,
             charged_at=row.charged_at,
             access_until=row.access_until,
+            next_message_at=row.next_message_at,
             paused_at=row.paused_at,
         )
     )

@@ -26,6 +26,7 @@ from database.tables import (
     payment_attempts,
     subscriptions,
 )
+from domain.cadence import CHECKING_AFTER, DECLINED_AFTER
 from domain.messages import (
     Charge,
     PaymentClaim,
@@ -76,6 +77,7 @@ class CheckoutRow:
     """Everything that is known of one checkout, as one consistent read.
 
     Attributes:
+        next_message_at: When the customer hears from us next, news or not.
         now: The database's clock at the read; ages are counted against it.
         order_id: Set once the order is written.
         paused_at: Since when the shop takes no new payments; None while it does.
@@ -109,6 +111,7 @@ class CheckoutRow:
     access_url: str | None
     access_granted_at: datetime | None
     access_until: datetime | None
+    next_message_at: datetime | None = None
     paused_at: datetime | None = None
     tells_when_open: bool = False
 
@@ -242,6 +245,7 @@ async def request_payment(
             money_state=MoneyState.UNKNOWN,
             buyer_attempt=checkouts.c.buyer_attempt + 1,
             pay_requested_at=func.clock_timestamp(),
+            next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             not_charged_reason=None,
             decline_class=None,
             next_action_url=None,
@@ -411,6 +415,7 @@ async def record_action_needed(
         .values(
             money_state=MoneyState.ACTION_NEEDED,
             next_action_url=record.next_action_url,
+            next_message_at=None,
             updated_at=func.now(),
         )
     )
@@ -433,6 +438,7 @@ async def record_processing(
         .values(
             money_state=MoneyState.UNKNOWN,
             pay_requested_at=func.clock_timestamp(),
+            next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             next_action_url=None,
             updated_at=func.now(),
         )
@@ -461,6 +467,7 @@ async def record_not_charged(
             not_charged_reason=record.reason,
             decline_class=record.decline,
             next_action_url=None,
+            next_message_at=func.clock_timestamp() + DECLINED_AFTER,
             payment_intent_id=checkouts.c.payment_intent_id if keep else None,
             updated_at=func.now(),
         )
@@ -503,6 +510,9 @@ async def withdraw_requests(
             stage=Stage.OPEN,
             money_state=MoneyState.NOT_CHARGED,
             not_charged_reason=NotChargedReason.WITHDRAWN,
+            # The page told who waited that a mail would come. No run is there to send
+            # it, so the sweep starts one.
+            next_message_at=func.clock_timestamp(),
             updated_at=func.now(),
         )
         .returning(checkouts.c.checkout_id, checkouts.c.buyer_attempt)
@@ -604,6 +614,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         card_last4=row.card_last4,
         interrupted_at=row.interrupted_at,
         attention_at=row.attention_at,
+        next_message_at=row.next_message_at,
         created_at=row.created_at,
         now=row.now,
         order_id=row.order_id,

@@ -15,20 +15,38 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutRow, read_checkout
-from database.tables import emails
+from database.tables import emails, promises
+from domain.emails import EmailKind
 from domain.messages import RecordEmail
 from domain.states import EmailState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierEmail:
+    """A mail of the same checkout that was owed before: a new one answers it."""
+
+    kind: EmailKind
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwedEmail:
-    """One message of the outbox with the facts that it tells."""
+    """One message of the outbox with the facts that it tells.
+
+    Attributes:
+        sequence: Its turn of this kind.
+        promised_at: The time that it names for the next word.
+        earlier: What was owed before and may have been read, oldest first.
+    """
 
     email_id: UUID
-    kind: str
+    kind: EmailKind
     state: EmailState
     created_at: datetime
     checkout: CheckoutRow
+    sequence: int = 1
+    promised_at: datetime | None = None
+    earlier: tuple[EarlierEmail, ...] = ()
 
 
 async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEmail:
@@ -43,22 +61,69 @@ async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEm
     row = found.one()
     return OwedEmail(
         email_id=row.email_id,
-        kind=row.kind,
+        kind=EmailKind(row.kind),
+        sequence=row.sequence,
         state=EmailState(row.state),
         created_at=row.created_at,
+        promised_at=row.promised_at,
+        earlier=await _read_earlier(connection, row.checkout_id, email_id),
         checkout=await read_checkout(connection, row.checkout_id),
     )
 
 
+async def _read_earlier(
+    connection: AsyncConnection, checkout_id: UUID, email_id: UUID
+) -> tuple[EarlierEmail, ...]:
+    """Read the mails that left before this one, in the order in which they did.
+
+    Only what was sent: each copy of a mail must be the same, and what is sent stays so.
+    """
+    found = await connection.execute(
+        select(emails.c.kind, emails.c.sequence)
+        .where(
+            emails.c.checkout_id == checkout_id,
+            emails.c.email_id != email_id,
+            emails.c.state == EmailState.SENT,
+        )
+        .order_by(emails.c.sent_at)
+    )
+    return tuple(
+        EarlierEmail(kind=EmailKind(row.kind), sequence=row.sequence) for row in found
+    )
+
+
 async def record_email(connection: AsyncConnection, record: RecordEmail) -> None:
-    """Write that a message left, or that the mail server refused it for good."""
-    if record.outcome.is_sent:
+    """Write what became of a message; one that left keeps every earlier promise."""
+    outcome = record.outcome
+    values: dict[str, object]
+    if outcome.is_sent:
         values = {"state": EmailState.SENT, "sent_at": func.clock_timestamp()}
+    elif outcome.is_needless:
+        values = {"state": EmailState.NEEDLESS}
     else:
-        refusal = record.outcome.refusal or "refused"
-        values = {"state": EmailState.FAILED, "refusal": refusal}
-    await connection.execute(
+        values = {"state": EmailState.FAILED, "refusal": outcome.refusal or "refused"}
+    written = await connection.execute(
         update(emails)
         .where(emails.c.email_id == record.email_id, emails.c.state != EmailState.SENT)
         .values(**values)
+        .returning(emails.c.checkout_id, emails.c.kind, emails.c.sequence)
+    )
+    row = written.one_or_none()
+    if row is None:
+        return
+    if outcome.is_needless:
+        # It never left, so neither did its promise.
+        kept = promises.c.email_id == record.email_id
+        by = "needless"
+    elif outcome.is_sent:
+        kept = (promises.c.checkout_id == row.checkout_id) & (
+            promises.c.email_id != record.email_id
+        )
+        by = f"{row.kind}:{row.sequence}"
+    else:
+        return
+    await connection.execute(
+        update(promises)
+        .where(kept, promises.c.kept_at.is_(None))
+        .values(kept_at=func.clock_timestamp(), kept_by=by)
     )

@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutNotFound, end_attempt
 from database.tables import checkouts, emails, entitlements, orders, subscriptions
+from domain.cadence import FIRST_WORD_AFTER
+from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import Charge, GrantEntitlement, OrderWritten, WriteOrder
 from domain.plans import add_months
@@ -27,7 +29,7 @@ from domain.states import (
     Stage,
 )
 
-RECEIPT = "receipt"
+RECEIPT = EmailKind.RECEIPT
 
 
 class ChargeDisagrees(Exception):
@@ -77,6 +79,7 @@ async def mark_charged(
             not_charged_reason=None,
             decline_class=None,
             next_action_url=None,
+            next_message_at=charge.charged_at + FIRST_WORD_AFTER,
             updated_at=func.now(),
         )
         .returning(checkouts.c.buyer_attempt)
@@ -223,7 +226,10 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
 
 
 async def record_access(
-    connection: AsyncConnection, grant: GrantEntitlement, access_url: str | None
+    connection: AsyncConnection,
+    grant: GrantEntitlement,
+    access_url: str | None,
+    next_message_at: datetime | None,
 ) -> datetime | None:
     """Write that access is open, once: `pending -> active`.
 
@@ -231,6 +237,7 @@ async def record_access(
         connection: In a transaction.
         grant: Whose access.
         access_url: Where the customer enters, as the application told it.
+        next_message_at: When the customer hears next, if all stays well.
 
     Returns:
         When the money had moved, if access was opened by this call.
@@ -264,6 +271,7 @@ async def record_access(
         .values(
             access_state=AccessState.ACTIVE,
             interrupted_at=interrupted,
+            next_message_at=next_message_at,
             updated_at=func.now(),
         )
         .returning(checkouts.c.charged_at)

@@ -32,6 +32,9 @@ async def list_stale(
 ) -> list[StaleCheckout]:
     """Find charges of unknown outcome and charges without access that do not move.
 
+    And customers who should have heard from us by now: a running workflow has a timer
+    for that, so its run is gone, or it ended because the time was far.
+
     They may be waiting in good order: a row does not tell. A buyer at the bank is left
     out, since that wait is long by its nature and ends by a webhook or a return.
 
@@ -59,8 +62,13 @@ async def list_stale(
             checkouts.c.buyer_attempt,
         )
         .where(
-            or_(unknown, without_access),
-            checkouts.c.updated_at < func.clock_timestamp() - older_than,
+            or_(
+                and_(
+                    or_(unknown, without_access),
+                    checkouts.c.updated_at < func.clock_timestamp() - older_than,
+                ),
+                checkouts.c.next_message_at < func.clock_timestamp() - older_than,
+            ),
             checkouts.c.checkout_id.not_in(besides),
         )
         .order_by(func.random())

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -104,6 +105,11 @@ checkouts = Table(
     Column("interrupted_at", Instant),
     #: A person is needed, or may be soon; cleared when the checkout gets on.
     Column("attention_at", Instant),
+    #: When the customer must hear from us next, news or not; None when never. A running
+    #: workflow has a timer for it; without one the sweep starts it then.
+    Column("next_message_at", Instant),
+    #: When the customer last wrote to us or signed in.
+    Column("heard_at", Instant),
     Column("created_at", Instant, nullable=False, server_default=_NOW),
     Column("updated_at", Instant, nullable=False, server_default=_NOW),
     CheckConstraint("length(token_hash) = 32", name="token_hash_is_sha256"),
@@ -148,6 +154,12 @@ checkouts = Table(
             "(stage = 'charging' AND money_state = 'UNKNOWN')"
             " OR (stage = 'charged' AND access_state = 'PENDING')"
         ),
+    ),
+    #: What the sweep asks for as well: who must hear from us and has not.
+    Index(
+        "ix_checkouts_next_message_at",
+        "next_message_at",
+        postgresql_where=text("next_message_at IS NOT NULL"),
     ),
     Index("ix_checkouts_email", text("lower(email)")),
 )
@@ -232,15 +244,41 @@ emails = Table(
     Column("email_id", Uuid, primary_key=True),
     Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
     Column("kind", Text, nullable=False),
+    #: Its turn of this kind: mails about an attempt count as the attempts do.
+    Column("sequence", Integer, nullable=False, server_default="1"),
     Column("state", Text, nullable=False, server_default=EmailState.PENDING),
     Column("created_at", Instant, nullable=False, server_default=_NOW),
+    #: The time that the mail names for the next word; its promise is a row too.
+    Column("promised_at", Instant),
     Column("sent_at", Instant),
     #: The mail server's final no, without addresses.
     Column("refusal", Text),
-    UniqueConstraint("checkout_id", "kind"),
+    UniqueConstraint("checkout_id", "kind", "sequence"),
+    CheckConstraint("sequence > 0", name="sequence_counts"),
     _one_of("state", EmailState),
     CheckConstraint("state <> 'sent' OR sent_at IS NOT NULL", name="sent_has_time"),
     CheckConstraint("state <> 'failed' OR refusal IS NOT NULL", name="failed_has_word"),
+)
+
+#: What our mails promised: the next word by a time that they name. One row per mail.
+promises = Table(
+    "promises",
+    metadata,
+    Column("email_id", Uuid, ForeignKey(emails.c.email_id), primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
+    Column("due_at", Instant, nullable=False),
+    #: A person must speak by then; otherwise the checkout's own timer does.
+    Column("by_person", Boolean, nullable=False, server_default="false"),
+    #: When a mail, a person's or an automatic one, was handed over afterwards.
+    Column("kept_at", Instant),
+    Column("kept_by", Text),
+    CheckConstraint("(kept_at IS NULL) = (kept_by IS NULL)", name="kept_by_something"),
+    Index(
+        "ix_promises_open",
+        "checkout_id",
+        "due_at",
+        postgresql_where=text("kept_at IS NULL"),
+    ),
 )
 
 processor_events = Table(

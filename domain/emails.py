@@ -49,11 +49,15 @@ class EmailKind(StrEnum):
 _WAITING_FOR_ACCESS = {(MoneyState.CHARGED, AccessState.PENDING)}
 _UNKNOWN = {(MoneyState.UNKNOWN, AccessState.NONE)}
 _NOT_CHARGED = {(MoneyState.NOT_CHARGED, AccessState.NONE)}
-_IN = {(MoneyState.CHARGED, AccessState.ACTIVE), (MoneyState.DUPLICATE, AccessState.ACTIVE)}
+_IN = {
+    (MoneyState.CHARGED, AccessState.ACTIVE),
+    (MoneyState.DUPLICATE, AccessState.ACTIVE),
+}
 
 #: The pairs of states in which a mail says the truth. Kinds that are not named here
 #: tell of something that happened, which stays true.
 _TRUE_IN: dict[EmailKind, set[tuple[MoneyState, AccessState]]] = {
+    EmailKind.RECEIPT: _IN,
     EmailKind.RECEIVED: _WAITING_FOR_ACCESS,
     EmailKind.RECEIVED_STILL: _WAITING_FOR_ACCESS,
     EmailKind.RECEIVED_PERSON: _WAITING_FOR_ACCESS,

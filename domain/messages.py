@@ -269,10 +269,12 @@ class EmailOutcome:
     Attributes:
         is_sent: The mail server took it, now or before.
         refusal: The mail server's final no, in its words without addresses.
+        is_needless: What it says is not true any more, so it was not sent.
     """
 
     is_sent: bool
     refusal: str | None = None
+    is_needless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +283,34 @@ class RecordEmail:
 
     email_id: UUID
     outcome: EmailOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCorrespondence:
+    """Find out what a customer must hear, now and next.
+
+    Attributes:
+        now: The moment by the workflow's clock, which its timers follow.
+    """
+
+    checkout_id: UUID
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correspondence:
+    """What a customer must hear.
+
+    Attributes:
+        email_ids: Mails that are owed and have not left, oldest first; the receipt is
+            not among them.
+        next_at: When to ask again; None when nothing is in sight.
+        is_promise_overdue: A mail of ours named a time, and nothing followed by then.
+    """
+
+    email_ids: tuple[UUID, ...] = ()
+    next_at: datetime | None = None
+    is_promise_overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,7 +99,10 @@ class EmailState(StrEnum):
 
     PENDING = "pending"
     SENT = "sent"
+    #: The mail server refused it for good, or it bounced.
     FAILED = "failed"
+    #: Not sent: what it says had stopped being true before it left.
+    NEEDLESS = "needless"
 
 
 class CaseState(StrEnum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -10,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
+    from domain.deadlines import CONFIRMING_FOR
     from domain.messages import (
         CancelPaymentIntent,
         Charge,
@@ -32,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
     from observability import metrics
     from workflows import policies
     from workflows.charging import Charging
+    from workflows.correspondence import Correspondent
     from workflows.steps import Steps
 
 
@@ -59,12 +63,23 @@ class CheckoutWorkflow:
         self._repairs: list[RepairRequest] = []
         self._repaired: set[str] = set()
         self._did: list[str] = []
+        self._correspondent = Correspondent(checkout.checkout_id, self._steps)
+        self._was_late = False
         self._news_seen = 0
         self._stays_until = workflow.now()
 
     @workflow.run
     async def run(self, _checkout: CheckoutInput) -> CheckoutResult:
         """See the class. `__init__` took the argument, before any signal."""
+        beside = asyncio.create_task(self._correspondent.keep_up())
+        try:
+            return await self._deliver()
+        finally:
+            self._correspondent.stop()
+            await beside
+
+    async def _deliver(self) -> CheckoutResult:
+        """Charge, write the order, provision, send the receipt."""
         while (charge := await self._charge()) is None:
             result = await self._end(self._end_without_charge())
             if not self._is_pay_requested:
@@ -73,6 +88,7 @@ class CheckoutWorkflow:
         order = await self._write_order(charge)
         await self._provision(order)
         await self._send_receipt(order)
+        self._was_late = not order.is_new
         return await self._end(
             CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id)
         )
@@ -159,10 +175,16 @@ class CheckoutWorkflow:
         self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)
         await self._steps.got_on()
         self._did.append(f"proved that nothing was charged ({outcome.reason})")
+        if self._correspondent.has_spoken or self._is_slow(claim):
+            # Who waited, or was told that we do not know, hears the answer at once.
+            await self._correspondent.catch_up()
         self._count(outcome.reason)
         self._news_seen = self._steps.news
         self._stays_until = workflow.now() + policies.ANOTHER_CARD_WITHIN
         return None
+
+    def _is_slow(self, claim: PaymentClaim) -> bool:
+        return workflow.now() - (claim.claimed_at or workflow.now()) > CONFIRMING_FOR
 
     async def _late_charge(self, claim: PaymentClaim) -> Charge | None:
         """Ask whether a PaymentIntent that was declined has succeeded after all."""
@@ -256,7 +278,7 @@ class CheckoutWorkflow:
         )
         if outcome.is_sent:
             self._did.append("sent the receipt")
-        else:
+        elif not outcome.is_needless:
             await self._steps.call_for_attention(
                 policies.SEND_RECEIPT, "MailRefused", keep=True
             )
@@ -265,12 +287,38 @@ class CheckoutWorkflow:
         """Answer the repairs, leave the index true, and let no signal be lost."""
         while True:
             await self._answer_repairs(result.end)
+            # What was put right is put right now, whatever mail may still be to come.
+            await self._steps.got_on()
+            await self._stay_for_mail(result.end)
             await self._steps.finish()
             await workflow.wait_condition(workflow.all_handlers_finished)
             # Nothing is awaited between this look and the end of the run, and the
             # server refuses to end a run that has a signal unseen: none is lost.
             if not self._repairs:
                 return result
+
+    async def _stay_for_mail(self, end: CheckoutEnd) -> None:
+        """Say what is still owed; stay for what is near, leave the rest to the row.
+
+        When nothing went wrong in this run there is nothing to look for.
+        """
+        while self._needs_word() and not self._is_pay_requested:
+            next_at = await self._correspondent.catch_up()
+            if next_at is None:
+                return
+            left = next_at - workflow.now()
+            if left > policies.STAYS_FOR_MAIL:
+                return
+            await self._steps.pause(
+                max(left, policies.LEAST_WAIT), "the time of the next mail"
+            )
+            await self._answer_repairs(end)
+
+    def _needs_word(self) -> bool:
+        is_smooth = self._steps.money is MoneyState.CHARGED and not (
+            self._was_late or self._steps.met_trouble or self._correspondent.has_spoken
+        )
+        return not is_smooth
 
     async def _answer_repairs(self, end: CheckoutEnd) -> None:
         while self._repairs:

@@ -138,6 +138,24 @@ SEND_RECEIPT = Step(
     timeout=timedelta(seconds=20),
     heartbeat=timedelta(seconds=4),
 )
+SEND_MAIL = Step(
+    name="send a mail",
+    local_timeout=timedelta(seconds=17),
+    timeout=timedelta(seconds=20),
+    heartbeat=timedelta(seconds=4),
+)
+PLAN_MAIL = _database("find out what the customer must hear")
+
+#: A timer of no length would let a plan that stays due spin.
+LEAST_WAIT = timedelta(seconds=1)
+
+#: No mail is in sight: any change is looked at sooner, and this is for none at all.
+NOTHING_IN_SIGHT = timedelta(days=1)
+
+#: A run stays open for a mail that is as near as this: a refund is asked about after
+#: ten working days. A mail that is farther off is left to the row and the sweep, for a
+#: run of a year would have to be replayed by every release of that year.
+STAYS_FOR_MAIL = timedelta(days=16)
 
 
 def rung(ladder: tuple[timedelta, ...], index: int) -> timedelta:

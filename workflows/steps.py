@@ -42,6 +42,7 @@ class Steps:
         waiting_for: What the run waits for; empty while it works.
         met_trouble: Some step did not succeed at once.
         news: Counts hints and repairs; whoever waits compares it with what it saw.
+        changes: Counts moves of money and access, likewise.
         refusal: The kind of the last `attempt`'s final refusal; None when there was
             none, or when the outcome is unknown.
     """
@@ -59,6 +60,7 @@ class Steps:
         self.waiting_for = ""
         self.met_trouble = False
         self.news = 0
+        self.changes = 0
         self.refusal: str | None = None
 
     @property
@@ -73,6 +75,8 @@ class Steps:
 
     def now_stands(self, money: MoneyState, access: AccessState) -> None:
         """Note where money and access stand; the index follows at the next pause."""
+        if (money, access) != (self._money, self._access):
+            self.changes += 1
         self._money, self._access = money, access
 
     async def durably(

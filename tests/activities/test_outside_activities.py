@@ -97,10 +97,12 @@ async def access(
             return await read_grant(connection, entitlement_id)
 
     async def record(
-        grant: GrantEntitlement, access_url: str | None
+        grant: GrantEntitlement,
+        access_url: str | None,
+        next_message_at: datetime | None,
     ) -> datetime | None:
         async with engine.begin() as connection:
-            return await record_access(connection, grant, access_url)
+            return await record_access(connection, grant, access_url, next_message_at)
 
     async with httpx.AsyncClient(trust_env=False) as client:
         url = f"{application.home}/holdfast/entitlements"

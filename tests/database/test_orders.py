@@ -203,6 +203,7 @@ async def test_access_is_recorded_once(
                     was_interrupted=was_interrupted,
                 ),
                 url,
+                None,
             )
 
     async with engine.connect() as connection:

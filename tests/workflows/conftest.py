@@ -76,6 +76,7 @@ async def start(skipping: WorkflowEnvironment) -> AsyncIterator[Start]:
 
         async def begin(world: World) -> Handle:
             queue = str(uuid4())
+            world.now = skipping.get_current_time
             await workers.enter_async_context(
                 Worker(
                     skipping.client,

@@ -238,7 +238,11 @@ async def test_withdrawn_request_charges_nothing(start: Start) -> None:
     result = await (await start(world)).result()
 
     assert result.end is CheckoutEnd.NOTHING_REQUESTED
-    assert [name for name, _ in world.asked] == ["claim_payment"]
+    assert [name for name, _ in world.asked] == [
+        "claim_payment",
+        # Who waited for it was told that a mail would come.
+        "plan_correspondence",
+    ]
 
 
 async def test_unusable_card_entry_frees_the_buyer_at_once(start: Start) -> None:
@@ -392,7 +396,9 @@ async def test_repair_ends_the_wait_between_rounds(
     with skipping.auto_time_skipping_disabled():
         await handle.signal(CheckoutWorkflow.request_repair, request)
         await handle.signal(CheckoutWorkflow.request_repair, request)
-        await handle.result()
+        await _until_asked(world, handle, "record_repair")
+    # The run stays to ask on the next working day whether the buyer got in.
+    await handle.result()
 
     assert [r.repair for r in world.repairs] == [request]
     assert "opened access" in world.repairs[0].outcome
@@ -413,6 +419,7 @@ async def test_repair_of_a_finished_checkout_finds_nothing_missing(
     assert [name for name, _ in world.asked[before:]] == [
         "claim_payment",
         "write_order",
+        "plan_correspondence",
     ]
 
 

@@ -6,7 +6,7 @@ PaymentIntent succeeds at most once, and write down everything they were asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,16 +16,19 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
+from domain.emails import EmailKind
 from domain.messages import (
     CancelPaymentIntent,
     CloseCase,
     ConfirmPaymentIntent,
+    Correspondence,
     CreatePaymentIntent,
     EmailOutcome,
     GrantEntitlement,
     OpenCase,
     OrderWritten,
     PaymentClaim,
+    PlanCorrespondence,
     PreparePaymentIntent,
     RecordActionNeeded,
     RecordEmail,
@@ -39,7 +42,14 @@ from domain.messages import (
 )
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
-from domain.states import DeclineClass, NotChargedReason, Stage
+from domain.states import (
+    AccessState,
+    DeclineClass,
+    MoneyState,
+    NotChargedReason,
+    Stage,
+)
+from tests.workflows.post import Post
 
 PRICE = Money(amount_minor=24900, currency="usd")
 
@@ -125,6 +135,10 @@ def cancels(intent: PaymentIntent) -> PaymentIntent:
     return replace(intent, status=PaymentIntentStatus.CANCELED, next_action_url=None)
 
 
+async def _machine_time() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass
 class World:
     """One checkout and the outside that answers for it.
@@ -157,6 +171,9 @@ class World:
     repairs: list[RecordRepair] = field(default_factory=list)
     confirmations: list[ConfirmPaymentIntent] = field(default_factory=list)
     asked: list[tuple[str, datetime]] = field(default_factory=list)
+    post: Post = field(default_factory=Post)
+    #: The server's clock, which skips; the machine's own does not.
+    now: Callable[[], Awaitable[datetime]] = _machine_time
 
     def count(self, name: str) -> int:
         """Return how often an activity was asked."""
@@ -199,6 +216,11 @@ class World:
         assert checkout_id == self.checkout_id
         if self.stage is Stage.REQUESTED:
             self.stage = Stage.CHARGING
+            self.post.stands(
+                money=MoneyState.UNKNOWN,
+                buyer_attempt=self.attempt,
+                pay_requested_at=await self.now(),
+            )
         return PaymentClaim(
             stage=self.stage,
             price=PRICE,
@@ -279,12 +301,14 @@ class World:
         """Fake."""
         self._note("record_action_needed")
         assert record.next_action_url == "http://bank.test/1"
+        self.post.stands(money=MoneyState.ACTION_NEEDED)
 
     @activity.defn
     async def record_processing(self, record: RecordProcessing) -> None:
         """Fake."""
         self._note("record_processing")
         assert record.buyer_attempt == self.attempt
+        self.post.stands(money=MoneyState.UNKNOWN, pay_requested_at=await self.now())
 
     @activity.defn
     async def record_not_charged(self, record: RecordNotCharged) -> None:
@@ -292,6 +316,11 @@ class World:
         self._note("record_not_charged")
         self.not_charged.append(record)
         self.stage = Stage.OPEN
+        self.post.stands(
+            money=MoneyState.NOT_CHARGED,
+            ended_at=await self.now(),
+            reason=record.reason,
+        )
         if record.reason is not NotChargedReason.DECLINED:
             self.intent = None
 
@@ -300,6 +329,7 @@ class World:
         """Fake."""
         self._note("record_charge")
         self.charge = order.charge
+        await self._arrive()
 
     @activity.defn
     async def write_order(self, order: WriteOrder) -> OrderWritten:
@@ -309,6 +339,7 @@ class World:
         assert order.charge == charge_of(self.intent)
         is_new, self.is_ordered = not self.is_ordered, True
         self.stage, self.charge = Stage.CHARGED, order.charge
+        await self._arrive()
         return OrderWritten(
             order_id=self.checkout_id,
             entitlement_id=self.checkout_id,
@@ -324,12 +355,30 @@ class World:
         self._note("grant_entitlement")
         assert grant.entitlement_id == self.checkout_id
         self.is_granted = True
+        self.post.stands(access=AccessState.ACTIVE, granted_at=await self.now())
+
+    async def _arrive(self) -> None:
+        """Let the world know that the money is there, from now on."""
+        if self.post.standing.money is not MoneyState.CHARGED:
+            self.post.stands(
+                money=MoneyState.CHARGED,
+                access=AccessState.ACTIVE if self.is_granted else AccessState.PENDING,
+                charged_at=await self.now(),
+            )
+
+    @activity.defn
+    async def plan_correspondence(self, plan: PlanCorrespondence) -> Correspondence:
+        """Fake; the cadence is the real one."""
+        self._note("plan_correspondence")
+        assert plan.checkout_id == self.checkout_id
+        return self.post.plan(plan.checkout_id, plan.now)
 
     @activity.defn
     async def send_email(self, send: SendEmail) -> EmailOutcome:
         """Fake."""
         self._note("send_email")
-        assert send.email_id == self.checkout_id
+        if send.email_id != self.checkout_id:
+            return self.post.send(send.email_id)
         if self.receipt_refusal:
             return EmailOutcome(is_sent=False, refusal=self.receipt_refusal)
         return EmailOutcome(is_sent=True)
@@ -338,6 +387,11 @@ class World:
     async def record_email(self, record: RecordEmail) -> None:
         """Fake."""
         self._note("record_email")
+        if record.email_id != self.checkout_id:
+            self.post.record(record.email_id, record.outcome, await self.now())
+            return
+        if record.outcome.is_sent:
+            self.post.leaves(EmailKind.RECEIPT, await self.now())
         self.is_receipt_sent = record.outcome.is_sent
 
     @activity.defn

@@ -1,0 +1,214 @@
+"""What we owe to say: the next mails of a checkout and the promises that they make.
+
+`plan_correspondence` is one transaction: it reads what stands and what was said, writes
+every mail that is due into the outbox together with its promise, and notes when the
+next one is. Asked twice it owes the same mails.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.checkouts import CheckoutNotFound
+from database.orders import RECEIPT
+from database.tables import (
+    account_sessions,
+    checkouts,
+    emails,
+    entitlements,
+    orders,
+    payment_attempts,
+    promises,
+    subscriptions,
+)
+from domain.cadence import PROMISE_GRACE, Said, Standing, Word, next_word
+from domain.emails import EmailKind
+from domain.identifiers import derived_id
+from domain.messages import Correspondence, PlanCorrespondence
+from domain.states import AccessState, EmailState, MoneyState, NotChargedReason
+from domain.working_hours import WorkingHours
+
+#: Every turn of every kind once is far less; a loop that owes more is a bug.
+_MOST_AT_ONCE = 20
+
+
+async def plan_correspondence(
+    connection: AsyncConnection, plan: PlanCorrespondence, hours: WorkingHours
+) -> Correspondence:
+    """Owe every mail that is due by now, and say when the next one is.
+
+    Args:
+        connection: In a transaction; the checkout's row is locked in it.
+        plan: Whose mails, and the moment by the workflow's clock.
+        hours: When people are there.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
+    """
+    due = None
+    for _ in range(_MOST_AT_ONCE):
+        standing = await _read_standing(connection, plan.checkout_id, hours)
+        due = next_word(standing, plan.now)
+        if due is None or not due.is_due(plan.now):
+            break
+        await _owe(connection, plan.checkout_id, due, plan.now)
+    promised_at = await _open_promise(connection, plan.checkout_id)
+    overdue_at = None if promised_at is None else promised_at + PROMISE_GRACE
+    is_overdue = overdue_at is not None and overdue_at <= plan.now
+    next_at = due.due_at if due else None
+    # Of a promise that was broken a person is told; the row does not ask for it again.
+    told_at = None if is_overdue else promised_at
+    await _note_next(connection, plan.checkout_id, _earlier(next_at, told_at))
+    return Correspondence(
+        email_ids=await _waiting_emails(connection, plan.checkout_id),
+        next_at=_earlier(next_at, None if is_overdue else overdue_at),
+        is_promise_overdue=is_overdue,
+    )
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)
+
+
+async def _read_standing(
+    connection: AsyncConnection, checkout_id: UUID, hours: WorkingHours
+) -> Standing:
+    found = await connection.execute(
+        select(
+            checkouts,
+            payment_attempts.c.ended_at,
+            entitlements.c.granted_at,
+            subscriptions.c.ends_at,
+            select(func.max(account_sessions.c.last_seen_at))
+            .where(
+                func.lower(account_sessions.c.email) == func.lower(checkouts.c.email)
+            )
+            .scalar_subquery()
+            .label("signed_in_at"),
+        )
+        .outerjoin(
+            payment_attempts,
+            (payment_attempts.c.checkout_id == checkouts.c.checkout_id)
+            & (payment_attempts.c.buyer_attempt == checkouts.c.buyer_attempt),
+        )
+        .outerjoin(orders, orders.c.checkout_id == checkouts.c.checkout_id)
+        .outerjoin(entitlements, entitlements.c.order_id == orders.c.order_id)
+        .outerjoin(subscriptions, subscriptions.c.order_id == orders.c.order_id)
+        .where(checkouts.c.checkout_id == checkout_id)
+        .with_for_update(of=checkouts)
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise CheckoutNotFound(str(checkout_id))
+    heard = [at for at in (row.heard_at, row.signed_in_at) if at is not None]
+    reason = row.not_charged_reason
+    return Standing(
+        money=MoneyState(row.money_state),
+        access=AccessState(row.access_state),
+        buyer_attempt=max(1, row.buyer_attempt),
+        hours=hours,
+        said=await _read_said(connection, checkout_id),
+        pay_requested_at=row.pay_requested_at,
+        ended_at=row.ended_at,
+        reason=NotChargedReason(reason) if reason else None,
+        charged_at=row.charged_at,
+        granted_at=row.granted_at,
+        access_until=row.ends_at,
+        heard_at=max(heard, default=None),
+    )
+
+
+async def _read_said(
+    connection: AsyncConnection, checkout_id: UUID
+) -> tuple[Said, ...]:
+    found = await connection.execute(
+        select(emails.c.kind, emails.c.sequence, emails.c.promised_at).where(
+            emails.c.checkout_id == checkout_id
+        )
+    )
+    return tuple(
+        Said(
+            kind=EmailKind(row.kind),
+            sequence=row.sequence,
+            promised_at=row.promised_at,
+        )
+        for row in found
+    )
+
+
+async def _owe(
+    connection: AsyncConnection, checkout_id: UUID, word: Word, now: datetime
+) -> None:
+    """Write the mail and its promise (`uq_emails_checkout_id_kind_sequence`)."""
+    email_id = derived_id(checkout_id, f"{word.kind}:{word.sequence}")
+    await connection.execute(
+        insert(emails)
+        .values(
+            email_id=email_id,
+            checkout_id=checkout_id,
+            kind=word.kind,
+            sequence=word.sequence,
+            created_at=now,
+            promised_at=word.promised_at,
+        )
+        .on_conflict_do_nothing()
+    )
+    if word.promised_at is not None:
+        await connection.execute(
+            insert(promises)
+            .values(
+                email_id=email_id,
+                checkout_id=checkout_id,
+                due_at=word.promised_at,
+                by_person=word.by_person,
+            )
+            .on_conflict_do_nothing()
+        )
+
+
+async def _open_promise(
+    connection: AsyncConnection, checkout_id: UUID
+) -> datetime | None:
+    """Read the first promise that nothing has kept so far (`ix_promises_open`)."""
+    found = await connection.execute(
+        select(func.min(promises.c.due_at)).where(
+            promises.c.checkout_id == checkout_id, promises.c.kept_at.is_(None)
+        )
+    )
+    first: datetime | None = found.scalar_one()
+    return first
+
+
+async def _note_next(
+    connection: AsyncConnection, checkout_id: UUID, next_at: datetime | None
+) -> None:
+    """Write when the customer hears next, for pages and for the sweep."""
+    await connection.execute(
+        update(checkouts)
+        .where(
+            checkouts.c.checkout_id == checkout_id,
+            checkouts.c.next_message_at.is_distinct_from(next_at),
+        )
+        .values(next_message_at=next_at)
+    )
+
+
+async def _waiting_emails(
+    connection: AsyncConnection, checkout_id: UUID
+) -> tuple[UUID, ...]:
+    """Read what is owed and has not left; the receipt is a step of its own."""
+    found = await connection.execute(
+        select(emails.c.email_id)
+        .where(
+            emails.c.checkout_id == checkout_id,
+            emails.c.state == EmailState.PENDING,
+            emails.c.kind != RECEIPT,
+        )
+        .order_by(emails.c.created_at, emails.c.email_id)
+    )
+    return tuple(found.scalars())
