@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
 
 from settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from api.followers import Followers
 
 #: With what the lifespan takes, the process is gone within five seconds of SIGTERM.
 _SHUTDOWN_SECONDS = 3
@@ -47,6 +52,19 @@ def main() -> int:
             return runner.run(_serve(settings))
     finally:
         stop_metrics()
+
+
+class _Server(uvicorn.Server):
+    """A server that ends its streams before it waits for the last answers."""
+
+    def __init__(self, followers: Followers, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._followers = followers
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down in order."""
+        self._followers.close()
+        await super().shutdown(sockets)
 
 
 async def _serve(settings: Settings) -> int:
@@ -83,7 +101,8 @@ async def _serve(settings: Settings) -> int:
         mailer=SignInMail(settings, mailer),
         clock=lambda: datetime.now(UTC),
     )
-    server = uvicorn.Server(
+    server = _Server(
+        parts.followers,
         uvicorn.Config(
             tracing.instrument(create_app(parts)),
             host=settings.api_host,
@@ -97,7 +116,7 @@ async def _serve(settings: Settings) -> int:
             ws="none",
             lifespan="on",
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
+        ),
     )
     await server.serve()
     return 0 if server.started else 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import uuid4
 
 from email_validator import EmailNotValidError, validate_email
@@ -23,10 +24,12 @@ from database.checkouts import (
     PaymentRequested,
     request_payment,
 )
+from database.pauses import wait_for_reopening
 from domain.addresses import PageToken, token_digest
 from domain.identifiers import reference_code
 from domain.messages import PayRequest
 from domain.plans import Plan
+from domain.states import Stage
 from observability import logs, metrics
 from settings import Environment
 from workflows.door import DoorClosed
@@ -43,6 +46,10 @@ ENCODED_WORD = "=?"
 _REFERENCE_BYTES = 8
 
 _log = logs.get_logger("api.buying")
+
+
+#: Reads the checkout that a request names; None when there is none.
+Find = Callable[[AsyncConnection], Awaitable[CheckoutRow | None]]
 
 
 class EmailRefused(Exception):
@@ -105,7 +112,7 @@ def new_checkout(parts: Parts, plan: Plan, email: str) -> tuple[NewCheckout, Pag
 
 async def press_pay(
     parts: Parts,
-    find: Callable[[AsyncConnection], Awaitable[CheckoutRow | None]],
+    find: Find,
     payment_method: str,
 ) -> Pressed | None:
     """Make a press on Pay durable and pass it on; None when there is no checkout.
@@ -134,6 +141,34 @@ async def press_pay(
     if pressed.requested.is_new:
         await _start(parts, pressed)
     return pressed
+
+
+async def read_to_show(
+    parts: Parts, find: Find, *, deadline: timedelta | None = None
+) -> CheckoutRow | None:
+    """Read a checkout whose words are shown next; None when there is none.
+
+    In a pause the words promise a mail at its end, so it is owed before they are said.
+
+    Raises:
+        RecordsUnavailable: Nothing may be said.
+    """
+    row = await parts.records.read(find, deadline=deadline)
+    if row is None or not _promises_a_mail(row):
+        return row
+    checkout_id = row.checkout_id
+
+    async def work(connection: AsyncConnection) -> CheckoutRow | None:
+        await wait_for_reopening(connection, checkout_id)
+        # Read again: where the pause has just ended, its words are not true any more.
+        return await find(connection)
+
+    return await parts.records.write(work, deadline=deadline)
+
+
+def _promises_a_mail(row: CheckoutRow) -> bool:
+    is_stopped = row.paused_at is not None and row.stage is Stage.OPEN
+    return is_stopped and not row.tells_when_open
 
 
 async def hint(parts: Parts, checkout: CheckoutRow) -> bool:
@@ -179,4 +214,6 @@ async def _start(parts: Parts, pressed: Pressed) -> None:
 def _outcome(requested: PaymentRequested) -> str:
     if requested.too_many:
         return "too_many"
+    if requested.is_paused:
+        return "paused"
     return "new" if requested.is_new else "repeated"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,22 +23,21 @@ from api.buying import (
     checked_email,
     new_checkout,
     press_pay,
+    read_to_show,
 )
-from api.pages import open_url, view_of, web_address
+from api.observed import LASTS_ON_PURPOSE
 from api.parts import Parts, TheParts
-from api.problems import MEDIA_TYPE, Problem, ProblemBody
-from database.accounts import EntitlementRow, list_entitlements
+from api.problems import MEDIA_TYPE, Problem, ProblemBody, ProblemCode
+from api.resources import CheckoutResource, EntitlementResource
+from api.streams import EventStream, look_at, wait_for_change
+from database.accounts import list_entitlements
 from database.api_requests import ApiRequest, find_answered, remember
 from database.checkouts import (
-    MOST_BUYER_ATTEMPTS,
     CheckoutNotFound,
     CheckoutRow,
     insert_checkout,
     read_checkout,
 )
-from domain.addresses import AddressKeyMissing
-from domain.customer_view import Page
-from domain.states import AccessState, EntitlementState, MoneyState
 from observability import logs
 
 _bearer = HTTPBearer(
@@ -75,80 +73,6 @@ class PayRequestBody(BaseModel):
         "of the processor.",
         examples=["pm_card_visa"],
     )
-
-
-class CheckoutResource(BaseModel):
-    """A checkout as it stands: two typed states, and the words for the buyer."""
-
-    checkout_id: UUID
-    reference_code: str = Field(examples=["ORD-7K2M-9QXD"])
-    url: str | None = Field(
-        description="The buyer's page. Null if its secret left the settings."
-    )
-    plan: str
-    amount_minor: int = Field(description="In minor units: 24900 is $249.00.")
-    currency: str = Field(description="Lower-case ISO 4217.", examples=["usd"])
-    money_state: MoneyState
-    access_state: AccessState
-    page: Page
-    headline: str = Field(description="The money fact, in the buyer's words.")
-    sentences: list[str] = Field(description="What to do, and what happens next.")
-    may_pay: bool = Field(
-        description="Offer to pay only while this is true: no charge is possible then."
-    )
-    next_action_url: str | None = Field(
-        description="Where the buyer answers the bank, while `ACTION_NEEDED`."
-    )
-    access_url: str | None = Field(description="Where the buyer gets in, once active.")
-    created_at: datetime
-    charged_at: datetime | None
-    access_until: datetime | None
-
-    @classmethod
-    def of(cls, row: CheckoutRow, parts: Parts) -> Self:
-        """Describe a row."""
-        view = view_of(row)
-        used_up = row.buyer_attempt >= MOST_BUYER_ATTEMPTS
-        return cls(
-            checkout_id=row.checkout_id,
-            reference_code=row.reference_code,
-            url=_address(row, parts),
-            plan=row.plan_id,
-            amount_minor=row.price.amount_minor,
-            currency=row.price.currency,
-            money_state=row.money_state,
-            access_state=row.access_state,
-            page=view.page,
-            headline=view.headline,
-            sentences=list(view.sentences),
-            may_pay=view.pay_label is not None and not used_up,
-            next_action_url=web_address(row.next_action_url),
-            access_url=open_url(row, parts.settings),
-            created_at=row.created_at,
-            charged_at=row.charged_at,
-            access_until=row.access_until,
-        )
-
-
-class EntitlementResource(BaseModel):
-    """What one order opened."""
-
-    order_reference: str = Field(examples=["ORD-7K2M-9QXD"])
-    plan: str
-    state: EntitlementState
-    starts_at: datetime
-    ends_at: datetime
-
-    @classmethod
-    def of(cls, row: EntitlementRow) -> Self:
-        """Describe a row."""
-        return cls(
-            order_reference=row.reference_code,
-            plan=row.plan_id,
-            state=row.state,
-            starts_at=row.starts_at,
-            ends_at=row.ends_at,
-        )
 
 
 async def _api_key(
@@ -194,7 +118,8 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "No such checkout.",
         413: "The body is longer than 64 KiB.",
         422: "The request is not as described here.",
-        429: "All tries of this checkout are used up.",
+        409: "`payments_paused`: no new payments are taken; nothing was requested.",
+        429: "All tries of this checkout are used up, or `too_many_streams`.",
         500: "Our fault; the outcome is unknown.",
         503: "Our records do not answer; the outcome is unknown.",
     }
@@ -258,7 +183,7 @@ async def open_checkout(
     summary="Pay a checkout",
     operation_id="payCheckout",
     response_description="The request to pay is durable; read the checkout for more.",
-    responses=_errors(404, 413, 429),
+    responses=_errors(404, 409, 413, 429),
 )
 async def pay(
     parts: TheParts, _: ApiKey, checkout_id: UUID, body: PayRequestBody
@@ -276,18 +201,111 @@ async def pay(
         raise Problem(
             429, "All tries of this checkout are used up. Open a new checkout."
         )
+    if pressed is not None and pressed.requested.is_paused:
+        raise Problem(
+            409,
+            "New payments are paused, so nothing was requested or charged. Read the "
+            "checkout for the words; the buyer is written to when it is open again.",
+            code=ProblemCode.PAYMENTS_PAUSED,
+        )
     return CheckoutResource.of(await _read(parts, checkout_id), parts)
+
+
+#: The longest that a request may wait for a change: proxies give up after 30 s or more.
+MOST_WAIT_SECONDS = 25
+
+
+class Waiting(BaseModel):
+    """What a request for a checkout may wait for."""
+
+    wait_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=MOST_WAIT_SECONDS,
+        description="How long to wait for another version than `unless_version`.",
+    )
+    unless_version: str = Field(
+        default="", max_length=64, description="The `version` that you have."
+    )
 
 
 @router.get(
     "/checkouts/{checkout_id}",
-    summary="Read a checkout",
+    summary="Read a checkout, or wait for its next state",
     operation_id="readCheckout",
-    responses=_errors(404),
+    responses=_errors(404, 429),
 )
-async def read(parts: TheParts, _: ApiKey, checkout_id: UUID) -> CheckoutResource:
-    """Read what is true of a checkout now."""
-    return CheckoutResource.of(await _read(parts, checkout_id), parts)
+async def read(
+    request: Request,
+    parts: TheParts,
+    key: ApiKey,
+    checkout_id: UUID,
+    waiting: Annotated[Waiting, Query()],
+) -> CheckoutResource:
+    """Read what is true of a checkout now.
+
+    With `wait_seconds` and `unless_version` the answer comes as soon as the version is
+    another one, and otherwise in the end, with the version that you have.
+    """
+    if not waiting.wait_seconds or not waiting.unless_version:
+        return CheckoutResource.of(await _read(parts, checkout_id), parts)
+    logs.bind(checkout_id=checkout_id)
+    request.scope[LASTS_ON_PURPOSE] = True
+    with parts.followers.hold(key):
+        try:
+            return await wait_for_change(
+                parts,
+                checkout_id,
+                unless_version=waiting.unless_version,
+                seconds=waiting.wait_seconds,
+                has_left=request.is_disconnected,
+            )
+        except CheckoutNotFound:
+            raise _no_checkout() from None
+
+
+@router.get(
+    "/checkouts/{checkout_id}/events",
+    status_code=200,
+    response_class=EventStream,
+    summary="Follow a checkout by server-sent events",
+    operation_id="followCheckout",
+    response_description="An event `checkout` with a CheckoutResource as its data and "
+    "its `version` as its id: the state now, then each change. `unavailable` while our "
+    "records do not answer.",
+    responses={
+        204: {"description": "Settled, and `Last-Event-ID` has it: do not come back."},
+        **_errors(404, 429),
+    },
+)
+async def follow(
+    parts: TheParts,
+    key: ApiKey,
+    checkout_id: UUID,
+    last_event_id: Annotated[
+        str,
+        Header(
+            alias="Last-Event-ID",
+            max_length=64,
+            description="The last version seen; it is not sent again.",
+        ),
+    ] = "",
+) -> Response:
+    """Follow a checkout after Pay was pressed, until it is settled.
+
+    A stream ends when the checkout is settled and after some minutes. Connect again
+    with `Last-Event-ID`, as browsers do by themselves; 204 tells them to stop.
+    """
+    logs.bind(checkout_id=checkout_id)
+    try:
+        first = await look_at(parts, checkout_id)
+    except CheckoutNotFound:
+        raise _no_checkout() from None
+    if first is not None and first.is_settled and first.version == last_event_id:
+        return Response(status_code=204)
+    return EventStream(
+        parts, key=key, checkout_id=checkout_id, first=first, seen=last_event_id
+    )
 
 
 @router.get(
@@ -329,8 +347,9 @@ def _retype_errors(schema: dict[str, Any]) -> None:
         for operation in path.values():
             for status, response in operation["responses"].items():
                 if int(status) >= 400:  # noqa: PLR2004  # Errors begin here.
-                    content = response["content"]
-                    content[MEDIA_TYPE] = content.pop("application/json")
+                    # FastAPI gives errors the media type of the answer that failed.
+                    (described,) = response["content"].values()
+                    response["content"] = {MEDIA_TYPE: described}
 
 
 async def _made_before(parts: Parts, request: ApiRequest) -> CheckoutRow | None:
@@ -375,10 +394,16 @@ def _make(
 
 
 async def _read(parts: Parts, checkout_id: UUID) -> CheckoutRow:
+
+    async def find(connection: AsyncConnection) -> CheckoutRow | None:
+        return await read_checkout(connection, checkout_id)
+
     try:
-        row = await parts.records.read(lambda c: read_checkout(c, checkout_id))
+        row = await read_to_show(parts, find)
     except CheckoutNotFound:
         raise _no_checkout() from None
+    if row is None:
+        raise _no_checkout()
     logs.bind(checkout_id=row.checkout_id)
     return row
 
@@ -387,10 +412,3 @@ def _no_checkout() -> Problem:
     return Problem(
         404, "Check the id: it is `checkout_id` of the answer that opened the checkout."
     )
-
-
-def _address(row: CheckoutRow, parts: Parts) -> str | None:
-    try:
-        return parts.addresses.page(row.checkout_id, row.token_key_id)
-    except AddressKeyMissing:
-        return None

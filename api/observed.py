@@ -21,6 +21,10 @@ _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 )
 
+#: Set in the scope of an answer that takes long because it shall: its seconds say
+#: nothing about how fast we are.
+LASTS_ON_PURPOSE = "holdfast.lasts_on_purpose"
+
 #: Asked every second by probes and open pages: measured, but not worth a line.
 _QUIET_ROUTES = frozenset(
     {"/healthz", "/readyz", "/c/{token}/status", "/static/{name}"}
@@ -72,9 +76,10 @@ def _record(scope: Scope, status: int, seconds: float) -> None:
     # A route that a stranger made up is no label.
     route = getattr(scope.get("route"), "path", "(no route)")
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-    metrics.HTTP_REQUESTS.labels(route=route, method=method, status=status).observe(
-        seconds
-    )
+    if not scope.get(LASTS_ON_PURPOSE):
+        metrics.HTTP_REQUESTS.labels(route=route, method=method, status=status).observe(
+            seconds
+        )
     if route in _QUIET_ROUTES and status < _FIRST_ERROR:
         return
     _log.info(

@@ -19,7 +19,12 @@ from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
 from domain.customer_view import CustomerFacts, CustomerView, customer_view
 from domain.plans import Plan, add_months
 from domain.states import AccessState
-from domain.words import card_in_words, day_in_words, moment_in_words
+from domain.words import (
+    at_in_words,
+    card_in_words,
+    day_in_words,
+    moment_in_words,
+)
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -119,9 +124,18 @@ class Pages:
         )
 
     def shop(
-        self, plan: Plan, now: datetime, *, email: str = "", problem: str = ""
+        self,
+        plan: Plan,
+        now: datetime,
+        *,
+        email: str = "",
+        problem: str = "",
+        paused_at: datetime | None = None,
     ) -> HTMLResponse:
-        """Show what is for sale; with a problem, what is wrong with the e-mail."""
+        """Show what is for sale; with a problem, what is wrong with the e-mail.
+
+        In a pause the form stays: whoever leaves an address is written to at its end.
+        """
         return self._render(
             "shop.html",
             422 if problem else 200,
@@ -129,6 +143,7 @@ class Pages:
             descriptor=self._settings.statement_descriptor,
             email=email,
             problem=problem,
+            paused=paused_at and at_in_words(paused_at, now=now),
         )
 
     def checkout(
@@ -220,6 +235,8 @@ def view_of(row: CheckoutRow) -> CustomerView:
             decline=row.decline_class,
             charged_at=row.charged_at,
             access_until=row.access_until,
+            next_message_at=row.next_message_at,
+            paused_at=row.paused_at,
         )
     )
 

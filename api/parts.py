@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 
 from api.background import Background
+from api.followers import Followers
 from api.limits import Limits, make_limits
 from api.pages import Pages
 from api.records import Records
@@ -98,6 +99,11 @@ class Parts:
     def limits(self) -> Limits:
         """How often a caller may do a thing."""
         return make_limits(self.settings.rate_limit_per_minute)
+
+    @cached_property
+    def followers(self) -> Followers:
+        """Who follows a checkout just now."""
+        return Followers()
 
     @cached_property
     def background(self) -> Background:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from api.followers import TooManyFollowers
 from api.limits import TooOften
 from api.records import RecordsUnavailable
 from api.security import ForeignForm
@@ -17,15 +19,30 @@ from api.security import ForeignForm
 MEDIA_TYPE = "application/problem+json"
 
 
+class ProblemCode(StrEnum):
+    """A problem that a program may want to tell from others of its status."""
+
+    #: The shop takes no new payments; nothing was requested.
+    PAYMENTS_PAUSED = "payments_paused"
+    #: So many streams and waiting requests are open that no more is taken.
+    TOO_MANY_STREAMS = "too_many_streams"
+
+
 class Problem(Exception):
     """A request that was not carried out, and what its sender can do."""
 
     def __init__(
-        self, status: int, detail: str, *, headers: dict[str, str] | None = None
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: ProblemCode | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.code = code
         self.headers = headers or {}
 
 
@@ -43,6 +60,9 @@ class ProblemBody(BaseModel):
     title: str = Field(examples=["Not Found"])
     status: int = Field(examples=[404])
     detail: str = Field(description="What to do next.")
+    code: ProblemCode | None = Field(
+        default=None, description="Which problem of this status, where there are two."
+    )
     request_id: str = Field(description="Quote it when you write to support.")
     errors: list[Wrong] | None = Field(
         default=None, description="For 422: what is wrong, without the values sent."
@@ -78,7 +98,13 @@ def answer(error: Exception, request_id: str) -> Response:
     """Turn any error into its problem."""
     match error:
         case Problem():
-            return _body(error.status, error.detail, request_id, headers=error.headers)
+            return _body(
+                error.status,
+                error.detail,
+                request_id,
+                code=error.code,
+                headers=error.headers,
+            )
         case RequestValidationError():
             return _body(
                 422,
@@ -86,16 +112,31 @@ def answer(error: Exception, request_id: str) -> Response:
                 request_id,
                 errors=[_wrong(one) for one in error.errors()],
             )
-        case TooOften():
-            seconds = str(error.retry_after_seconds)
-            detail = f"Wait {seconds} s and send the request again."
-            return _body(429, detail, request_id, headers={"retry-after": seconds})
+        case TooOften() | TooManyFollowers():
+            return _too_much(error, request_id)
         case RecordsUnavailable():
             return _body(503, _OUTAGE, request_id, headers={"retry-after": "5"})
         case ForeignForm() | HTTPException():
             return _unrouted(error, request_id)
         case _:
             return _body(500, _FAULT, request_id)
+
+
+def _too_much(error: TooOften | TooManyFollowers, request_id: str) -> Response:
+    """Answer what would be welcome later, or once there is less of it."""
+    if isinstance(error, TooOften):
+        seconds = str(error.retry_after_seconds)
+        detail = f"Wait {seconds} s and send the request again."
+        return _body(429, detail, request_id, headers={"retry-after": seconds})
+    whose = "with this key" if error.is_of_key else "at this server"
+    return _body(
+        429 if error.is_of_key else 503,
+        f"So many streams and waiting requests are open {whose} that no more is taken. "
+        "Close some, or read the checkout without waiting.",
+        request_id,
+        code=ProblemCode.TOO_MANY_STREAMS,
+        headers={"retry-after": "5"},
+    )
 
 
 def _unrouted(error: ForeignForm | HTTPException, request_id: str) -> Response:
@@ -112,6 +153,7 @@ def _body(
     detail: str,
     request_id: str,
     *,
+    code: ProblemCode | None = None,
     headers: dict[str, str] | None = None,
     errors: list[Wrong] | None = None,
 ) -> Response:
@@ -120,6 +162,7 @@ def _body(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
+        code=code,
         request_id=request_id,
         errors=errors,
     )

@@ -7,6 +7,7 @@ from `customer_view`; whatever goes wrong on the way to them shows the holding p
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
@@ -22,12 +23,15 @@ from api.buying import (
     hint,
     new_checkout,
     press_pay,
+    read_to_show,
 )
 from api.limits import TooOften, caller_of
 from api.pages import checkout_page
 from api.parts import Parts, TheParts
+from api.records import RecordsUnavailable
 from api.sandbox_methods import SANDBOX_NAMES
 from database.checkouts import CheckoutRow, find_by_token, insert_checkout
+from database.pauses import read_pause
 from domain.addresses import token_digest
 from observability import logs, metrics
 
@@ -80,7 +84,7 @@ ThePath = Annotated[str, Depends(_known_path)]
 async def show_plan(parts: TheParts) -> Response:
     """Show what is for sale; works with everything else down."""
     plan = next(iter(parts.plans.values()))
-    return parts.pages.shop(plan, parts.clock())
+    return parts.pages.shop(plan, parts.clock(), paused_at=await _paused_at(parts))
 
 
 @router.post("/checkouts")
@@ -192,9 +196,22 @@ def _is_offered(parts: Parts, payment_method: str) -> bool:
     return payment_method.startswith("ctoken_")
 
 
+#: The plan is shown without waiting for a database that does not answer.
+_PAUSE_READ = timedelta(milliseconds=500)
+
+
+async def _paused_at(parts: Parts) -> datetime | None:
+    """Read since when new payments are paused; None also when nobody knows."""
+    try:
+        pause = await parts.records.read(read_pause, deadline=_PAUSE_READ)
+    except RecordsUnavailable:
+        return None
+    return None if pause is None else pause.paused_at
+
+
 async def _find(parts: Parts, token: str) -> CheckoutRow:
-    row = await parts.records.read(
-        lambda connection: find_by_token(connection, token_digest(token))
+    row = await read_to_show(
+        parts, lambda connection: find_by_token(connection, token_digest(token))
     )
     if row is None:
         raise NoSuchCheckout

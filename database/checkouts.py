@@ -13,6 +13,12 @@ from uuid import UUID
 from sqlalchemy import Row, and_, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.pauses import (
+    PAUSED_AT,
+    TELLS_WHEN_OPEN,
+    hold_switch,
+    wait_for_reopening,
+)
 from database.tables import (
     checkouts,
     entitlements,
@@ -74,6 +80,8 @@ class CheckoutRow:
         next_message_at: When the customer hears from us next, news or not.
         now: The database's clock at the read; ages are counted against it.
         order_id: Set once the order is written.
+        paused_at: Since when the shop takes no new payments; None while it does.
+        tells_when_open: The buyer is written to when this pause ends.
     """
 
     checkout_id: UUID
@@ -104,6 +112,8 @@ class CheckoutRow:
     access_granted_at: datetime | None
     access_until: datetime | None
     next_message_at: datetime | None = None
+    paused_at: datetime | None = None
+    tells_when_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,16 +125,19 @@ class PaymentRequested:
         stage: Where the checkout stands now.
         buyer_attempt: The attempt that is running, or ran.
         too_many: The buyer has used up all attempts; nothing was changed.
+        is_paused: The shop takes no new payments; nothing was changed, and the buyer is
+            told when it does again.
     """
 
     is_new: bool
     stage: Stage
     buyer_attempt: int
     too_many: bool = False
+    is_paused: bool = False
 
 
 async def insert_checkout(connection: AsyncConnection, new: NewCheckout) -> None:
-    """Write a new checkout, in stage `open`."""
+    """Write a new checkout, in stage `open`; in a pause it waits for its end."""
     await connection.execute(
         insert(checkouts).values(
             checkout_id=new.checkout_id,
@@ -139,6 +152,7 @@ async def insert_checkout(connection: AsyncConnection, new: NewCheckout) -> None
             currency=new.price.currency,
         )
     )
+    await wait_for_reopening(connection, new.checkout_id)
 
 
 _READ = (
@@ -150,6 +164,8 @@ _READ = (
         entitlements.c.access_url,
         entitlements.c.granted_at.label("access_granted_at"),
         subscriptions.c.ends_at.label("access_until"),
+        PAUSED_AT.label("paused_at"),
+        TELLS_WHEN_OPEN.label("tells_when_open"),
     )
     .outerjoin(orders, orders.c.checkout_id == checkouts.c.checkout_id)
     .outerjoin(entitlements, entitlements.c.order_id == orders.c.order_id)
@@ -208,17 +224,21 @@ async def request_payment(
     """Make the buyer's press on Pay durable: `open -> requested`, a new attempt.
 
     Twenty presses at once make one request: the row's lock puts them in a line, and all
-    but the first find the stage changed.
+    but the first find the stage changed. While payments are paused nothing is
+    requested: the switch is held from before the look at it until the commit, so no
+    press can slip through behind a pause.
 
     Raises:
         CheckoutNotFound: There is no such checkout.
     """
+    await hold_switch(connection)
     moved = await connection.execute(
         update(checkouts)
         .where(
             checkouts.c.checkout_id == checkout_id,
             checkouts.c.stage == Stage.OPEN,
             checkouts.c.buyer_attempt < MOST_BUYER_ATTEMPTS,
+            PAUSED_AT.is_(None),
         )
         .values(
             stage=Stage.REQUESTED,
@@ -235,13 +255,7 @@ async def request_payment(
     )
     attempt = moved.scalar_one_or_none()
     if attempt is None:
-        row = await read_checkout(connection, checkout_id)
-        return PaymentRequested(
-            is_new=False,
-            stage=row.stage,
-            buyer_attempt=row.buyer_attempt,
-            too_many=row.stage is Stage.OPEN,
-        )
+        return await _not_requested(connection, checkout_id)
     await connection.execute(
         insert(payment_attempts).values(
             checkout_id=checkout_id,
@@ -250,6 +264,24 @@ async def request_payment(
         )
     )
     return PaymentRequested(is_new=True, stage=Stage.REQUESTED, buyer_attempt=attempt)
+
+
+async def _not_requested(
+    connection: AsyncConnection, checkout_id: UUID
+) -> PaymentRequested:
+    """Say why a press changed nothing; who was stopped by a pause is told its end."""
+    row = await read_checkout(connection, checkout_id)
+    too_many = row.stage is Stage.OPEN and row.buyer_attempt >= MOST_BUYER_ATTEMPTS
+    is_paused = row.stage is Stage.OPEN and row.paused_at is not None and not too_many
+    if is_paused:
+        await wait_for_reopening(connection, checkout_id)
+    return PaymentRequested(
+        is_new=False,
+        stage=row.stage,
+        buyer_attempt=row.buyer_attempt,
+        too_many=too_many,
+        is_paused=is_paused,
+    )
 
 
 async def claim_payment(connection: AsyncConnection, checkout_id: UUID) -> PaymentClaim:
@@ -589,4 +621,6 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_url=row.access_url,
         access_granted_at=row.access_granted_at,
         access_until=row.access_until,
+        paused_at=row.paused_at,
+        tells_when_open=row.tells_when_open,
     )

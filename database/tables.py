@@ -388,3 +388,40 @@ account_sessions = Table(
     Column("last_seen_at", Instant, nullable=False, server_default=_NOW),
     Column("ended_at", Instant),
 )
+
+shop_pauses = Table(
+    "shop_pauses",
+    metadata,
+    Column("pause_id", Uuid, primary_key=True),
+    Column("paused_at", Instant, nullable=False, server_default=_NOW),
+    #: For staff; no customer reads it.
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("resumed_at", Instant),
+    Column("resumed_by", Text),
+    CheckConstraint(
+        "(resumed_at IS NULL) = (resumed_by IS NULL)", name="resumed_has_actor"
+    ),
+    #: At most one pause is open.
+    Index(
+        "uq_shop_pauses_open",
+        text("(resumed_at IS NULL)"),
+        unique=True,
+        postgresql_where=text("resumed_at IS NULL"),
+    ),
+)
+
+#: Who was stopped by a pause and is told, once, when payments are taken again.
+pause_waiters = Table(
+    "pause_waiters",
+    metadata,
+    Column("pause_id", Uuid, ForeignKey(shop_pauses.c.pause_id), primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), primary_key=True),
+    Column("waiting_since", Instant, nullable=False, server_default=_NOW),
+    #: When the mail was owed; also set when another checkout's mail to the same address
+    #: has told it.
+    Column("told_at", Instant),
+    Index(
+        "ix_pause_waiters_waiting", "pause_id", postgresql_where=text("told_at IS NULL")
+    ),
+)

@@ -26,13 +26,14 @@ from domain.states import (
     MoneyState,
     NotChargedReason,
 )
-from domain.words import day_in_words
+from domain.words import at_in_words, day_in_words
 
 
 class Page(StrEnum):
     """The page that a pair of states shows; also the label of the pages metric."""
 
     CHECKOUT = "checkout"
+    PAUSED = "paused"
     DECLINED = "declined"
     NOT_CHARGED = "not_charged"
     CONFIRMING = "confirming"
@@ -44,6 +45,15 @@ class Page(StrEnum):
     REFUNDING = "refunding"
     REFUNDED = "refunded"
     ENDED = "ended"
+
+
+class ToDo(StrEnum):
+    """What is left for the customer to do. Nearly always nothing."""
+
+    NOTHING = "nothing"
+    PAY = "pay"
+    ANSWER_BANK = "answer_bank"
+    USE_ACCESS = "use_access"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +71,8 @@ class CustomerFacts:
         decline: How it was declined, when it was.
         charged_at: When the money moved.
         access_until: When the bought time ends.
+        next_message_at: When our next mail leaves at the latest; a timer keeps it.
+        paused_at: Since when no new payments are taken; None while they are.
     """
 
     money: MoneyState
@@ -73,6 +85,8 @@ class CustomerFacts:
     decline: DeclineClass | None = None
     charged_at: datetime | None = None
     access_until: datetime | None = None
+    next_message_at: datetime | None = None
+    paused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +101,8 @@ class CustomerView:
         pay_label: Text of the pay button; None where paying must not be offered.
         bank_check: The page must offer the way to the bank's question.
         is_settled: Nothing will change by waiting; the page need not follow.
+        to_do: What is left for them to do, for programs.
+        next_message_at: When they hear next; None when no time is named.
     """
 
     page: Page
@@ -96,6 +112,8 @@ class CustomerView:
     pay_label: str | None = None
     bank_check: bool = False
     is_settled: bool = False
+    to_do: ToDo = ToDo.NOTHING
+    next_message_at: datetime | None = None
 
 
 def customer_view(facts: CustomerFacts) -> CustomerView:
@@ -125,7 +143,22 @@ def may_have_seen_an_error(
     return was_interrupted or access_at - charged_at > SMOOTH_WITHIN
 
 
+def _paused(facts: CustomerFacts, paused_at: datetime) -> CustomerView:
+    at = at_in_words(paused_at, now=facts.now)
+    return CustomerView(
+        page=Page.PAUSED,
+        title="New payments are paused: you have not been charged",
+        headline=f"We paused new payments {at}. You have not been charged.",
+        sentences=(
+            "You do not need to do anything. Your checkout stays here.",
+            "We write to you once, when it is open.",
+        ),
+    )
+
+
 def _not_charged(facts: CustomerFacts) -> CustomerView:
+    if facts.paused_at is not None:
+        return _paused(facts, facts.paused_at)
     if facts.reason is None:
         return CustomerView(
             page=Page.CHECKOUT,
@@ -135,6 +168,7 @@ def _not_charged(facts: CustomerFacts) -> CustomerView:
                 "If anything breaks while you pay, this page's address finds your "
                 "payment again.",
             ),
+            to_do=ToDo.PAY,
             pay_label=f"Pay {facts.price}",
             is_settled=True,
         )
@@ -144,6 +178,7 @@ def _not_charged(facts: CustomerFacts) -> CustomerView:
             title="Declined: you have not been charged",
             headline="Your bank declined the card. You have not been charged.",
             sentences=(_decline_advice(facts.decline),),
+            to_do=ToDo.PAY,
             pay_label=f"Pay {facts.price}",
             is_settled=True,
         )
@@ -152,6 +187,7 @@ def _not_charged(facts: CustomerFacts) -> CustomerView:
         title="You have not been charged",
         headline="You have not been charged. You can safely try again.",
         sentences=_proof(facts.reason),
+        to_do=ToDo.PAY,
         pay_label=f"Try again: {facts.price}",
         is_settled=True,
     )
@@ -246,6 +282,7 @@ def _bank_check(facts: CustomerFacts) -> CustomerView:
             "If you close this page, you can come back to it. We close the attempt "
             f"when {in_words(BANK_CHECK_FOR)} pass without an answer.",
         ),
+        to_do=ToDo.ANSWER_BANK,
         bank_check=True,
     )
 
@@ -264,6 +301,7 @@ def _charged(facts: CustomerFacts) -> CustomerView:
                     "Your receipt comes by e-mail. This page stays yours: "
                     "keep its address.",
                 ),
+                to_do=ToDo.USE_ACCESS,
                 is_settled=True,
             )
         case AccessState.ENDED:

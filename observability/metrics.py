@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from temporalio.common import MetricMeter
 from temporalio.runtime import (
     LogForwardingConfig,
@@ -38,7 +38,7 @@ PAGES_SHOWN = Counter(
     "holdfast_pages_shown", "Checkout pages shown, by page.", ["page"]
 )
 
-#: Labels: outcome (`new`, `repeated`, `too_many`).
+#: Labels: outcome (`new`, `repeated`, `too_many`, `paused`).
 PAY_REQUESTS = Counter(
     "holdfast_pay_requests", "Presses on Pay, by what they came to.", ["outcome"]
 )
@@ -58,6 +58,11 @@ WITHDRAWN = Counter(
 #: Labels: outcome (`accepted`, `repeated`, `refused`, ...).
 WEBHOOKS = Counter(
     "holdfast_webhooks", "Webhooks received, by what was done with them.", ["outcome"]
+)
+
+#: Open streams and waiting requests of `/v1`; they are not among the requests below.
+FOLLOWERS = Gauge(
+    "holdfast_followers", "Clients that follow a checkout in this moment."
 )
 
 #: Labels: route (the template, never the path), method, status.

@@ -187,10 +187,12 @@ async def test_entitlements_are_listed_by_address(shop: Shop) -> None:
     [
         ("POST", "/v1/checkouts"),
         ("GET", f"/v1/checkouts/{uuid4()}"),
+        ("GET", f"/v1/checkouts/{uuid4()}?wait_seconds=9&unless_version=1"),
+        ("GET", f"/v1/checkouts/{uuid4()}/events"),
         ("POST", f"/v1/checkouts/{uuid4()}/pay"),
         ("GET", "/v1/entitlements?email=mara@example.com"),
     ],
-    ids=["open", "read", "pay", "entitlements"],
+    ids=["open", "read", "wait", "follow", "pay", "entitlements"],
 )
 async def test_without_a_key_of_ours_nothing_opens(
     shop: Shop, method: str, path: str, header: str | None
@@ -347,10 +349,11 @@ async def test_the_description_is_complete_and_true(shop: Shop) -> None:
     assert described == {
         ("POST", "/v1/checkouts"),
         ("GET", "/v1/checkouts/{checkout_id}"),
+        ("GET", "/v1/checkouts/{checkout_id}/events"),
         ("POST", "/v1/checkouts/{checkout_id}/pay"),
         ("GET", "/v1/entitlements"),
     }
-    for operations in schema["paths"].values():
+    for path, operations in schema["paths"].items():
         for operation in operations.values():
             assert operation["security"] == [{"ApiKey": []}]
             assert {"401", "422", "500", "503"} <= set(operation["responses"])
@@ -358,6 +361,11 @@ async def test_the_description_is_complete_and_true(shop: Shop) -> None:
                 kind = "application/json"
                 if int(status) >= 400:
                     kind = "application/problem+json"
+                elif path.endswith("/events"):
+                    kind = "text/event-stream"
+                if status == "204":
+                    assert "content" not in response
+                    continue
                 assert list(response["content"]) == [kind]
                 assert response["content"][kind]["schema"]
     assert schema["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"

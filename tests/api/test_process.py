@@ -140,6 +140,62 @@ def test_a_signal_ends_the_process_in_order(
     assert "Traceback" not in text
 
 
+def test_an_open_stream_ends_in_order_with_the_process(
+    start: Callable[..., Running],
+) -> None:
+    """A deployment does not wait for who follows: a whole answer, exit code 0."""
+    running = start()
+    key = {"authorization": f"Bearer {API_KEY}"}
+    with client(running, **key) as browser:
+        opened = browser.post(
+            "/v1/checkouts", json=FORM, headers={"idempotency-key": "1"}
+        )
+        path = f"/v1/checkouts/{opened.json()['checkout_id']}"
+        browser.post(f"{path}/pay", json={"payment_method": "pm_card_visa"})
+        with browser.stream("GET", f"{path}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(line for line in lines if line.startswith("event:"))
+            code, seconds, text = running.stop(signal.SIGTERM)
+            # Read to its end: a stream that was cut off would raise here.
+            rest = list(lines)
+
+    assert (code, seconds < 3) == (0, True)
+    assert not [line for line in rest if line.startswith("event:")]
+    assert "Cancel" not in text
+    assert "Traceback" not in text
+
+
+def test_a_client_that_hangs_up_leaves_no_follower(
+    start: Callable[..., Running],
+) -> None:
+    """Over a real socket too: the place is free once the connection is closed."""
+    running = start()
+    key = {"authorization": f"Bearer {API_KEY}"}
+    with client(running, **key) as browser:
+        opened = browser.post(
+            "/v1/checkouts", json=FORM, headers={"idempotency-key": "1"}
+        )
+        path = f"/v1/checkouts/{opened.json()['checkout_id']}"
+        browser.post(f"{path}/pay", json={"payment_method": "pm_card_visa"})
+        with browser.stream("GET", f"{path}/events") as stream:
+            lines = stream.iter_lines()
+            assert next(line for line in lines if line.startswith("event:"))
+            assert followers(running) == 1
+    deadline = time.monotonic() + 10
+    while followers(running):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def followers(running: Running) -> float:
+    """Return how many clients follow a checkout, as the metrics say."""
+    text = httpx.get(f"http://127.0.0.1:{running.metrics_port}", trust_env=False).text
+    (line,) = (
+        one for one in text.splitlines() if one.startswith("holdfast_followers ")
+    )
+    return float(line.split()[1])
+
+
 def test_a_purchase_begins_with_temporal_down(start: Callable[..., Running]) -> None:
     """Open and Pay answer at once while Temporal is away; the rows keep the wish."""
     running = start()

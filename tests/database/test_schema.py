@@ -119,6 +119,12 @@ RULES = {
     },
     "sign_in_links": {"pk_sign_in_links"},
     "account_sessions": {"pk_account_sessions"},
+    "shop_pauses": {"pk_shop_pauses", "ck_shop_pauses_resumed_has_actor"},
+    "pause_waiters": {
+        "pk_pause_waiters",
+        "fk_pause_waiters_pause_id",
+        "fk_pause_waiters_checkout_id",
+    },
 }
 
 
