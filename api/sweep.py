@@ -4,7 +4,8 @@ Part of the starter loop. Whether a run is gone can only be heard by signalling 
 `look_again` ends a wait: a healthy run then asks the processor, or the application, a
 little earlier than its ladder says, and its history grows by a few events. So only rows
 that have not moved for two minutes are looked at, 20 a minute at the most, and each at
-most once in ten minutes by each process.
+most once in ten minutes by each process. A customer who should have heard from us by
+now is looked at in the same way, and who waited for the end of a pause is one of them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from uuid import UUID
 
 from api.parts import Parts
 from api.repairs import Unfinished, look_or_repair
+from database.correspondence import owe_open_again
 from database.sweeps import StaleCheckout, list_stale
 
 #: A run that is well has told its row of every step within seconds; a worker that died
@@ -69,6 +71,9 @@ class Sweep:
             return 0
         self._next_at = now + SWEEP_EVERY.total_seconds()
         self._forget(now - LOOK_EVERY.total_seconds())
+        await self._parts.records.write(
+            lambda connection: owe_open_again(connection, _BATCH)
+        )
         due = await self._parts.records.read(
             lambda connection: list_stale(
                 connection, STALE_AFTER, _BATCH, besides=list(self._looked_at)

@@ -10,20 +10,23 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutNotFound
 from database.orders import RECEIPT
+from database.pauses import list_waiters_to_tell, mark_told
 from database.tables import (
     account_sessions,
     checkouts,
     emails,
     entitlements,
     orders,
+    pause_waiters,
     payment_attempts,
     promises,
+    shop_pauses,
     subscriptions,
 )
 from domain.cadence import PROMISE_GRACE, Said, Standing, Word, next_word
@@ -75,6 +78,39 @@ def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
     return min((at for at in (one, other) if at is not None), default=None)
 
 
+async def owe_open_again(connection: AsyncConnection, limit: int) -> int:
+    """Have buyers hear that payments are taken again; returns how many.
+
+    Their rows say that a word is due now, so the sweep starts a run that says it.
+    """
+    waiters = await list_waiters_to_tell(connection, limit)
+    for waiter in waiters:
+        await connection.execute(
+            update(checkouts)
+            .where(checkouts.c.checkout_id == waiter.checkout_id)
+            .values(next_message_at=func.clock_timestamp())
+        )
+        await mark_told(connection, waiter.checkout_id)
+    return len(waiters)
+
+
+#: When a buyer who waited for the end of a pause may be told; a press on Pay since
+#: makes it needless.
+_OPEN_AGAIN_AT = (
+    select(func.max(pause_waiters.c.told_at))
+    .join(shop_pauses, shop_pauses.c.pause_id == pause_waiters.c.pause_id)
+    .where(
+        pause_waiters.c.checkout_id == checkouts.c.checkout_id,
+        or_(
+            checkouts.c.pay_requested_at.is_(None),
+            checkouts.c.pay_requested_at < shop_pauses.c.resumed_at,
+        ),
+    )
+    .correlate(checkouts)
+    .scalar_subquery()
+)
+
+
 async def _read_standing(
     connection: AsyncConnection, checkout_id: UUID, hours: WorkingHours
 ) -> Standing:
@@ -90,6 +126,7 @@ async def _read_standing(
             )
             .scalar_subquery()
             .label("signed_in_at"),
+            _OPEN_AGAIN_AT.label("open_again_at"),
         )
         .outerjoin(
             payment_attempts,
@@ -120,6 +157,7 @@ async def _read_standing(
         granted_at=row.granted_at,
         access_until=row.ends_at,
         heard_at=max(heard, default=None),
+        open_again_at=row.open_again_at,
     )
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.checkouts import read_checkout, withdraw_requests
-from database.correspondence import plan_correspondence
+from database.correspondence import owe_open_again, plan_correspondence
 from database.emails import read_owed_email, record_email
+from database.pauses import pause_payments, resume_payments, wait_for_reopening
 from database.sweeps import list_stale
 from database.tables import promises
 from domain.cadence import CHECKING_AFTER, FIRST_WORD_AFTER
@@ -174,3 +175,29 @@ async def test_withdrawn_request_is_answered_although_no_run_is_there(
     async with engine.connect() as connection:
         mail = await read_owed_email(connection, owed.email_ids[0])
     assert mail.kind is EmailKind.NOT_CHARGED
+
+
+async def test_buyer_who_waited_for_the_pause_to_end_is_told_once(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Who met the switch hears once that payments are taken again, not per pause."""
+    checkout_id = await open_checkout(Stage.OPEN)
+    async with engine.begin() as connection:
+        await pause_payments(connection, reason="the bank is down", actor="dana")
+        await wait_for_reopening(connection, checkout_id)
+    async with engine.begin() as connection:
+        assert await owe_open_again(connection, 20) == 0
+    async with engine.begin() as connection:
+        await resume_payments(connection, actor="dana")
+    async with engine.begin() as connection:
+        assert await owe_open_again(connection, 20) == 1
+        assert await owe_open_again(connection, 20) == 0
+    async with engine.connect() as connection:
+        row = await read_checkout(connection, checkout_id)
+        stale = await list_stale(connection, timedelta(), 1000)
+
+    assert checkout_id in {one.checkout_id for one in stale}
+    owed = await plan(engine, checkout_id, row.now)
+    async with engine.connect() as connection:
+        mail = await read_owed_email(connection, owed.email_ids[0])
+    assert mail.kind is EmailKind.OPEN_AGAIN
