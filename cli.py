@@ -45,6 +45,12 @@ def run(
         Literal["dev", "postgres"],
         typer.Option(help="The dev server with its UI, or one on PostgreSQL."),
     ] = "dev",
+    edge: Annotated[
+        bool,
+        typer.Option(
+            "--edge", help="Put Caddy in front of the shop, as in production."
+        ),
+    ] = False,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
     from stack.supervisor import RunOptions
@@ -58,16 +64,25 @@ def run(
         workers=workers,
         api_port=api_port,
         temporal=TemporalKind(temporal),
+        edge=edge,
     )
     _finish(lambda: run_stack(options))
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    *,
+    fetch: Annotated[
+        bool,
+        typer.Option(
+            "--fetch", help="First fetch or build every program that is not here yet."
+        ),
+    ] = False,
+) -> None:
     """Look at what this machine has, and say what is missing."""
     from stack.doctor import examine
 
-    _finish(examine)
+    _finish(lambda: examine(fetch=fetch))
 
 
 @app.command()

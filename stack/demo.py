@@ -18,6 +18,7 @@ from psycopg import sql
 from stack.buyer import Buyer
 from stack.driver import Restart, Stack, fresh_data_folder, run_stack
 from stack.errors import StackError
+from stack.temporal import find_temporal_cli
 
 EMAIL = "sam@example.com"
 CARD = "pm_card_visa"
@@ -116,6 +117,8 @@ def run_demo(*, as_json: bool = False) -> int:
     story.tell("Starting a shop, a card processor, a mailbox, two databases …")
     # The story names the plan's price.
     os.environ.pop("HOLDFAST_PLANS", None)
+    # Minutes on a fresh machine, and the stack's own lines are not shown here.
+    find_temporal_cli(story.tell)
     with fresh_data_folder() as data, run_stack(data) as stack:
         with Buyer(stack.at.shop) as buyer:
             result = _play(stack, buyer, story)

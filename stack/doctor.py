@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from stack.caddy import find_caddy, known_caddy
 from stack.errors import StackError
 from stack.postgres import find_programs
-from stack.temporal import known_temporal_cli
+from stack.temporal import Say, find_temporal_cli, known_temporal_cli
 from stack.temporal_programs import known_server_programs
-from stack.testserver import known_test_server
+from stack.testserver import find_test_server, known_test_server
 
 _OLDEST_PYTHON = (3, 11)
 
@@ -42,8 +43,17 @@ class Finding:
         return f"{'ok' if self.is_there else missing:8} {self.name:22} {self.remark}"
 
 
-def examine() -> int:
-    """Print every finding; exit code 1 when something needed is missing."""
+def examine(*, fetch: bool = False) -> int:
+    """Print every finding; exit code 1 when something needed is missing.
+
+    Args:
+        fetch: Get the programs first that runs and tests would get when they need them.
+
+    Raises:
+        StackError: the Temporal server was to be got and could not be.
+    """
+    if fetch:
+        fetch_programs()
     findings = list(_findings())
     for finding in findings:
         print(finding.line)
@@ -56,11 +66,31 @@ def examine() -> int:
     return 0
 
 
+def fetch_programs(say: Say = print) -> None:
+    """Get what is not here yet, so that nothing that has a time limit waits for it.
+
+    The Temporal server on PostgreSQL is left out: only benchmarks ask for it.
+
+    Raises:
+        StackError: the Temporal server could not be got. What is not needed costs a
+            line.
+    """
+    find_temporal_cli(say)
+    try:
+        find_caddy(say)
+    except StackError as error:
+        say(str(error))
+    found = find_test_server(say)
+    if found.program is None:
+        say(f"The time-skipping test server is not here: {found.reason}")
+
+
 def _findings() -> Iterator[Finding]:
     yield _python()
     yield _postgres()
     yield _temporal()
     yield _temporal_on_postgres()
+    yield _caddy()
     yield _test_server()
     yield _chromium()
 
@@ -105,6 +135,15 @@ def _temporal_on_postgres() -> Finding:
     return Finding(name, False, False, "needs Go; benchmarks can use the dev server")
 
 
+def _caddy() -> Finding:
+    return _optional(
+        "Caddy, the edge",
+        known_caddy,
+        ("go",),
+        "run --edge needs it: install `caddy`, or Go so that it can be built",
+    )
+
+
 def _test_server() -> Finding:
     name = "Time-skipping tests"
     return _optional(
@@ -125,7 +164,7 @@ def _optional(
     if place is not None:
         return Finding(name, True, False, str(place))
     if all(shutil.which(tool) for tool in tools):
-        return Finding(name, True, False, f"fetched with {tools[-1]} when needed")
+        return Finding(name, True, False, f"got with {tools[-1]} when needed")
     return Finding(name, False, False, otherwise)
 
 

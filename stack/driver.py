@@ -41,6 +41,8 @@ class StackAddresses:
     """Where everything is; the same in every event of one run."""
 
     shop: str
+    #: The API itself: the shop's own address when no edge stands in front.
+    api: str
     processor: str
     mailbox: str
     #: host:port
@@ -97,6 +99,8 @@ class Stack:
         self._known_since: dict[int, int] = {}
         self._restarts: list[Restart] = []
         self._ready: dict[str, Any] | None = None
+        #: When it last told that a program is still being fetched or built.
+        self._progressed_at = 0.0
         self._ended = False
         self._readers = [self._read(self._hear), self._read(self._note)]
         event = self._wait_ready(limit_seconds)
@@ -192,6 +196,8 @@ class Stack:
             with self._changed:
                 if event["event"] == "ready":
                     self._ready = event
+                elif event["event"] == "progress":
+                    self._progressed_at = time.monotonic()
                 elif event["event"] == "restarted":
                     self._restarts.append(_restart(event))
                 self._learn(event["children"])
@@ -222,10 +228,12 @@ class Stack:
             raise
 
     def _wait(self, found: Callable[[], T | None], limit: float, what: str) -> T:
-        deadline = time.monotonic() + limit
+        started = time.monotonic()
         with self._changed:
             while (result := found()) is None:
-                left = deadline - time.monotonic()
+                # Getting programs takes minutes and has limits of its own.
+                since = max(started, self._progressed_at)
+                left = since + limit - time.monotonic()
                 if self._ended or left <= 0:
                     why = "it has ended" if self._ended else f"{limit:.0f} s are over"
                     said = "\n".join(self.lines)
@@ -251,7 +259,8 @@ def run_stack(
         data: made if missing; ``fresh_data_folder`` gives a temporary one.
         options: further options of ``cli.py run``, such as ``"--workers", "2"``.
         program: what Python runs; tests of the supervisor give another.
-        limit_seconds: how long it may take to become ready.
+        limit_seconds: how long it may take to become ready, once every program that it
+            needs has been fetched or built.
     """
     process = subprocess.Popen(
         [sys.executable, *program, "--data", str(data), "--json", *options],

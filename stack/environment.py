@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stack.caddy import Edge
 from stack.places import DataFolder, Ports, Secrets
 from stack.postgres import Cluster
 from stack.processes import Launch
@@ -30,6 +31,8 @@ _PASSED_ON = (
 class Addresses:
     """Every port of one stack, all on 127.0.0.1."""
 
+    #: Where customers come: the edge's port, or without an edge the API's own.
+    shop: int
     api: int
     api_metrics: int
     processor: int
@@ -40,10 +43,15 @@ class Addresses:
     worker_metrics: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def choose(cls, ports: Ports, *, api_port: int | None) -> "Addresses":
+    def choose(
+        cls, ports: Ports, *, api_port: int | None, has_edge: bool = False
+    ) -> "Addresses":
         """The remembered ports, or free ones."""
+        # The same with and without an edge, so that a link in yesterday's mail opens.
+        shop = ports.get("api", wanted=api_port)
         return cls(
-            api=ports.get("api", wanted=api_port),
+            shop=shop,
+            api=ports.get("api_behind_edge") if has_edge else shop,
             api_metrics=ports.get("api_metrics"),
             processor=ports.get("processor"),
             mailbox=ports.get("mailbox"),
@@ -66,6 +74,8 @@ class Blueprint:
     addresses: Addresses
     cluster: Cluster
     temporal: TemporalServer
+    #: In front of the API; None to let customers come to the API itself.
+    edge: Edge | None = None
     #: Where the product's code is; tests put stand-ins there.
     repository: Path = REPOSITORY
 
@@ -77,7 +87,7 @@ class Blueprint:
             **_neutral_environment(),
             "HOLDFAST_ENVIRONMENT": "development",
             "HOLDFAST_DATABASE_URL": self.cluster.app_url,
-            "HOLDFAST_PUBLIC_URL": local(at.api),
+            "HOLDFAST_PUBLIC_URL": local(at.shop),
             "HOLDFAST_API_HOST": "127.0.0.1",
             "HOLDFAST_API_PORT": str(at.api),
             "HOLDFAST_API_METRICS_PORT": str(at.api_metrics),
@@ -122,7 +132,7 @@ class Blueprint:
             *("--host", "127.0.0.1"),
             *("--port", str(self.addresses.processor)),
             *("--merchant", "Acme"),
-            *("--webhook-url", f"{local(self.addresses.api)}/webhooks/stripe"),
+            *("--webhook-url", f"{local(self.addresses.shop)}/webhooks/stripe"),
             secrets={
                 "SANDBOX_API_KEY": self.secrets.stripe_api_key,
                 "SANDBOX_WEBHOOK_SECRET": self.secrets.stripe_webhook_secret,
@@ -150,7 +160,9 @@ class Blueprint:
         at = self.addresses
         first_worker = next(iter(at.worker_metrics.values()), None)
         return {
-            "shop": local(at.api),
+            "shop": local(at.shop),
+            # The same as the shop without an edge.
+            "api": local(at.api),
             "processor": local(at.processor),
             "mailbox": local(at.mailbox),
             "smtp": f"127.0.0.1:{at.smtp}",

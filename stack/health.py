@@ -28,6 +28,17 @@ async def answers_ok(port: int, path: str) -> bool:
     return (await _get(port, path)).startswith(_OK)
 
 
+async def is_listening(port: int) -> bool:
+    """Whether a connection is taken."""
+    try:
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
 async def _get(port: int, path: str) -> bytes:
     """The answer as it came; empty when there is none.
 

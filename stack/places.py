@@ -7,10 +7,12 @@ opens today. A port somebody else took meanwhile is replaced, and said so.
 import base64
 import fcntl
 import json
+import math
 import os
 import random
 import secrets
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -25,6 +27,10 @@ PORT_RANGE = range(20000, 32000)
 
 #: A log longer than this is put aside when the stack starts; one older copy stays.
 LOG_LIMIT_BYTES = 5_000_000
+
+#: How often a wait for another process's work is told, and looked at.
+_SPEAK_EVERY_SECONDS = 15
+_LOCK_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,12 +277,39 @@ class RunLock:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file while two processes must not do the same work at once."""
+def exclusive(path: Path, say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a lock file while two processes must not do the same work at once.
+
+    Args:
+        path: The lock file; made if missing.
+        say: Gets a line every 15 s while another process does the work. Without it
+            the wait is silent, which suits work of a moment only.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
+        if say is not None:
+            _wait_aloud(file, say)
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _wait_aloud(file: IO[str], say: Callable[[str], None]) -> None:
+    """Return when the lock is ours, or was free a moment ago."""
+    started, spoke = time.monotonic(), -math.inf
+    while not _takes(file):
+        waited = time.monotonic() - started
+        if waited - spoke >= _SPEAK_EVERY_SECONDS:
+            say(f"Waiting for another run that gets it: {waited:.0f} s so far …")
+            spoke = waited
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _takes(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def cache_folder() -> Path:

@@ -2,7 +2,8 @@
 
     postgres ┐                    ┌ api
     temporal ┼─ migrations (once) ┤
-    sandbox  ┘                    └ worker, worker-2, …
+    sandbox  ┘                    ├ worker, worker-2, …
+                                  └ edge (with --edge)
 
 The left column starts together; nothing in it needs anything else, except that a
 Temporal server on PostgreSQL waits for PostgreSQL. The supervisor runs on one thread,
@@ -18,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stack.caddy import Edge, find_caddy
 from stack.child import Child, Recipe
 from stack.control import ControlServer
 from stack.environment import REPOSITORY, Addresses, Blueprint, local
 from stack.errors import StackError
-from stack.health import answers_ok, database_is_usable, takes_work
+from stack.health import answers_ok, database_is_usable, is_listening, takes_work
 from stack.leftovers import Leftovers
 from stack.places import DataFolder, Ports, RunLock
 from stack.postgres import clear_remains, prepare_cluster
@@ -34,7 +36,8 @@ from stack.terminal import Tail, Terminal, follow
 #: The order of an ordered stop: first who takes work, last who keeps it. The shares of
 #: time (see the recipes) add up to less than ten seconds.
 _STOP_ORDER = (
-    "worker", "api", "application", "mailbox", "processor", "temporal", "postgres",
+    "edge", "worker", "api", "application", "mailbox", "processor", "temporal",
+    "postgres",
 )  # fmt: skip
 
 
@@ -48,6 +51,8 @@ class RunOptions:
     workers: int = 1
     api_port: int | None = None
     temporal: TemporalKind = TemporalKind.DEV
+    #: Whether Caddy stands in front of the API, as in production.
+    edge: bool = False
     #: Where the product's code is; tests put stand-ins there.
     repository: Path = REPOSITORY
 
@@ -66,7 +71,7 @@ def run(options: RunOptions) -> int:
         started = time.monotonic()
         with _interruptible():
             blueprint = _draw(folder, options, terminal)
-        lock.describe(shop=local(blueprint.addresses.api))
+        lock.describe(shop=local(blueprint.addresses.shop))
         return asyncio.run(_supervise(blueprint, options, terminal, started))
     except KeyboardInterrupt:
         terminal.say("Stopped before anything was started.")
@@ -92,9 +97,12 @@ def _draw(folder: DataFolder, options: RunOptions, terminal: Terminal) -> Bluepr
     ended = Leftovers(folder).end()
     if ended:
         terminal.say(f"Ended {len(ended)} processes that a killed run left behind.")
-    get_temporal(options.temporal, folder, terminal.say)
+    get_temporal(options.temporal, folder, terminal.progress)
+    caddy = find_caddy(terminal.progress) if options.edge else None
     ports = Ports(folder, terminal.say)
-    addresses = Addresses.choose(ports, api_port=options.api_port)
+    addresses = Addresses.choose(
+        ports, api_port=options.api_port, has_edge=options.edge
+    )
     for number in range(1, options.workers + 1):
         name = worker_name(number)
         addresses.worker_metrics[name] = ports.get(f"{name}_metrics")
@@ -107,7 +115,21 @@ def _draw(folder: DataFolder, options: RunOptions, terminal: Terminal) -> Bluepr
         addresses=addresses,
         cluster=cluster,
         temporal=draw_temporal(options.temporal, folder, cluster, ports),
+        edge=_draw_edge(caddy, folder, addresses),
         repository=options.repository,
+    )
+
+
+def _draw_edge(
+    caddy: Path | None, folder: DataFolder, addresses: Addresses
+) -> Edge | None:
+    if caddy is None:
+        return None
+    return Edge(
+        program=caddy,
+        folder=folder.root,
+        port=addresses.shop,
+        upstream_port=addresses.api,
     )
 
 
@@ -310,7 +332,18 @@ class Supervisor:
             is_ready=lambda: answers_ok(at.api, "/readyz"),
             stop_share_seconds=1.5,
         )
-        return [api, *(self._worker(name) for name in at.worker_metrics)]
+        workers = [self._worker(name) for name in at.worker_metrics]
+        return [api, *workers, *self._edge()]
+
+    def _edge(self) -> list[Recipe]:
+        """Caddy in front, where it is wanted. It needs nobody to be ready itself."""
+        edge = self._blueprint.edge
+        if edge is None:
+            return []
+        port = edge.port
+        return [
+            Recipe(name="edge", launch=edge.launch, is_ready=lambda: is_listening(port))
+        ]
 
     def _worker(self, name: str) -> Recipe:
         port = self._blueprint.addresses.worker_metrics[name]

@@ -122,7 +122,7 @@ def find_temporal_cli(say: Say = print) -> Path:
     known = known_temporal_cli()
     if known:
         return known
-    with exclusive(cache_folder() / "temporal.lock"):
+    with exclusive(cache_folder() / "temporal.lock", say):
         # Another start may have brought it while this one waited.
         found = known_temporal_cli() or _download(say) or _build(say)
     if found:

@@ -81,7 +81,7 @@ def find_server_programs(say: Say = print) -> ServerPrograms:
     known = known_server_programs()
     if known:
         return known
-    with exclusive(cache_folder() / "temporal-server.lock"):
+    with exclusive(cache_folder() / "temporal-server.lock", say):
         # Another start may have built them while this one waited.
         return known_server_programs() or _get(say)
 

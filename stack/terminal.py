@@ -26,6 +26,11 @@ class Terminal:
         stream = sys.stderr if self._as_json else sys.stdout
         self._print(f"{time.strftime('%H:%M:%S')}  {line}", stream)
 
+    def progress(self, line: str) -> None:
+        """One line about work that may take minutes; programs hear that it goes on."""
+        self.say(line)
+        self.event("progress", {"line": line, "children": {}})
+
     @staticmethod
     def _print(text: str, stream: TextIO) -> None:
         # Whoever read us may be gone; the children must be kept up all the same.

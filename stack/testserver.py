@@ -72,7 +72,7 @@ def find_test_server(say: Callable[[str], None] = print) -> TestServer:
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             return TestServer(None, f"`{tool}` is not installed.")
-    with exclusive(cache_folder() / "temporal-test-server.lock"):
+    with exclusive(cache_folder() / "temporal-test-server.lock", say):
         # Another test run may have fetched it while this one waited.
         known = known_test_server()
         return TestServer(known) if known else _fetch(say)

@@ -25,6 +25,7 @@ _ORDER = (
     "test_worker_killed",
     "test_table_locked",
     "test_api_killed",
+    "test_edge",
     "test_temporal_killed",
     "test_worker_frozen",
     "test_postgres_down",
@@ -100,11 +101,11 @@ def mend(stack: Stack) -> None:
     at = stack.at
     for server in (at.processor, at.application, at.mailbox):
         httpx.delete(f"{server}/sandbox/faults", trust_env=False)
-    wait_until(lambda: _is_ready(at.shop), "the shop to be ready", limit_seconds=60)
+    wait_until(lambda: _is_ready(at.api), "the API to be ready", limit_seconds=60)
 
 
-def _is_ready(shop: str) -> bool:
+def _is_ready(api: str) -> bool:
     try:
-        return httpx.get(f"{shop}/readyz", trust_env=False).is_success
+        return httpx.get(f"{api}/readyz", trust_env=False).is_success
     except httpx.TransportError:
         return False

@@ -18,6 +18,7 @@ def main() -> int:
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--api-port", type=int)
     options.add_argument("--temporal", type=TemporalKind, default=TemporalKind.DEV)
+    options.add_argument("--edge", action="store_true")
     chosen = options.parse_args()
     try:
         return run(
@@ -27,6 +28,7 @@ def main() -> int:
                 workers=chosen.workers,
                 api_port=chosen.api_port,
                 temporal=chosen.temporal,
+                edge=chosen.edge,
                 repository=chosen.repository,
             )
         )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stack.environment import REPOSITORY, Addresses, Blueprint
-from stack.places import DataFolder, Secrets
+from stack.places import DataFolder, Ports, Secrets
 from stack.processes import Launch
 
 
@@ -21,13 +21,17 @@ from stack.processes import Launch
 def blueprint(tmp_path: Path) -> Blueprint:
     """A stack's plan; nothing of it is started."""
     servers: Any = SimpleNamespace(
-        app_url="postgresql://app", owner_url="postgresql://owner", address="t:1"
+        app_url="postgresql://app",
+        owner_url="postgresql://owner",
+        address="t:1",
+        ui=None,
     )
     return Blueprint(
         folder=DataFolder(tmp_path),
         secrets=Secrets.random(),
         addresses=Addresses(
-            api=1,
+            shop=1,
+            api=8,
             api_metrics=2,
             processor=3,
             mailbox=4,
@@ -73,6 +77,26 @@ def test_both_sides_know_the_same_secrets(blueprint: Blueprint) -> None:
         == product["HOLDFAST_PROVISIONING_SECRET"]
     )
     assert "SANDBOX_API_KEY" not in blueprint.mailbox().environment
+
+
+def test_customers_are_sent_to_the_edge(blueprint: Blueprint) -> None:
+    """Links and webhooks lead to where customers come; the API listens behind it."""
+    product = blueprint.product_environment()
+    processor = blueprint.processor().command
+
+    assert product["HOLDFAST_PUBLIC_URL"] == blueprint.published()["shop"]
+    assert product["HOLDFAST_API_PORT"] == "8"
+    assert "http://127.0.0.1:1/webhooks/stripe" in processor
+
+
+def test_a_link_opens_with_and_without_an_edge(tmp_path: Path) -> None:
+    """The shop keeps its port, whoever listens there today."""
+    ports = Ports(DataFolder.open(tmp_path), print)
+    alone = Addresses.choose(ports, api_port=None)
+    behind = Addresses.choose(ports, api_port=None, has_edge=True)
+
+    assert alone.shop == alone.api == behind.shop
+    assert behind.api != behind.shop
 
 
 @pytest.mark.parametrize(

@@ -87,17 +87,20 @@ def test_no_secret_stands_on_a_command_line() -> None:
 
         assert read
         assert {n for n in _names(_block(program)) if n.startswith("SANDBOX_")} == read
-    commands = re.findall(r"^ +(?:- |command: ).*\$\{.*$", COMPOSE, re.MULTILINE)
+    # Caddy's ports are published by the same kind of line.
+    given = re.compile(r"^ +(?:- |command: ).*\$\{(?!EDGE_HTTPS?:).*$", re.MULTILINE)
+    commands = given.findall(COMPOSE)
     assert commands == []
 
 
 def test_ports_are_published_on_this_machine_alone() -> None:
-    """Neither database nor Temporal nor metrics can be reached from outside."""
-    published = re.findall(r"^ +- ([\d.:]+:\d+)$", COMPOSE, re.MULTILINE)
+    """Only the edge can be, and without settings not even that."""
+    port = r"^ +- (?:\$\{EDGE_HTTPS?:-)?([\d.:]+:\d+)(?:\}:\d+)?$"
+    published = re.findall(port, COMPOSE, re.MULTILINE)
 
-    assert len(published) == 5
+    assert len(published) == 6
     assert all(address.startswith("127.0.0.1:") for address in published)
-    for service in ("postgres", "temporal", "worker", "migrate"):
+    for service in ("postgres", "temporal", "api", "worker", "migrate"):
         assert "ports:" not in _block(service)
     assert "\nnetworks:\n" in COMPOSE
     assert "  inner:\n    internal: true\n" in COMPOSE.split("\nnetworks:\n")[1]
@@ -105,12 +108,40 @@ def test_ports_are_published_on_this_machine_alone() -> None:
         assert "outer" not in _block(service)
 
 
+def test_customers_come_through_the_edge_alone() -> None:
+    """Caddy meets the API on a network of its own, and is on no inner one."""
+    (subnet,) = re.findall(r"- subnet: (\S+)$", COMPOSE, re.MULTILINE)
+    trusted = re.findall(r"HOLDFAST_TRUSTED_PROXIES:-([^}]+)\}", COMPOSE)
+    networks = re.findall(r"^      - ([a-z]+)$", _block("caddy"), re.MULTILINE)
+
+    assert trusted == [subnet]
+    assert networks == ["edge", "front"]
+    assert "EDGE_UPSTREAM: api.edge:8000" in _block("caddy")
+    assert "- api.edge" in _block("api")
+    others = ("postgres", "temporal", "worker", "migrate", "temporal-ui", "processor")
+    for service in others:
+        assert not re.search(
+            r"^      (- )?(edge|front)\b", _block(service), re.MULTILINE
+        )
+
+
+def test_the_edge_is_told_only_what_it_reads() -> None:
+    """A misspelt name would silently be a default."""
+    files = [REPOSITORY / "deploy" / name for name in ("Caddyfile", "holding.html")]
+    read = set()
+    for file in files:
+        read |= set(re.findall(r"(?:\{\$|env \")([A-Z][A-Z_]+)", file.read_text()))
+
+    # It listens on every address of its container.
+    assert read - {"EDGE_BIND"} == _names(_block("caddy"))
+
+
 def test_every_image_has_a_version() -> None:
     """An update is a decision, not a restart."""
     images = re.findall(r"^ +image: (\S+)$", COMPOSE, re.MULTILINE)
     foreign = [image for image in images if not image.startswith("holdfast")]
 
-    assert len(foreign) == 5
+    assert len(foreign) == 6
     assert all(re.search(r":\d+\.\d+", image) for image in foreign)
     # Server and the tool that makes its schema belong together.
     of_temporal = {i.split(":")[1] for i in foreign if "server" in i or "admin" in i}
@@ -124,7 +155,7 @@ def test_our_containers_can_do_little() -> None:
         assert line in _block("x-product")
     written = COMPOSE.split("\nservices:\n")[1].split("\nnetworks:\n")[0]
     services = re.findall(r"^  ([a-z-]+):$", written, re.MULTILINE)
-    assert len(services) == 11
+    assert len(services) == 12
     for service in services:
         assert re.search(r"<<: \*(service|product|try)", _block(service)), service
     assert "privileged" not in COMPOSE.replace("no-new-privileges", "")
