@@ -70,8 +70,15 @@ class CheckoutRow:
     """Everything that is known of one checkout, as one consistent read.
 
     Attributes:
+        next_message_at: When the customer hears from us next, news or not.
         now: The database's clock at the read; ages are counted against it.
         order_id: Set once the order is written.
+        proven_at: When the last attempt was closed without a charge.
+        asked_at: When the processor was last asked about a payment in doubt.
+        paused_at: Since when no new payments are taken; None while they are.
+        refunded: What was returned, or is being returned.
+        refunded_at: When it was returned.
+        refund_reference: What the bank finds it by.
     """
 
     checkout_id: UUID
@@ -95,12 +102,19 @@ class CheckoutRow:
     card_last4: str | None
     interrupted_at: datetime | None
     attention_at: datetime | None
+    next_message_at: datetime | None
     created_at: datetime
     now: datetime
     order_id: UUID | None
     access_url: str | None
     access_granted_at: datetime | None
     access_until: datetime | None
+    proven_at: datetime | None = None
+    asked_at: datetime | None = None
+    paused_at: datetime | None = None
+    refunded: Money | None = None
+    refunded_at: datetime | None = None
+    refund_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -572,6 +586,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         card_last4=row.card_last4,
         interrupted_at=row.interrupted_at,
         attention_at=row.attention_at,
+        next_message_at=None,
         created_at=row.created_at,
         now=row.now,
         order_id=row.order_id,

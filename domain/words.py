@@ -35,3 +35,21 @@ def day_in_words(moment: datetime) -> str:
     """Write the day of an instant in UTC: `23 Nov 2026`."""
     moment = moment.astimezone(UTC)
     return f"{moment.day} {moment:%b %Y}"
+
+
+def at_in_words(moment: datetime, *, now: datetime) -> str:
+    """Write when something was: `at 14:32 UTC`, or `on 23 Nov 2026, 14:32 UTC`."""
+    if _same_day(moment, now):
+        return f"at {moment.astimezone(UTC):%H:%M} UTC"
+    return f"on {moment_in_words(moment)}"
+
+
+def by_in_words(moment: datetime, *, now: datetime) -> str:
+    """Write a time after "by" or "since": `14:50 UTC`, with the day if not today."""
+    if _same_day(moment, now):
+        return f"{moment.astimezone(UTC):%H:%M} UTC"
+    return moment_in_words(moment)
+
+
+def _same_day(moment: datetime, now: datetime) -> bool:
+    return moment.astimezone(UTC).date() == now.astimezone(UTC).date()
