@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api.buying import EmailRefused, checked_email
+from api.cookies import read_cookie, set_cookie
 from api.limits import caller_of
 from api.pages import order_line
 from api.parts import Parts, TheParts
@@ -58,8 +59,10 @@ async def show_account(request: Request, parts: TheParts) -> Response:
     email = await _signed_in(request, parts)
     if email is None:
         response = parts.pages.sign_in()
-        if _cookie(request, parts, "browser") is None:
-            _set_cookie(response, parts, "browser", _new_token(), _BROWSER_SECONDS)
+        if read_cookie(request, parts.settings, "browser") is None:
+            set_cookie(
+                response, parts.settings, "browser", _new_token(), _BROWSER_SECONDS
+            )
         return response
     rows = await parts.records.read(lambda connection: list_by_email(connection, email))
     orders = [
@@ -79,7 +82,7 @@ async def ask_for_link(
     except EmailRefused as refused:
         return parts.pages.sign_in(problem=str(refused), status=422)
     parts.limits.links_sent.enter(email)
-    browser = _cookie(request, parts, "browser") or _new_token()
+    browser = read_cookie(request, parts.settings, "browser") or _new_token()
     token = _new_token()
     await parts.records.write(
         lambda connection: accounts.insert_sign_in_link(
@@ -91,7 +94,7 @@ async def ask_for_link(
     )
     parts.background.start(_send_link(parts, email, token), name="sign-in mail")
     response = parts.pages.link_asked()
-    _set_cookie(response, parts, "browser", browser, _BROWSER_SECONDS)
+    set_cookie(response, parts.settings, "browser", browser, _BROWSER_SECONDS)
     return response
 
 
@@ -107,11 +110,11 @@ async def show_button(parts: TheParts, token: str) -> Response:
 async def sign_in(request: Request, parts: TheParts, token: str) -> Response:
     """Use the link up and open a session with a token of its own."""
     parts.limits.sign_ins.enter(caller_of(request))
-    browser = _cookie(request, parts, "browser")
+    browser = read_cookie(request, parts.settings, "browser")
     if browser is None or not _TOKEN.fullmatch(token):
         raise SignInRefused
     session = _new_token()
-    previous = _cookie(request, parts, "session")
+    previous = read_cookie(request, parts.settings, "session")
 
     async def work(connection: AsyncConnection) -> None:
         email = await accounts.use_sign_in_link(
@@ -127,25 +130,25 @@ async def sign_in(request: Request, parts: TheParts, token: str) -> Response:
 
     await parts.records.write(work)
     response = RedirectResponse("/account", status_code=303)
-    _set_cookie(response, parts, "session", session, _SESSION_SECONDS)
+    set_cookie(response, parts.settings, "session", session, _SESSION_SECONDS)
     return response
 
 
 @router.post("/account/sign-out")
 async def sign_out(request: Request, parts: TheParts) -> Response:
     """End the session here and in the records."""
-    session = _cookie(request, parts, "session")
+    session = read_cookie(request, parts.settings, "session")
     if session is not None:
         await parts.records.write(
             lambda connection: accounts.end_session(connection, _digest(session))
         )
     response = RedirectResponse("/account", status_code=303)
-    _set_cookie(response, parts, "session", "", 0)
+    set_cookie(response, parts.settings, "session", "", 0)
     return response
 
 
 async def _signed_in(request: Request, parts: Parts) -> str | None:
-    token = _cookie(request, parts, "session")
+    token = read_cookie(request, parts.settings, "session")
     if token is None:
         return None
     digest = _digest(token)
@@ -165,35 +168,6 @@ async def _send_link(parts: Parts, email: str, token: str) -> None:
     link = f"{parts.settings.public_url}/account/sign-in/{token}"
     await parts.mailer.send_sign_in_link(email, link)
     _log.info("sign-in link sent")
-
-
-def _cookie_name(parts: Parts, purpose: str) -> str:
-    """`__Host-` cookies cannot be set by another host or over plain HTTP."""
-    name = f"holdfast-{purpose}"
-    return f"__Host-{name}" if _is_https(parts) else name
-
-
-def _cookie(request: Request, parts: Parts, purpose: str) -> str | None:
-    value = request.cookies.get(_cookie_name(parts, purpose), "")
-    return value if _TOKEN.fullmatch(value) else None
-
-
-def _set_cookie(
-    response: Response, parts: Parts, purpose: str, value: str, seconds: int
-) -> None:
-    response.set_cookie(
-        _cookie_name(parts, purpose),
-        value,
-        max_age=seconds,
-        path="/",
-        secure=_is_https(parts),
-        httponly=True,
-        samesite="lax",
-    )
-
-
-def _is_https(parts: Parts) -> bool:
-    return parts.settings.public_url.startswith("https://")
 
 
 def _new_token() -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +20,7 @@ from api.account import SignInRefused
 from api.limits import TooOften
 from api.notices import Notice
 from api.observed import request_id_of
+from api.own_checkout import own_token
 from api.pages import Pages
 from api.records import RecordsUnavailable
 from api.security import ForeignForm, is_v1
@@ -95,7 +96,7 @@ def answer_to(scope: Scope, error: Exception, pages: Pages) -> Response:
         return problems.answer(error, request_id_of(scope))
     if path == webhooks.PATH:
         return _to_processor(error)
-    notice = _notice(path, error)
+    notice = _notice(path, error, _own_path(scope))
     is_fault = notice.status >= _FIRST_FAULT
     response = pages.notice(notice, request_id=request_id_of(scope) if is_fault else "")
     if isinstance(error, HTTPException) and error.headers:
@@ -117,7 +118,14 @@ def _to_processor(error: Exception) -> Response:
             return JSONResponse(said, 500)
 
 
-def _notice(path: str, error: Exception) -> Notice:
+def _notice(path: str, error: Exception, own_path: str | None) -> Notice:
+    """Return what is true after an error.
+
+    Args:
+        path: Where it happened.
+        error: What happened.
+        own_path: The address of a checkout that this browser opened before.
+    """
     back = _way_back(path)
     match error:
         case TooOften():
@@ -127,11 +135,11 @@ def _notice(path: str, error: Exception) -> Notice:
         case RequestValidationError():
             return notices.refused_form(back)
         case RecordsUnavailable():
-            return notices.outage(path, _checkout_path(path))
+            return notices.outage(path, _checkout_path(path), own_path)
         case HTTPException():
             return _of_status(error.status_code, back)
         case _:
-            return notices.fault(path, _checkout_path(path))
+            return notices.fault(path, _checkout_path(path), own_path)
 
 
 def _refusal(error: Exception, back: str) -> Notice:
@@ -150,6 +158,12 @@ def _of_status(status: int, back: str) -> Notice:
     }
     notice = known.get(status, replace(notices.FORM_REFUSED, status=status))
     return replace(notice, link=back, link_text="Back to the page")
+
+
+def _own_path(scope: Scope) -> str | None:
+    """Return where this browser's last checkout is; it may have been charged."""
+    settings = scope["app"].state.parts.settings
+    return path_of(own_token(HTTPConnection(scope), settings) or "")
 
 
 def _checkout_path(path: str) -> str | None:

@@ -1,13 +1,15 @@
 """Every page that is not a checkout's own: what it says, in one place.
 
 A notice speaks about money only where its author can prove the sentence for everyone
-who may see it. `HOLDING` is what any trouble at a checkout's address comes to: it
+who may see it. `holding` is what any trouble at a checkout's address comes to: it
 claims nothing, since a reply that was lost may hide a charge.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+
+from domain.customer_view import HOLDING as HOLDING_VIEW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +38,13 @@ class Notice:
 
 _HOLDING = Notice(
     status=503,
-    headline="Please don't pay again yet.",
-    sentences=(
-        "We can't show your payment this second. If your card was charged, we will "
-        "find it and finish your order.",
-        "Keep this page's address.",
-    ),
+    headline=HOLDING_VIEW.headline,
+    sentences=HOLDING_VIEW.sentences,
     link_text="Check again",
     retry_after_seconds=5,
 )
 
-#: Only for addresses that never start a payment: there it is true for everyone.
+#: Only for addresses that never start a payment, and browsers that never opened one.
 NOT_STARTED = Notice(
     status=503,
     headline="You have not been charged: no payment was started.",
@@ -162,27 +160,37 @@ def refused_form(link: str) -> Notice:
     return replace(FORM_REFUSED, link=link, link_text="Back to the page")
 
 
-def fault(path: str, checkout_path: str | None) -> Notice:
+def fault(path: str, checkout_path: str | None, own_path: str | None = None) -> Notice:
     """Say what is true after an error that nobody expected.
 
     Args:
         path: Where it happened.
         checkout_path: The checkout's own address, when it happened there.
+        own_path: The address of a checkout that this browser opened before.
     """
     if path.startswith("/c/"):
         return replace(holding(checkout_path), status=500)
-    if path in {"/", "/checkouts"}:
-        return replace(NOT_STARTED, status=500, retry_after_seconds=None)
+    if path in _OPENING:
+        return replace(_not_opened(own_path), status=500, retry_after_seconds=None)
     return _FAULT
 
 
-def outage(path: str, checkout_path: str | None) -> Notice:
-    """Say what is true while the database does not answer."""
+def outage(path: str, checkout_path: str | None, own_path: str | None = None) -> Notice:
+    """Say what is true while the database does not answer; arguments as in `fault`."""
     if path.startswith("/c/"):
         return holding(checkout_path)
     if path.startswith("/account"):
         return ORDERS_HIDDEN
-    return NOT_STARTED
+    return _not_opened(own_path)
+
+
+#: Where a checkout is opened, and none is paid.
+_OPENING = {"/", "/checkouts"}
+
+
+def _not_opened(own_path: str | None) -> Notice:
+    """Nothing was started here; but an earlier checkout may have been charged."""
+    return NOT_STARTED if own_path is None else holding(own_path)
 
 
 def _in_words(seconds: int) -> str:

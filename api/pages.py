@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,9 +17,9 @@ from api.notices import Notice
 from api.sandbox_methods import SANDBOX_METHODS
 from api.static_files import address_of
 from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
-from domain.customer_view import CustomerFacts, CustomerView, customer_view
+from domain.customer_view import CustomerFacts, CustomerView, Page, customer_view
 from domain.plans import Plan, add_months
-from domain.states import AccessState
+from domain.states import AccessState, MoneyState
 from domain.words import (
     at_in_words,
     card_in_words,
@@ -28,6 +29,12 @@ from domain.words import (
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+#: Access that came later than this after the charge is owed an apology.
+LATE_AFTER = timedelta(minutes=2)
+
+#: The pages on which the moment of the press is of interest: its outcome is open.
+_OPEN_ENDED = {Page.CONFIRMING, Page.UNKNOWN, Page.BANK_CHECK}
 
 #: What Stripe.js needs beyond our own policy, on the pay page alone.
 #: https://docs.stripe.com/security/guide#content-security-policy
@@ -61,6 +68,9 @@ class CheckoutPage:
         email: Masked: whoever holds the address need not be the buyer.
         may_pay: Show the pay form.
         is_used_up: Paying would be offered, but the tries are used up.
+        may_buy_another: Offer one more of the same to who has just paid it.
+        again: The reader came to pay what is paid; part of the page's address.
+        pressed_at: When Pay was pressed; only while its outcome is open.
         open_url: Where the application is entered, once access is open.
         bank_url: Where the bank's question is answered, while it waits.
     """
@@ -76,6 +86,9 @@ class CheckoutPage:
     access_until: str | None
     may_pay: bool
     is_used_up: bool
+    may_buy_another: bool
+    again: bool
+    pressed_at: str | None
     open_url: str | None
     bank_url: str | None
 
@@ -116,6 +129,7 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.filters["sentences"] = _sentences
         self._templates.globals.update(
             company=settings.company_name,
             support_email=settings.support_email,
@@ -197,10 +211,21 @@ class Pages:
 
 
 def checkout_page(
-    row: CheckoutRow, settings: Settings, plans: dict[str, Plan]
+    row: CheckoutRow,
+    settings: Settings,
+    plans: dict[str, Plan],
+    *,
+    again: bool = False,
 ) -> CheckoutPage:
-    """Turn a row into everything its page says."""
-    view = view_of(row)
+    """Turn a row into everything its page says.
+
+    Args:
+        row: What is known.
+        settings: Where the application is entered.
+        plans: What is for sale now.
+        again: The reader came to pay what is paid.
+    """
+    view = view_of(row, again=again)
     plan = plans.get(row.plan_id)
     is_used_up = view.pay_label is not None and row.buyer_attempt >= MOST_BUYER_ATTEMPTS
     may_pay = view.pay_label is not None and not is_used_up
@@ -213,15 +238,18 @@ def checkout_page(
         email=masked(row.email),
         card=card_in_words(row.card_brand, row.card_last4),
         charged_at=_moment(row.charged_at),
-        access_until=_day(row.access_until),
+        access_until=_access_until(row),
         may_pay=may_pay,
         is_used_up=is_used_up,
+        may_buy_another=view.page is Page.ALREADY_PAID and plan is not None,
+        again=again,
+        pressed_at=_moment(row.pay_requested_at) if view.page in _OPEN_ENDED else None,
         open_url=open_url(row, settings),
         bank_url=web_address(row.next_action_url) if view.bank_check else None,
     )
 
 
-def view_of(row: CheckoutRow) -> CustomerView:
+def view_of(row: CheckoutRow, *, again: bool = False) -> CustomerView:
     """Say what is true for a row."""
     return customer_view(
         CustomerFacts(
@@ -235,10 +263,31 @@ def view_of(row: CheckoutRow) -> CustomerView:
             decline=row.decline_class,
             charged_at=row.charged_at,
             access_until=row.access_until,
+            was_late=_was_late(row),
+            proven_at=row.proven_at,
+            asked_at=row.asked_at,
             next_message_at=row.next_message_at,
             paused_at=row.paused_at,
+            refunded=row.refunded,
+            refunded_at=row.refunded_at,
+            refund_reference=row.refund_reference,
+            email_masked=masked(row.email),
+            asked_again=again,
         )
     )
+
+
+def _access_until(row: CheckoutRow) -> str | None:
+    """Write when the access ends; one that went with its money has no such day."""
+    is_over = row.access_state is AccessState.ENDED
+    is_returned = is_over and row.money_state is not MoneyState.CHARGED
+    return None if is_returned else _day(row.access_until)
+
+
+def _was_late(row: CheckoutRow) -> bool | None:
+    if row.charged_at is None or row.access_granted_at is None:
+        return None
+    return row.access_granted_at - row.charged_at > LATE_AFTER
 
 
 def order_line(row: CheckoutRow, settings: Settings) -> OrderLine:
@@ -288,6 +337,10 @@ def masked(email: str) -> str:
     """Write an address so that its owner knows it, and others learn little."""
     name, _, host = email.rpartition("@")
     return f"{name[:1]}•••@{host}"
+
+
+def _sentences(words: str) -> list[str]:
+    return re.split(r"(?<=[.?]) (?=[A-Z])", words)
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -26,6 +26,13 @@ from api.buying import (
     read_to_show,
 )
 from api.limits import TooOften, caller_of
+from api.own_checkout import (
+    AGAIN,
+    is_pressed_again,
+    keep_token,
+    own_token,
+    way_back,
+)
 from api.pages import checkout_page
 from api.parts import Parts, TheParts
 from api.records import RecordsUnavailable
@@ -33,6 +40,8 @@ from api.sandbox_methods import SANDBOX_NAMES
 from database.checkouts import CheckoutRow, find_by_token, insert_checkout
 from database.pauses import read_pause
 from domain.addresses import token_digest
+from domain.plans import Plan
+from domain.states import Stage
 from observability import logs, metrics
 
 router = APIRouter(include_in_schema=False)
@@ -102,25 +111,26 @@ async def open_checkout(
         return parts.pages.shop(
             plan, parts.clock(), email=form.email, problem=str(refused)
         )
-    new, token = new_checkout(parts, plan, email)
-    await parts.records.write(lambda connection: insert_checkout(connection, new))
-    logs.bind(checkout_id=new.checkout_id)
-    return _see(f"/c/{token.token}")
+    earlier = await _earlier(request, parts, plan, email)
+    return _see(earlier) if earlier else await _open(parts, plan, email)
 
 
 @router.api_route("/c/{token}", methods=_READ)
-async def show_checkout(parts: TheParts, token: str, path: ThePath) -> Response:
+async def show_checkout(
+    request: Request, parts: TheParts, token: str, path: ThePath
+) -> Response:
     """Show what is true of a checkout now."""
     row = await _find(parts, token)
-    page = checkout_page(row, parts.settings, parts.plans)
+    page = checkout_page(row, parts.settings, parts.plans, again=_is_again(request))
     metrics.PAGES_SHOWN.labels(page=page.view.page.value).inc()
     return parts.pages.checkout(page, row, path)
 
 
 @router.get("/c/{token}/status", dependencies=[Depends(_known_path)])
-async def show_status(parts: TheParts, token: str) -> Response:
+async def show_status(request: Request, parts: TheParts, token: str) -> Response:
     """Say whether the page that is open is still the true one."""
-    page = checkout_page(await _find(parts, token), parts.settings, parts.plans)
+    row = await _find(parts, token)
+    page = checkout_page(row, parts.settings, parts.plans, again=_is_again(request))
     return JSONResponse(
         {
             "page": page.view.page.value,
@@ -152,7 +162,22 @@ async def pay(
     if pressed.requested.too_many:
         page = checkout_page(pressed.checkout, parts.settings, parts.plans)
         return parts.pages.checkout(page, pressed.checkout, path, status=429)
-    return _see(path)
+    return _see(path + AGAIN if is_pressed_again(pressed.checkout) else path)
+
+
+@router.post("/c/{token}/another")
+async def buy_another(
+    request: Request, parts: TheParts, token: str, path: ThePath
+) -> Response:
+    """Open one more checkout for who has paid this one, and wants it twice."""
+    parts.limits.checkouts.enter(caller_of(request))
+    row = await _find(parts, token)
+    if row.stage is not Stage.CHARGED:
+        return _see(path)
+    plan = parts.plans.get(row.plan_id)
+    if plan is None:
+        return _see("/")
+    return await _open(parts, plan, row.email)
 
 
 @router.get("/c/{token}/pay")
@@ -217,6 +242,35 @@ async def _find(parts: Parts, token: str) -> CheckoutRow:
         raise NoSuchCheckout
     logs.bind(checkout_id=row.checkout_id)
     return row
+
+
+async def _earlier(
+    request: Request, parts: Parts, plan: Plan, email: str
+) -> str | None:
+    """Return where this browser's own earlier checkout answers the same wish."""
+    path = path_of(own_token(request, parts.settings) or "")
+    if path is None:
+        return None
+    try:
+        row = await _find(parts, path.removeprefix("/c/"))
+    except NoSuchCheckout:
+        return None
+    query = way_back(row, plan, email)
+    return None if query is None else path + query
+
+
+async def _open(parts: Parts, plan: Plan, email: str) -> Response:
+    new, token = new_checkout(parts, plan, email)
+    await parts.records.write(lambda connection: insert_checkout(connection, new))
+    logs.bind(checkout_id=new.checkout_id)
+    response = _see(f"/c/{token.token}")
+    keep_token(response, parts.settings, token.token)
+    return response
+
+
+def _is_again(request: Request) -> bool:
+    # Read by hand: whatever stands in the query, the page is shown.
+    return request.query_params.get("again") == "1"
 
 
 def _see(path: str) -> Response:

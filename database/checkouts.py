@@ -80,8 +80,13 @@ class CheckoutRow:
         next_message_at: When the customer hears from us next, news or not.
         now: The database's clock at the read; ages are counted against it.
         order_id: Set once the order is written.
-        paused_at: Since when the shop takes no new payments; None while it does.
-        tells_when_open: The buyer is written to when this pause ends.
+        proven_at: When the last attempt was closed without a charge.
+        asked_at: When the processor was last asked about a payment in doubt.
+        paused_at: Since when no new payments are taken; None while they are.
+        refunded: What was returned, or is being returned.
+        refunded_at: When it was returned.
+        refund_reference: What the bank finds it by.
+        tells_when_open: The buyer is written to when the pause ends.
     """
 
     checkout_id: UUID
@@ -105,14 +110,19 @@ class CheckoutRow:
     card_last4: str | None
     interrupted_at: datetime | None
     attention_at: datetime | None
+    next_message_at: datetime | None
     created_at: datetime
     now: datetime
     order_id: UUID | None
     access_url: str | None
     access_granted_at: datetime | None
     access_until: datetime | None
-    next_message_at: datetime | None = None
+    proven_at: datetime | None = None
+    asked_at: datetime | None = None
     paused_at: datetime | None = None
+    refunded: Money | None = None
+    refunded_at: datetime | None = None
+    refund_reference: str | None = None
     tells_when_open: bool = False
 
 

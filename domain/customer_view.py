@@ -1,15 +1,20 @@
-"""What the customer is told: one pure function of the two facts.
+"""What the customer is told: one catalogue of states, one pure function of the facts.
 
-`customer_view` is total over every pair of money state and access state. Pages and the
-JSON API print what it returns; no handler writes a sentence about money of its own.
-"You have not been charged" and the pay button can only come out of `NOT_CHARGED`, which
-the database lets stand in the stage `open` alone.
+`CATALOGUE` is read from left to right: what the person feels, what we claim in answer,
+what proves the claim, what they have to do, and when they hear from us next.
+`customer_view` picks the entry and fills it in; it is total over every pair of money
+state and access state. Pages and the JSON API print what it returns; no handler writes
+a sentence about money of its own. "You have not been charged" and the pay button can
+only come out of `NOT_CHARGED`, which the database lets stand in the stage `open` alone.
+
+A sentence whose facts are not known is not said: that is how no page names a time that
+nobody promised.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from domain.deadlines import (
@@ -26,7 +31,11 @@ from domain.states import (
     MoneyState,
     NotChargedReason,
 )
-from domain.words import at_in_words, day_in_words
+from domain.words import at_in_words, by_in_words, day_in_words, moment_in_words
+
+#: Nobody watches a page for longer than this without the permission to leave.
+#: https://www.nngroup.com/articles/response-times-3-important-limits/
+MAY_LEAVE_AFTER = timedelta(seconds=10)
 
 
 class Page(StrEnum):
@@ -41,6 +50,7 @@ class Page(StrEnum):
     UNKNOWN = "unknown"
     RECEIVED = "received"
     SUCCESS = "success"
+    ALREADY_PAID = "already_paid"
     DUPLICATE = "duplicate"
     REFUNDING = "refunding"
     REFUNDED = "refunded"
@@ -69,10 +79,18 @@ class CustomerFacts:
         pay_requested_at: When the buyer last pressed Pay; None before.
         reason: Why the last attempt ended without a charge; None when there was none.
         decline: How it was declined, when it was.
+        proven_at: When the last attempt was closed without a charge.
+        asked_at: When the processor was last asked about a payment in doubt.
         charged_at: When the money moved.
         access_until: When the bought time ends.
+        was_late: The access came so late that the buyer is owed an apology.
         next_message_at: When our next mail leaves at the latest; a timer keeps it.
         paused_at: Since when no new payments are taken; None while they are.
+        refunded: What was returned, or is being returned.
+        refunded_at: When it was returned.
+        refund_reference: What the bank finds it by.
+        email_masked: Where mails go, as much of it as a page may show.
+        asked_again: The buyer tried to pay what is paid, and is worried.
     """
 
     money: MoneyState
@@ -83,10 +101,18 @@ class CustomerFacts:
     pay_requested_at: datetime | None = None
     reason: NotChargedReason | None = None
     decline: DeclineClass | None = None
+    proven_at: datetime | None = None
+    asked_at: datetime | None = None
     charged_at: datetime | None = None
     access_until: datetime | None = None
+    was_late: bool | None = None
     next_message_at: datetime | None = None
     paused_at: datetime | None = None
+    refunded: Money | None = None
+    refunded_at: datetime | None = None
+    refund_reference: str | None = None
+    email_masked: str | None = None
+    asked_again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,42 +121,384 @@ class CustomerView:
 
     Attributes:
         page: Which page this is.
+        state: The entry of the catalogue that it was written from.
         title: Begins with the fact; for the browser's tab.
-        headline: The money fact in the customer's words.
+        headline: The claim: the money fact in the customer's words.
         sentences: What they must do, what we do, when they hear next; in this order.
+        to_do: What is left for them to do, for programs.
+        next_message_at: The time that the last sentence names; None when none is named.
         pay_label: Text of the pay button; None where paying must not be offered.
         bank_check: The page must offer the way to the bank's question.
         is_settled: Nothing will change by waiting; the page need not follow.
-        to_do: What is left for them to do, for programs.
-        next_message_at: When they hear next; None when no time is named.
     """
 
     page: Page
+    state: str
     title: str
     headline: str
     sentences: tuple[str, ...]
+    to_do: ToDo
+    next_message_at: datetime | None = None
     pay_label: str | None = None
     bank_check: bool = False
     is_settled: bool = False
+
+
+#: One sentence, or several that say it with fewer and fewer facts: the first whose
+#: facts are all known is said, and none when there is none.
+Words = str | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageState:
+    """One entry of the catalogue: from what a person feels to what we say.
+
+    Attributes:
+        page: The page it is a moment of.
+        feeling: What the person in front of it feels. The words answer this.
+        title: Begins with the fact; for the browser's tab.
+        claim: The money fact; the headline.
+        proof: What makes the claim true whatever broke. For readers of this file.
+        what_to_do: What the person must do, and what we do meanwhile.
+        to_do: The same for programs.
+        next_message: When they hear from us next; said when the time is known.
+        pay_label: Text of the pay button, where a charge is proven impossible.
+        is_settled: Nothing will change by waiting.
+    """
+
+    page: Page
+    feeling: str
+    title: Words
+    claim: Words
+    proof: str
+    what_to_do: tuple[Words, ...]
     to_do: ToDo = ToDo.NOTHING
-    next_message_at: datetime | None = None
+    next_message: Words = ()
+    pay_label: str | None = None
+    is_settled: bool = False
+
+
+#: The one promise with a time. Its time is a timer of the checkout's own workflow.
+_BY = "We write to you by {next_message_by}, with or without news."
+_LEAVE = (
+    "You can close this page. We will e-mail {email}.",
+    "You can close this page. We will e-mail you.",
+)
+_LEAVE_UNTIL_IN = (
+    "You can close this page. We will e-mail {email} when you are in.",
+    "You can close this page. We will e-mail you when you are in.",
+)
+_HOLD = (
+    "If your bank shows a pending line, that is a hold, not a payment. "
+    "It vanishes by itself."
+)
+_BANKS = "Banks usually show it within 5 to 10 business days."
+_REFERENCE = "The refund's reference is {refund_reference}."
+_IN: Words = ("You're in. Your plan runs until {access_until}.", "You're in.")
+_PAID = "We received your {price}. There is nothing more to pay."
+_RECEIPT: Words = (
+    "Your receipt goes to {email}. This page stays yours: keep its address.",
+    "Your receipt comes by e-mail. This page stays yours: keep its address.",
+)
+_RECEIVED = "We received your {price}. You do not need to pay again."
+
+
+def _and_by(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Add the promise with its time, where there is one."""
+    return (*(f"{wording} {_BY}" for wording in words), *words)
+
+
+CATALOGUE: dict[str, PageState] = {
+    "checkout": PageState(
+        page=Page.CHECKOUT,
+        feeling="Hopeful, slightly guarded: is this the whole price, and what if it "
+        "breaks?",
+        title="{plan}: {price}",
+        claim="{plan}",
+        proof="Stage `open` without an attempt: nobody was ever asked for money.",
+        what_to_do=(
+            "If anything breaks while you pay, this page's address finds your payment "
+            "again.",
+        ),
+        to_do=ToDo.PAY,
+        pay_label="Pay {price}",
+        is_settled=True,
+    ),
+    "paused": PageState(
+        page=Page.PAUSED,
+        feeling="Puzzled: is the shop closed, and did my card go through?",
+        title="New payments are paused: you have not been charged",
+        claim="We paused new payments {paused}. You have not been charged.",
+        proof="Stage `open`: no attempt, or the last one ended with a terminal proof.",
+        what_to_do=("You do not need to do anything. Your checkout stays here.",),
+        next_message=(
+            "We write to {email} once, when it is open.",
+            "We write to you once, when it is open.",
+        ),
+    ),
+    "declined": PageState(
+        page=Page.DECLINED,
+        feeling="Embarrassed; perhaps somebody looks over the shoulder.",
+        title="Declined: you have not been charged",
+        claim="Your bank declined the card. You have not been charged.",
+        proof="The PaymentIntent says that the bank declined, and it was let go.",
+        what_to_do=("{advice}",),
+        to_do=ToDo.PAY,
+        pay_label="Pay {price}",
+        is_settled=True,
+    ),
+    "not_charged": PageState(
+        page=Page.NOT_CHARGED,
+        feeling="Mildly irritated, and in doubt whether trying again costs twice.",
+        title="You have not been charged",
+        claim="You have not been charged. You can safely try again.",
+        proof="The processor confirmed the cancellation, or it was never asked; the "
+        "reason is in the row.",
+        what_to_do=(
+            "{how_we_know}",
+            "We have known this for certain since {proven_since}.",
+            "{hold_note}",
+        ),
+        to_do=ToDo.PAY,
+        pay_label="Try again: {price}",
+        is_settled=True,
+    ),
+    "confirming": PageState(
+        page=Page.CONFIRMING,
+        feeling="Counts the seconds.",
+        title="Confirming your {price}",
+        claim="We are confirming your {price} with your bank.",
+        proof="A request to pay stands in the row, without an outcome.",
+        what_to_do=(
+            "You do not need to do anything. Please do not pay a second time.",
+            "Asking your bank takes a few seconds.",
+        ),
+        next_message=_BY,
+    ),
+    "confirming_longer": PageState(
+        page=Page.CONFIRMING,
+        feeling="Wonders whether it hangs, and whether it is safe to leave.",
+        title="Confirming your {price}",
+        claim="We are confirming your {price} with your bank.",
+        proof="A request to pay stands in the row, without an outcome; whatever it "
+        "comes to, a mail follows.",
+        what_to_do=(
+            "You do not need to do anything. Please do not pay a second time.",
+        ),
+        next_message=_and_by(_LEAVE),
+    ),
+    "unknown": PageState(
+        page=Page.UNKNOWN,
+        feeling="Anxious for not knowing, and tempted to try once more.",
+        title="We don't know yet if your payment went through",
+        claim="We don't know yet if your payment went through.",
+        proof="It claims nothing. The attempt is closed before the processor forgets "
+        "its keys, so an answer comes.",
+        what_to_do=(
+            "Please don't pay again. If it went through, we will finish your order. "
+            "If not, we will tell you and nothing is owed.",
+            (
+                "We are finding out with the card processor, and last asked {asked}. "
+                "We close the attempt at the latest {unknown_for} after you pressed "
+                "Pay.",
+                "We are finding out with the card processor. We close the attempt at "
+                "the latest {unknown_for} after you pressed Pay.",
+            ),
+            _HOLD,
+        ),
+        next_message=_and_by(_LEAVE),
+    ),
+    "bank_check": PageState(
+        page=Page.BANK_CHECK,
+        feeling="Tense: the bank wants something.",
+        title="Your bank wants to confirm it is you",
+        claim="Your bank wants to confirm it is you.",
+        proof="The PaymentIntent is `requires_action`: it cannot succeed before the "
+        "bank's question is answered.",
+        what_to_do=(
+            "The {price} is paid only after you approve it at your bank.",
+            "If you close this page, you can come back to it. We close the attempt "
+            "when {bank_check_for} pass without an answer.",
+        ),
+        to_do=ToDo.ANSWER_BANK,
+    ),
+    "received": PageState(
+        page=Page.RECEIVED,
+        feeling="Relieved about the money, and waits for the door to open.",
+        title="We received your {price}",
+        claim=_RECEIVED,
+        proof="The processor shows a succeeded charge; the stage `charged` is never "
+        "left.",
+        what_to_do=(
+            "{already_paid}",
+            "We are opening your access. It takes seconds; when something breaks on "
+            "our side, minutes.",
+        ),
+        next_message=_and_by(_LEAVE_UNTIL_IN),
+    ),
+    "received_late": PageState(
+        page=Page.RECEIVED,
+        feeling="Afraid and angry: the money is gone, nothing came. Pay again, or "
+        "call the bank?",
+        title="We received your {price}",
+        claim=_RECEIVED,
+        proof="The processor shows a succeeded charge; the workflow goes on until the "
+        "access is open.",
+        what_to_do=(
+            "{already_paid}",
+            "Your bank confirmed it {charged}. Your access should be ready by now. "
+            "That is our fault, and we are sorry.",
+            "We are finishing your order. It normally takes minutes. "
+            "You do not need to prove anything.",
+        ),
+        next_message=_and_by(_LEAVE_UNTIL_IN),
+    ),
+    "success": PageState(
+        page=Page.SUCCESS,
+        feeling="Relieved; wants in.",
+        title="You're in",
+        claim=_IN,
+        proof="The charge is proven, and the application confirmed the access.",
+        what_to_do=("{already_paid}", _PAID, "{returned}", _REFERENCE, _RECEIPT),
+        to_do=ToDo.USE_ACCESS,
+        is_settled=True,
+    ),
+    "success_late": PageState(
+        page=Page.SUCCESS,
+        feeling="Relieved, but has waited; wants to hear that we noticed.",
+        title="You're in",
+        claim=_IN,
+        proof="The charge is proven, and the application confirmed the access.",
+        what_to_do=(
+            "{already_paid}",
+            "Your access took longer than it should. "
+            "That was our fault, and we are sorry.",
+            _PAID,
+            "{returned}",
+            _REFERENCE,
+            _RECEIPT,
+        ),
+        to_do=ToDo.USE_ACCESS,
+        is_settled=True,
+    ),
+    "already_paid": PageState(
+        page=Page.ALREADY_PAID,
+        feeling="Worried: did the second press cost a second time?",
+        title="You already paid for this",
+        claim="{already_paid}",
+        proof="One checkout is charged at most once: its stage `charged` is never "
+        "left, and nothing was ever returned here.",
+        what_to_do=(
+            ("Your plan runs until {access_until}.", "Your access is open."),
+            _RECEIPT,
+        ),
+        to_do=ToDo.USE_ACCESS,
+        is_settled=True,
+    ),
+    "duplicate": PageState(
+        page=Page.DUPLICATE,
+        feeling="Angry: the same thing was charged twice.",
+        title="You were charged twice: we return the second payment",
+        claim="You were charged twice. We return the second {refund}.",
+        proof="The processor shows two succeeded charges of one checkout.",
+        what_to_do=(
+            "You do not need to do anything, and you keep what you bought.",
+            "It should not have happened, and we are sorry.",
+            "Banks usually show a returned payment within 5 to 10 business days.",
+        ),
+        next_message=_BY,
+    ),
+    "duplicate_returned": PageState(
+        page=Page.DUPLICATE,
+        feeling="Angry, and wants to see the money on its way.",
+        title="You were charged twice: we returned the second payment",
+        claim="You were charged twice. We returned the second {refund} {refunded}.",
+        proof="The processor accepted the refund of the second charge.",
+        what_to_do=(
+            "You do not need to do anything, and you keep what you bought.",
+            "It should not have happened, and we are sorry.",
+            _BANKS,
+            _REFERENCE,
+        ),
+        is_settled=True,
+    ),
+    "refunding": PageState(
+        page=Page.REFUNDING,
+        feeling="Wants to be sure that it was really sent.",
+        title="Your {refund} is on its way back",
+        claim="Your {refund} is on its way back to you.",
+        proof="A refund was asked for by a named person; its end is watched.",
+        what_to_do=(
+            f"We asked the card processor to return it. {_BANKS}",
+            _REFERENCE,
+            "{access_over}",
+        ),
+        next_message=_BY,
+    ),
+    "refunded": PageState(
+        page=Page.REFUNDED,
+        feeling="Looks at the statement and wonders where it is.",
+        title="We returned your {refund}",
+        claim=("We returned your {refund} {refunded}.", "We returned your {refund}."),
+        proof="The processor shows the refund as succeeded.",
+        what_to_do=(_BANKS, _REFERENCE, "{access_over}"),
+        is_settled=True,
+    ),
+    "ended": PageState(
+        page=Page.ENDED,
+        feeling="Calm or surprised: is anything still charged?",
+        title="Your plan has ended",
+        claim="Your plan has ended.",
+        proof="The bought time is over, and nothing renews by itself.",
+        what_to_do=(
+            "{already_paid}",
+            "You paid {price} for it. Nothing more is charged.",
+            "{returned}",
+            _REFERENCE,
+        ),
+        is_settled=True,
+    ),
+    "holding": PageState(
+        # Never of a row: what its address says when it cannot be read.
+        page=Page.UNKNOWN,
+        feeling="Afraid: the page looks broken, and the card may be charged.",
+        title="Please don't pay again yet",
+        claim="Please don't pay again yet.",
+        proof="It claims nothing: a reply that was lost may hide a charge.",
+        what_to_do=(
+            "We can't show your payment this second. If your card was charged, we "
+            "will find it and finish your order.",
+            "Keep this page's address.",
+        ),
+    ),
+}
 
 
 def customer_view(facts: CustomerFacts) -> CustomerView:
     """Say what is true for these facts; total over all pairs of states."""
-    match facts.money:
-        case MoneyState.NOT_CHARGED:
-            return _not_charged(facts)
-        case MoneyState.UNKNOWN:
-            return _unknown(facts)
-        case MoneyState.ACTION_NEEDED:
-            return _bank_check(facts)
-        case MoneyState.CHARGED:
-            return _charged(facts)
-        case MoneyState.DUPLICATE:
-            return _duplicate(facts)
-        case MoneyState.REFUNDING | MoneyState.REFUNDED:
-            return _refund(facts)
+    return _tell(_state_of(facts), _known(facts), facts.next_message_at)
+
+
+def _tell(
+    name: str, known: dict[str, str], promised_at: datetime | None
+) -> CustomerView:
+    """Fill an entry of the catalogue in with what is known."""
+    state = CATALOGUE[name]
+    said = [_say(words, known) for words in state.what_to_do]
+    said.append(_say(state.next_message, known))
+    names_a_time = "next_message_by" in known and known["next_message_by"] in said[-1]
+    return CustomerView(
+        page=state.page,
+        state=name,
+        title=_say(state.title, known),
+        headline=_say(state.claim, known),
+        sentences=tuple(sentence for sentence in said if sentence),
+        to_do=state.to_do,
+        next_message_at=promised_at if names_a_time else None,
+        pay_label=_say(state.pay_label or (), known) or None,
+        bank_check=state.page is Page.BANK_CHECK,
+        is_settled=state.is_settled,
+    )
 
 
 def may_have_seen_an_error(
@@ -143,54 +511,145 @@ def may_have_seen_an_error(
     return was_interrupted or access_at - charged_at > SMOOTH_WITHIN
 
 
-def _paused(facts: CustomerFacts, paused_at: datetime) -> CustomerView:
-    at = at_in_words(paused_at, now=facts.now)
-    return CustomerView(
-        page=Page.PAUSED,
-        title="New payments are paused: you have not been charged",
-        headline=f"We paused new payments {at}. You have not been charged.",
-        sentences=(
-            "You do not need to do anything. Your checkout stays here.",
-            "We write to you once, when it is open.",
-        ),
-    )
+def _state_of(facts: CustomerFacts) -> str:
+    """Return the name of the entry that these facts are."""
+    match facts.money:
+        case MoneyState.NOT_CHARGED:
+            return _not_charged(facts)
+        case MoneyState.UNKNOWN:
+            return _unknown(facts)
+        case MoneyState.ACTION_NEEDED:
+            return "bank_check"
+        case MoneyState.CHARGED:
+            return _charged(facts)
+        case MoneyState.DUPLICATE:
+            return "duplicate" if facts.refunded_at is None else "duplicate_returned"
+        case MoneyState.REFUNDING | MoneyState.REFUNDED:
+            return facts.money.value.lower()
 
 
-def _not_charged(facts: CustomerFacts) -> CustomerView:
+def _not_charged(facts: CustomerFacts) -> str:
     if facts.paused_at is not None:
-        return _paused(facts, facts.paused_at)
+        return "paused"
     if facts.reason is None:
-        return CustomerView(
-            page=Page.CHECKOUT,
-            title=f"{facts.plan_name}: {facts.price}",
-            headline=facts.plan_name,
-            sentences=(
-                "If anything breaks while you pay, this page's address finds your "
-                "payment again.",
-            ),
-            to_do=ToDo.PAY,
-            pay_label=f"Pay {facts.price}",
-            is_settled=True,
-        )
-    if facts.reason is NotChargedReason.DECLINED:
-        return CustomerView(
-            page=Page.DECLINED,
-            title="Declined: you have not been charged",
-            headline="Your bank declined the card. You have not been charged.",
-            sentences=(_decline_advice(facts.decline),),
-            to_do=ToDo.PAY,
-            pay_label=f"Pay {facts.price}",
-            is_settled=True,
-        )
-    return CustomerView(
-        page=Page.NOT_CHARGED,
-        title="You have not been charged",
-        headline="You have not been charged. You can safely try again.",
-        sentences=_proof(facts.reason),
-        to_do=ToDo.PAY,
-        pay_label=f"Try again: {facts.price}",
-        is_settled=True,
-    )
+        return "checkout"
+    is_declined = facts.reason is NotChargedReason.DECLINED
+    return "declined" if is_declined else "not_charged"
+
+
+def _unknown(facts: CustomerFacts) -> str:
+    waited = facts.now - (facts.pay_requested_at or facts.now)
+    if waited < MAY_LEAVE_AFTER:
+        return "confirming"
+    return "confirming_longer" if waited < CONFIRMING_FOR else "unknown"
+
+
+def _charged(facts: CustomerFacts) -> str:
+    match facts.access:
+        case AccessState.ACTIVE:
+            if _is_charged_once(facts):
+                return "already_paid"
+            return "success_late" if facts.was_late else "success"
+        case AccessState.ENDED:
+            return "ended"
+        case AccessState.NONE | AccessState.PENDING:
+            return "received_late" if _is_late(facts) else "received"
+
+
+def _is_charged_once(facts: CustomerFacts) -> bool:
+    """Whether "no second payment was made" is asked for, and true.
+
+    A payment that was returned may have been a second one.
+    """
+    is_asked = facts.asked_again and facts.charged_at is not None
+    return is_asked and facts.refunded is None
+
+
+def _is_late(facts: CustomerFacts) -> bool:
+    if facts.charged_at is None:
+        return False
+    return facts.now - facts.charged_at > SMOOTH_WITHIN
+
+
+def _known(facts: CustomerFacts) -> dict[str, str]:
+    """Return the facts in words, by the names that the catalogue uses; no unknown."""
+    words: dict[str, str | None] = {
+        "price": str(facts.price),
+        "plan": facts.plan_name,
+        "email": facts.email_masked,
+        "unknown_for": in_words(UNKNOWN_FOR),
+        "bank_check_for": in_words(BANK_CHECK_FOR),
+        "advice": _ADVICE[facts.decline or DeclineClass.GENERIC],
+        "how_we_know": _PROOF.get(facts.reason) if facts.reason else None,
+        "hold_note": None if facts.reason in _NEVER_ASKED else _HOLD,
+        "paused": _at(facts.paused_at, facts.now),
+        "proven_since": _since(facts.proven_at, facts.now),
+        "asked": _at(facts.asked_at, facts.now),
+        "charged": _at(facts.charged_at, facts.now),
+        "refunded": _at(facts.refunded_at, facts.now),
+        "refund": str(facts.refunded or facts.price),
+        "refund_reference": facts.refund_reference,
+        "next_message_by": _by(facts),
+        "access_until": _day(facts.access_until),
+        "access_over": _access_over(facts),
+        "already_paid": _already_paid(facts),
+        "returned": _returned(facts),
+    }
+    return {name: text for name, text in words.items() if text is not None}
+
+
+def _say(words: Words, known: dict[str, str]) -> str:
+    """Return the first of the wordings whose facts are all known, or nothing."""
+    for wording in (words,) if isinstance(words, str) else words:
+        try:
+            return wording.format_map(known)
+        except KeyError:
+            continue
+    return ""
+
+
+def _by(facts: CustomerFacts) -> str | None:
+    """Write the promised time; one that has passed is no promise any more."""
+    if facts.next_message_at is None or facts.next_message_at <= facts.now:
+        return None
+    return by_in_words(facts.next_message_at, now=facts.now)
+
+
+def _at(moment: datetime | None, now: datetime) -> str | None:
+    return None if moment is None else at_in_words(moment, now=now)
+
+
+def _since(moment: datetime | None, now: datetime) -> str | None:
+    return None if moment is None else by_in_words(moment, now=now)
+
+
+def _day(moment: datetime | None) -> str | None:
+    return None if moment is None else day_in_words(moment)
+
+
+def _access_over(facts: CustomerFacts) -> str | None:
+    is_over = facts.access is AccessState.ENDED
+    return "Your access has ended with it." if is_over else None
+
+
+def _already_paid(facts: CustomerFacts) -> str | None:
+    if not facts.asked_again or facts.charged_at is None:
+        return None
+    paid = f"You already paid for this on {moment_in_words(facts.charged_at)}."
+    return f"{paid} No second payment was made." if _is_charged_once(facts) else paid
+
+
+def _returned(facts: CustomerFacts) -> str | None:
+    """Say what was returned of a charge that stands.
+
+    A whole price cannot be a part of it: that was the second of two charges.
+    """
+    if facts.refunded is None or facts.refunded_at is None:
+        return None
+    at = at_in_words(facts.refunded_at, now=facts.now)
+    if facts.refunded == facts.price:
+        return f"You were charged twice. We returned the second {facts.price} {at}."
+    return f"We returned {facts.refunded} of it to you {at}."
 
 
 _PROOF = {
@@ -219,145 +678,17 @@ _PROOF = {
 #: After these the processor was never asked, so no hold can show up at the bank.
 _NEVER_ASKED = {NotChargedReason.WITHDRAWN, NotChargedReason.NOT_SENT}
 
+_ADVICE = {
+    DeclineClass.CHECK_DETAILS: (
+        "Please check the card's number, date and security code."
+    ),
+    DeclineClass.OTHER_CARD: "Another card should work.",
+    DeclineClass.ASK_BANK: "Your bank can say why. Another card may work right away.",
+    DeclineClass.TRY_AGAIN: (
+        "The bank could not process it just now. You can use the card again."
+    ),
+    DeclineClass.GENERIC: "Please use another card, or ask your bank about this one.",
+}
 
-def _proof(reason: NotChargedReason) -> tuple[str, ...]:
-    if reason in _NEVER_ASKED:
-        return (_PROOF[reason],)
-    return (_PROOF[reason], _HOLD_NOTE)
-
-
-_HOLD_NOTE = (
-    "If your bank shows a pending line, that is a hold, not a payment. "
-    "It vanishes by itself."
-)
-
-
-def _decline_advice(decline: DeclineClass | None) -> str:
-    match decline:
-        case DeclineClass.CHECK_DETAILS:
-            return "Please check the card's number, date and security code."
-        case DeclineClass.OTHER_CARD:
-            return "Another card should work."
-        case DeclineClass.ASK_BANK:
-            return "Your bank can say why. Another card may work right away."
-        case DeclineClass.TRY_AGAIN:
-            return "The bank could not process it just now. You can use the card again."
-        case _:
-            return "Please use another card, or ask your bank about this one."
-
-
-def _unknown(facts: CustomerFacts) -> CustomerView:
-    asked_at = facts.pay_requested_at or facts.now
-    if facts.now - asked_at < CONFIRMING_FOR:
-        return CustomerView(
-            page=Page.CONFIRMING,
-            title=f"Confirming your {facts.price}",
-            headline=f"We are confirming your {facts.price} with your bank.",
-            sentences=(
-                "You do not need to do anything. Please do not pay a second time.",
-                "You can close this page. We will e-mail you.",
-            ),
-        )
-    return CustomerView(
-        page=Page.UNKNOWN,
-        title="We don't know yet if your payment went through",
-        headline="We don't know yet if your payment went through.",
-        sentences=(
-            "Please don't pay again. If it went through, we will finish your order. "
-            "If not, we will tell you and nothing is owed.",
-            "We keep asking the card processor, and close the attempt at the latest "
-            f"{in_words(UNKNOWN_FOR)} after you pressed Pay.",
-            _HOLD_NOTE,
-        ),
-    )
-
-
-def _bank_check(facts: CustomerFacts) -> CustomerView:
-    return CustomerView(
-        page=Page.BANK_CHECK,
-        title="Your bank wants to confirm it is you",
-        headline="Your bank wants to confirm it is you.",
-        sentences=(
-            f"The {facts.price} is paid only after you approve it at your bank.",
-            "If you close this page, you can come back to it. We close the attempt "
-            f"when {in_words(BANK_CHECK_FOR)} pass without an answer.",
-        ),
-        to_do=ToDo.ANSWER_BANK,
-        bank_check=True,
-    )
-
-
-def _charged(facts: CustomerFacts) -> CustomerView:
-    match facts.access:
-        case AccessState.ACTIVE:
-            until = "" if facts.access_until is None else _until(facts.access_until)
-            return CustomerView(
-                page=Page.SUCCESS,
-                title="You're in",
-                headline=f"You're in.{until}",
-                sentences=(
-                    f"We received your {facts.price} for {facts.plan_name}. "
-                    "There is nothing more to pay.",
-                    "Your receipt comes by e-mail. This page stays yours: "
-                    "keep its address.",
-                ),
-                to_do=ToDo.USE_ACCESS,
-                is_settled=True,
-            )
-        case AccessState.ENDED:
-            return CustomerView(
-                page=Page.ENDED,
-                title="Your plan has ended",
-                headline="Your plan has ended.",
-                sentences=(f"You paid {facts.price} for it. Nothing more is charged.",),
-                is_settled=True,
-            )
-        case AccessState.NONE | AccessState.PENDING:
-            return CustomerView(
-                page=Page.RECEIVED,
-                title=f"We received your {facts.price}",
-                headline=(
-                    f"We received your {facts.price}. You do not need to pay again."
-                ),
-                sentences=(
-                    "We are opening your access. It takes seconds; when something "
-                    "breaks on our side, minutes.",
-                    "You can close this page. We will e-mail you when you are in.",
-                ),
-            )
-
-
-def _until(until: datetime) -> str:
-    return f" Your plan runs until {day_in_words(until)}."
-
-
-def _duplicate(facts: CustomerFacts) -> CustomerView:
-    return CustomerView(
-        page=Page.DUPLICATE,
-        title="You were charged twice: we return the second payment",
-        headline=f"You were charged twice. We return the second {facts.price}.",
-        sentences=(
-            "You do not need to do anything, and you keep what you bought.",
-            "Banks usually show a returned payment within 5 to 10 business days.",
-        ),
-    )
-
-
-def _refund(facts: CustomerFacts) -> CustomerView:
-    if facts.money is MoneyState.REFUNDING:
-        return CustomerView(
-            page=Page.REFUNDING,
-            title=f"Your {facts.price} is on its way back",
-            headline=f"Your {facts.price} is on its way back to you.",
-            sentences=(f"We asked the card processor to return it. {_BANKS}",),
-        )
-    return CustomerView(
-        page=Page.REFUNDED,
-        title=f"We returned your {facts.price}",
-        headline=f"We returned your {facts.price}.",
-        sentences=(_BANKS,),
-        is_settled=True,
-    )
-
-
-_BANKS = "Banks usually show it within 5 to 10 business days."
+#: What an address says whose row cannot be read.
+HOLDING = _tell("holding", {}, None)

@@ -44,5 +44,12 @@ def at_in_words(moment: datetime, *, now: datetime) -> str:
     return f"on {moment_in_words(moment)}"
 
 
+def by_in_words(moment: datetime, *, now: datetime) -> str:
+    """Write a time after "by" or "since": `14:50 UTC`, with the day if not today."""
+    if _same_day(moment, now):
+        return f"{moment.astimezone(UTC):%H:%M} UTC"
+    return moment_in_words(moment)
+
+
 def _same_day(moment: datetime, now: datetime) -> bool:
     return moment.astimezone(UTC).date() == now.astimezone(UTC).date()

@@ -3,33 +3,83 @@
 (() => {
   "use strict";
 
+  // Without an answer for this long, the page says so itself.
+  const PATIENCE = 2000;
+  // A server that was cut off in the middle of an answer never ends it.
+  const LONGEST_LOOK = 10000;
+
   const openedAt = Date.now();
   let timer = 0;
+  let silentSince = 0;
+  let patience = 0;
+  let looking = false;
 
   // A payment is mostly done within a second, and that second is watched.
   const pause = () => {
-    const seconds = (Date.now() - openedAt) / 1000;
+    const now = Date.now();
+    if (silentSince) return now - silentSince < 60000 ? 1000 : 5000;
+    const seconds = (now - openedAt) / 1000;
     if (seconds < 3) return 250;
     return seconds < 30 ? 1000 : seconds < 300 ? 4000 : 20000;
   };
 
-  const look = async () => {
-    const main = document.querySelector("main[data-follow]");
-    if (!main) return;
+  const following = () => document.querySelector("main[data-follow]");
+
+  const say = (isSilent) => {
+    const line = document.getElementById("unreachable");
+    if (!line) return;
+    const words = isSilent ? line.dataset.says : "";
+    if (line.textContent !== words) line.textContent = words;
+  };
+
+  const hear = () => {
+    silentSince = 0;
+    clearTimeout(patience);
+    say(false);
+  };
+
+  const wait = () => {
+    if (silentSince) return;
+    silentSince = Date.now();
+    patience = setTimeout(say, PATIENCE, true);
+  };
+
+  // Refusals (4xx) are answers without news; 5xx is as good as no answer.
+  const ask = async (address) => {
+    const answer = await fetch(address, {
+      cache: "no-store",
+      signal: AbortSignal.timeout(LONGEST_LOOK),
+    });
+    if (answer.status >= 500) throw new Error(`answered ${answer.status}`);
+    hear();
+    return answer.status === 200 ? answer : null;
+  };
+
+  const look = async (main, address) => {
+    if (looking) return;
+    looking = true;
+    wait();
     try {
-      const answer = await fetch(main.dataset.follow, { cache: "no-store" });
-      if (answer.status === 200) {
-        const news = await answer.json();
-        if (news.version !== main.dataset.version) await show(main);
-      }
+      const answer = await ask(address);
+      const news = answer && (await answer.json());
+      if (news && isNews(main, news)) await show(main);
     } catch {
-      // The server does not answer. It is asked again.
+      // No answer. It is asked again.
+    } finally {
+      looking = false;
     }
   };
 
+  // A page that waits for nothing may hold a form that is being filled in: it gives way
+  // to another page only, not to new words on the same.
+  const isNews = (main, news) =>
+    main.dataset.follow
+      ? news.version !== main.dataset.version
+      : news.page !== main.dataset.state;
+
   const show = async (main) => {
-    const answer = await fetch(main.dataset.page, { cache: "no-store" });
-    if (answer.status !== 200) return;
+    const answer = await ask(main.dataset.page);
+    if (!answer) return;
     const next = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = next.querySelector("main[data-version]");
     if (!fresh) return;
@@ -38,24 +88,47 @@
       location.replace(main.dataset.page);
       return;
     }
+    const isAnother = fresh.dataset.state !== main.dataset.state;
     for (const id of ["told", "rest"]) {
       const place = main.querySelector(`#${id}`);
       place.replaceChildren(...fresh.querySelector(`#${id}`).childNodes);
     }
-    main.dataset.version = fresh.dataset.version;
-    if (!fresh.dataset.follow) delete main.dataset.follow;
+    for (const name of ["state", "version", "follow", "look"]) {
+      if (name in fresh.dataset) main.dataset[name] = fresh.dataset[name];
+      else delete main.dataset[name];
+    }
     document.title = next.title;
-    main.querySelector("h1").focus();
+    // One more sentence on the same page is read out where it stands.
+    if (isAnother) main.querySelector("h1").focus();
   };
 
   const step = async () => {
     clearTimeout(timer);
-    if (!document.hidden) await look();
-    if (document.querySelector("main[data-follow]")) timer = setTimeout(step, pause());
+    const main = following();
+    if (main && !document.hidden) await look(main, main.dataset.follow);
+    if (following()) {
+      clearTimeout(timer);
+      timer = setTimeout(step, pause());
+    }
+  };
+
+  // A tab that comes to the front again, or a page that Back brings, may be outdated.
+  const comeBack = () => {
+    const main = document.querySelector("main[data-look]");
+    if (main) look(main, main.dataset.look).then(step).finally(hearNothing);
+    else step();
+  };
+
+  // Where nothing is waited for, a silent server is not the reader's trouble.
+  const hearNothing = () => {
+    if (!following()) hear();
   };
 
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) step();
+    if (!document.hidden) comeBack();
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) comeBack();
   });
   timer = setTimeout(step, pause());
 })();

@@ -26,7 +26,7 @@
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (form.dataset.sent === "yes") return;
+    if (window.holdfast.isSent(form)) return;
     window.holdfast.busy(form, true);
     problem.textContent = "";
     const checked = await elements.submit();

@@ -6,23 +6,21 @@ import itertools
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
 
 from api import notices
 from api.pages import Pages, checkout_page, masked, web_address
 from database.checkouts import CheckoutRow
-from domain.money import Money
 from domain.states import (
     AccessState,
     DeclineClass,
     MoneyState,
     NotChargedReason,
-    Stage,
 )
 from tests.api.conftest import MakeShop
 from tests.api.doubles import NOW, Shop, make_settings, text_of
+from tests.specimens import make_row
 
 #: Words that no page may use, whatever happens.
 BANNED = (
@@ -49,52 +47,6 @@ HOSTILE = (
     "\u202egnp.exe",
     "&lt;b&gt;",
 )
-
-
-def make_row(
-    money: MoneyState = MoneyState.NOT_CHARGED,
-    access: AccessState = AccessState.NONE,
-    *,
-    age: timedelta = timedelta(),
-    reason: NotChargedReason | None = None,
-    decline: DeclineClass | None = None,
-) -> CheckoutRow:
-    """Return a row as the database would, also in pairs that it refuses."""
-    asked = reason is not None or money is not MoneyState.NOT_CHARGED
-    charged = money not in {
-        MoneyState.NOT_CHARGED,
-        MoneyState.UNKNOWN,
-        MoneyState.ACTION_NEEDED,
-    }
-    return CheckoutRow(
-        checkout_id=uuid4(),
-        reference_code="ORD-7K2M-9QXD",
-        token_key_id="00000000",
-        email="mara@example.com",
-        plan_id="one-year",
-        plan_name="Acme one-year plan",
-        price=Money(amount_minor=24900, currency="usd"),
-        stage=Stage.CHARGED if charged else Stage.OPEN,
-        money_state=money,
-        access_state=access,
-        buyer_attempt=1 if asked else 0,
-        pay_requested_at=NOW - age if asked else None,
-        payment_intent_id="pi_1" if charged else None,
-        next_action_url="https://bank.example/ask",
-        not_charged_reason=reason,
-        decline_class=decline,
-        charged_at=NOW if charged else None,
-        card_brand="visa" if charged else None,
-        card_last4="4242" if charged else None,
-        interrupted_at=None,
-        attention_at=None,
-        created_at=NOW,
-        now=NOW,
-        order_id=None,
-        access_url=None,
-        access_granted_at=None,
-        access_until=NOW if charged else None,
-    )
 
 
 def every_row() -> dict[str, CheckoutRow]:
@@ -197,7 +149,9 @@ def test_only_web_addresses_become_links(address: str | None) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_person_wrote_stays_text(text: str) -> None:
     """Nothing that anybody typed or configured becomes markup on any page."""
-    settings = make_settings(company_name=text, support_hours=text)
+    settings = make_settings(company_name=text, support_name=text)
+    # Settings take only hours that can be counted by; pages escape them all the same.
+    settings.support_hours = text
     settings.plans[0].name = text
     pages = Pages(settings)
     plan = next(iter(settings.plan_by_id().values()))

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
 from domain.customer_view import (
+    CATALOGUE,
+    MAY_LEAVE_AFTER,
     CustomerFacts,
     CustomerView,
     Page,
@@ -50,15 +53,44 @@ BANNED = re.compile(
 )
 
 
+#: What may be known besides, in the ways that change the words.
+BESIDE: tuple[dict[str, Any], ...] = (
+    {},
+    {"charged_at": NOW, "asked_again": True, "email_masked": "m•••@example.com"},
+    {
+        "charged_at": NOW - timedelta(minutes=4),
+        "was_late": True,
+        "next_message_at": NOW + timedelta(minutes=18),
+        "asked_at": NOW - timedelta(minutes=1),
+        "proven_at": NOW - timedelta(minutes=1),
+    },
+    {
+        "charged_at": NOW - timedelta(days=3),
+        "refunded": PLAIN.price,
+        "refunded_at": NOW - timedelta(days=1),
+        "refund_reference": "24011346328000012345678",
+        "asked_again": True,
+        "next_message_at": NOW + timedelta(days=2),
+    },
+    {
+        "charged_at": NOW,
+        "refunded": Money(amount_minor=5000, currency="usd"),
+        "refunded_at": NOW,
+    },
+    {"paused_at": NOW - timedelta(hours=12), "email_masked": "m•••@example.com"},
+)
+
+
 def _every_view() -> Iterator[tuple[CustomerFacts, CustomerView]]:
     """All pairs of states with all that can vary beside them."""
-    for money, access, reason, decline, asked, until in product(
+    for money, access, reason, decline, asked, until, beside in product(
         MoneyState,
         AccessState,
         [None, *NotChargedReason],
         [None, *DeclineClass],
         [None, NOW, NOW - timedelta(seconds=59), NOW - timedelta(hours=19)],
         [None, NOW + timedelta(days=365)],
+        BESIDE,
     ):
         facts = replace(
             PLAIN,
@@ -68,6 +100,7 @@ def _every_view() -> Iterator[tuple[CustomerFacts, CustomerView]]:
             decline=decline,
             pay_requested_at=asked,
             access_until=until,
+            **beside,
         )
         yield facts, customer_view(facts)
 
@@ -81,8 +114,8 @@ def _words(view: CustomerView) -> str:
 
 def test_there_is_a_page_for_every_pair_of_states() -> None:
     """The function is total, and no page of the list is out of reach."""
-    paused = customer_view(replace(PLAIN, paused_at=NOW))
-    assert {view.page for _, view in EVERY_VIEW} | {paused.page} == set(Page)
+    assert {view.page for _, view in EVERY_VIEW} == set(Page)
+    assert {view.state for _, view in EVERY_VIEW} == set(CATALOGUE) - {"holding"}
     for _, view in EVERY_VIEW:
         assert view.title
         assert view.headline
@@ -103,7 +136,10 @@ def test_only_a_proven_not_charged_says_so() -> None:
         r"not (been )?charged|no money|nothing was (charged|taken)", re.I
     )
     for facts, view in EVERY_VIEW:
-        if facts.money is not MoneyState.NOT_CHARGED or facts.reason is None:
+        is_proven = facts.money is MoneyState.NOT_CHARGED and (
+            facts.reason is not None or facts.paused_at is not None
+        )
+        if not is_proven:
             assert not claim.search(_words(view)), facts
 
 
@@ -167,6 +203,145 @@ def test_the_spinner_becomes_words_after_a_minute() -> None:
     assert customer_view(replace(facts, now=NOW + CONFIRMING_FOR)).page is Page.UNKNOWN
 
 
+def test_after_ten_seconds_the_reader_may_leave() -> None:
+    """Permission to close the page comes before patience ends, with the address."""
+    facts = replace(
+        PLAIN,
+        money=MoneyState.UNKNOWN,
+        pay_requested_at=NOW,
+        email_masked="m•••@example.com",
+    )
+    leave = "You can close this page. We will e-mail m•••@example.com."
+
+    early = customer_view(replace(facts, now=NOW + timedelta(seconds=9)))
+    later = customer_view(replace(facts, now=NOW + MAY_LEAVE_AFTER))
+
+    assert leave not in early.sentences
+    assert leave in later.sentences
+    assert early.headline == later.headline
+
+
+def test_a_promised_time_is_named_with_its_zone_and_handed_on() -> None:
+    """Where a mail is promised, the sentence and the typed value name one time."""
+    soon = NOW + timedelta(minutes=18)
+    for facts, view in EVERY_VIEW:
+        said = "We write to you by" in _words(view)
+        assert said is (view.next_message_at is not None), facts
+        if said:
+            assert view.next_message_at == facts.next_message_at
+    waiting = replace(PLAIN, money=MoneyState.CHARGED, next_message_at=soon)
+    words = "We write to you by 14:50 UTC, with or without news."
+
+    assert words in _words(customer_view(waiting))
+    tomorrow = replace(waiting, next_message_at=NOW + timedelta(hours=12))
+    assert "by 24 Nov 2026, 02:32 UTC" in _words(customer_view(tomorrow))
+
+
+def test_a_time_that_has_passed_is_not_promised() -> None:
+    """At the minute itself the promise is due, and no longer a promise."""
+    facts = replace(PLAIN, money=MoneyState.CHARGED, next_message_at=NOW)
+
+    assert customer_view(facts).next_message_at is None
+    assert "We write to you by" not in _words(customer_view(facts))
+
+
+@pytest.mark.parametrize("reason", [None, *NotChargedReason])
+def test_while_payments_are_paused_nobody_is_offered_to_pay(
+    reason: NotChargedReason | None,
+) -> None:
+    """The page says since when, that nothing was charged, and that we will write."""
+    view = customer_view(
+        replace(
+            PLAIN,
+            reason=reason,
+            paused_at=NOW.replace(hour=2, minute=10),
+            email_masked="m•••@example.com",
+        )
+    )
+
+    assert view.page is Page.PAUSED
+    assert view.headline == (
+        "We paused new payments at 02:10 UTC. You have not been charged."
+    )
+    assert view.pay_label is None
+    assert "We write to m•••@example.com once, when it is open." in view.sentences
+
+
+def test_a_pause_changes_nothing_for_who_has_asked_to_pay() -> None:
+    """Whatever was asked for before the pause is told as it stands."""
+    for money in set(MoneyState) - {MoneyState.NOT_CHARGED}:
+        plain = replace(PLAIN, money=money, charged_at=NOW)
+        assert customer_view(replace(plain, paused_at=NOW)) == customer_view(plain)
+
+
+def test_no_second_payment_is_claimed_only_where_none_was_made() -> None:
+    """After a returned second charge the sentence would be a lie, and is not said."""
+    for facts, view in EVERY_VIEW:
+        if "No second payment was made" in _words(view):
+            assert facts.asked_again
+            assert facts.money is MoneyState.CHARGED
+            assert facts.refunded is None
+    again = replace(
+        PLAIN,
+        money=MoneyState.CHARGED,
+        access=AccessState.ACTIVE,
+        charged_at=NOW,
+        asked_again=True,
+    )
+    assert customer_view(again).headline == (
+        "You already paid for this on 23 Nov 2026, 14:32 UTC. "
+        "No second payment was made."
+    )
+
+
+def test_we_are_sorry_only_for_what_went_wrong() -> None:
+    """An apology where all went well would be the first doubt."""
+    sorry = {view.state for _, view in EVERY_VIEW if "sorry" in _words(view)}
+
+    assert sorry == {
+        "received_late",
+        "success_late",
+        "duplicate",
+        "duplicate_returned",
+    }
+
+
+def test_a_returned_payment_is_told_with_amount_time_and_reference() -> None:
+    """Both charged twice and refunded name what left us, when, and its reference."""
+    returned = replace(
+        PLAIN,
+        access=AccessState.ACTIVE,
+        charged_at=NOW,
+        refunded=PLAIN.price,
+        refunded_at=NOW.replace(minute=45),
+        refund_reference="ARN 24011346328",
+    )
+    for money in (MoneyState.DUPLICATE, MoneyState.CHARGED, MoneyState.REFUNDED):
+        words = _words(customer_view(replace(returned, money=money)))
+        assert "$249.00 at 14:45 UTC" in words
+        assert "ARN 24011346328" in words
+    part = replace(returned, refunded=Money(amount_minor=5000, currency="usd"))
+    words = _words(customer_view(replace(part, money=MoneyState.CHARGED)))
+
+    assert "We returned $50.00 of it to you at 14:45 UTC." in words
+    assert "twice" not in words
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_entry_says_what_is_felt_and_what_proves_the_claim(name: str) -> None:
+    """Whoever writes words for a page has to say first whom they answer."""
+    entry = CATALOGUE[name]
+
+    assert entry.feeling.endswith((".", "?"))
+    assert entry.proof.endswith(".")
+    assert (
+        entry.is_settled
+        or entry.next_message
+        or entry.page is Page.BANK_CHECK
+        or (name == "holding")
+    )
+
+
 def test_the_page_promises_the_deadline_that_is_kept() -> None:
     """The hours and minutes on the pages are the workflow's own numbers."""
     unknown = replace(
@@ -181,15 +356,18 @@ def test_the_page_promises_the_deadline_that_is_kept() -> None:
 
 def test_pages_that_wait_are_followed_and_others_are_not() -> None:
     """Only a page that may change by itself asks again."""
-    settled = {view.page for _, view in EVERY_VIEW if view.is_settled}
+    waiting = {view.state for _, view in EVERY_VIEW if not view.is_settled}
 
-    assert settled == {
-        Page.CHECKOUT,
-        Page.DECLINED,
-        Page.NOT_CHARGED,
-        Page.SUCCESS,
-        Page.ENDED,
-        Page.REFUNDED,
+    assert waiting == {
+        "paused",
+        "confirming",
+        "confirming_longer",
+        "unknown",
+        "bank_check",
+        "received",
+        "received_late",
+        "duplicate",
+        "refunding",
     }
 
 

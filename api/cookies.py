@@ -1,0 +1,46 @@
+"""Our cookies: one way to set and to read them, so that all are guarded alike."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from settings import Settings
+
+#: 256 bits in URL-safe base64. Anything else cannot be a value of ours.
+_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
+
+
+def read_cookie(
+    request: HTTPConnection, settings: Settings, purpose: str
+) -> str | None:
+    """Return a cookie's value; None for none and for what we cannot have set."""
+    value = request.cookies.get(_name(settings, purpose), "")
+    return value if _VALUE.fullmatch(value) else None
+
+
+def set_cookie(
+    response: Response, settings: Settings, purpose: str, value: str, seconds: int
+) -> None:
+    """Have the browser keep a value that no script and no other site can read."""
+    response.set_cookie(
+        _name(settings, purpose),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=_is_https(settings),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _name(settings: Settings, purpose: str) -> str:
+    """`__Host-` cookies cannot be set by another host or over plain HTTP."""
+    name = f"holdfast-{purpose}"
+    return f"__Host-{name}" if _is_https(settings) else name
+
+
+def _is_https(settings: Settings) -> bool:
+    return settings.public_url.startswith("https://")
