@@ -110,7 +110,7 @@ class CheckoutRow:
     card_last4: str | None
     interrupted_at: datetime | None
     attention_at: datetime | None
-    next_message_at: datetime | None
+    next_message_at: datetime | None = None
     created_at: datetime
     now: datetime
     order_id: UUID | None
