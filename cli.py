@@ -6,6 +6,7 @@ answered at once.
 
 import sys
 from collections.abc import Callable
+from getpass import getuser
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -91,6 +92,94 @@ def demo(*, as_json: JsonOption = False) -> None:
     from stack.demo import run_demo
 
     _finish(lambda: run_demo(as_json=as_json))
+
+
+#: The stack that `run` started, for the commands that look into a shop.
+StackOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of a stack that `run` started, such as .holdfast. "
+        "Without it, the shop of HOLDFAST_DATABASE_URL.",
+    ),
+]
+
+
+def _login_name() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        # A container's user need not have a name; pausing must not fail for that.
+        return "operator"
+
+
+ActorOption = Annotated[
+    str,
+    typer.Option(
+        "--actor",
+        default_factory=_login_name,
+        show_default="who is logged in",
+        help="Who does it; kept in the audit.",
+    ),
+]
+
+
+@app.command()
+def pause(
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; for your colleague.")],
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop new payments. What was requested before goes on."""
+    import operating
+
+    _in_shop(
+        data,
+        lambda url: operating.pause(url, reason=reason, actor=actor, as_json=as_json),
+    )
+
+
+@app.command()
+def resume(
+    *, actor: ActorOption, data: StackOption = None, as_json: JsonOption = False
+) -> None:
+    """Take new payments again, and have who waited for it told."""
+    import operating
+
+    _in_shop(data, lambda url: operating.resume(url, actor=actor, as_json=as_json))
+
+
+@app.command()
+def status(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+    """Count where checkouts stand, and say whether new payments are paused."""
+    import operating
+
+    _in_shop(data, lambda url: operating.status(url, as_json=as_json))
+
+
+def _in_shop(data: Path | None, command: Callable[[str], None]) -> None:
+    """Run a command on a shop's database; what cannot be done is one sentence."""
+    from operating import DatabaseAway
+    from settings import SettingsError, load_database_url
+
+    try:
+        command(load_database_url() if data is None else _url_of_stack(data))
+    except (DatabaseAway, SettingsError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _url_of_stack(data: Path) -> str:
+    from stack.errors import StackError
+    from stack.postgres import app_url_of
+
+    try:
+        return app_url_of(data)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _finish(command: Callable[[], int]) -> None:

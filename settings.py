@@ -389,6 +389,20 @@ class Settings(BaseSettings):
         return {plan.plan_id: plan.as_plan() for plan in self.plans}
 
 
+class _DatabaseSettings(BaseSettings):
+    """The database alone, read from the same places as all settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOLDFAST_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    database_url: SecretStr = SecretStr("")
+
+
 class SettingsError(Exception):
     """The settings are not usable; the message says which and why, without values."""
 
@@ -411,6 +425,24 @@ def load_settings() -> Settings:
         found = re.search(r'field "(\w+)"', str(error))
         name = found[1].upper() if found else "SETTING"
         raise SettingsError(f"HOLDFAST_{name}: this is not JSON.") from None
+
+
+def load_database_url() -> str:
+    """Read the one setting that the operator's commands need, whatever else is wrong.
+
+    Raises:
+        SettingsError: It is not set, or names another driver.
+    """
+    file = os.environ.get("HOLDFAST_ENV_FILE", ".env")
+    # Values come from the environment.
+    url = _DatabaseSettings(_env_file=file or None).database_url.get_secret_value()  # type: ignore[call-arg]
+    if not url.startswith(_DATABASE_SCHEME):
+        msg = (
+            f"HOLDFAST_DATABASE_URL must be set, and begin with {_DATABASE_SCHEME}. "
+            "For a stack of your own that `cli.py run` started, give its --data."
+        )
+        raise SettingsError(msg)
+    return url
 
 
 def _sentence(problem: ErrorDetails) -> str:

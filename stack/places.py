@@ -190,6 +190,13 @@ class Ports:
         return free_port(exclude=set(self._known.values()))
 
 
+def remembered_port(folder: DataFolder, name: str) -> int | None:
+    """The port that ``name`` listened on last; None before the first run."""
+    path = folder.root / "addresses.json"
+    known = _numbers(path).get(name) if path.exists() else None
+    return None if known is None else int(known)
+
+
 def _numbers(path: Path) -> dict[str, int]:
     """The remembered ports; a damaged file costs new addresses, nothing else."""
     try:

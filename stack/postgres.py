@@ -32,7 +32,7 @@ import psycopg
 from psycopg import sql
 
 from stack.errors import StackError
-from stack.places import DataFolder, Ports, Secrets, exclusive
+from stack.places import DataFolder, Ports, Secrets, exclusive, remembered_port
 from stack.processes import (
     Account,
     Launch,
@@ -147,6 +147,20 @@ class Cluster:
         """A superuser's connection, for making roles and databases."""
         url = self.url(SUPERUSER, driver="", database=database)
         return psycopg.connect(url, autocommit=True, connect_timeout=5)
+
+
+def app_url_of(data: Path) -> str:
+    """The application's way into the database of a stack, while that runs.
+
+    Raises:
+        StackError: no stack was ever run on this folder.
+    """
+    folder = DataFolder(data.expanduser().resolve())
+    port = remembered_port(folder, "postgres")
+    if port is None or not (folder.root / "secrets.json").exists():
+        raise StackError(f"No stack has run on {data}. Start one with: cli.py run")
+    password = folder.secrets().app_password
+    return f"postgresql+psycopg://{APP_ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
 
 
 def prepare_cluster(folder: DataFolder, port: int) -> Cluster:

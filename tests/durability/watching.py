@@ -78,9 +78,12 @@ class _PageReader(HTMLParser):
         self.headline = ""
         self.offers_payment = False
         self._inside = ""
+        self._is_in_headline = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._inside = tag
+        # A headline may hold its sentences apart, so that each breaks well.
+        self._is_in_headline = self._is_in_headline or tag == "h1"
         action = dict(attrs).get("action") or ""
         if tag == "form" and action.endswith("/pay"):
             self.offers_payment = True
@@ -88,12 +91,14 @@ class _PageReader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == self._inside:
             self._inside = ""
+        if tag == "h1":
+            self._is_in_headline = False
 
     def handle_data(self, data: str) -> None:
         if self._inside in {"script", "style"}:
             return
         self.words.append(data)
-        if self._inside == "h1":
+        if self._is_in_headline:
             self.headline = " ".join(f"{self.headline} {data}".split())
 
 

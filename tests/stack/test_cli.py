@@ -15,7 +15,9 @@ def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["run", "demo", "doctor", "pause", "resume", "status"]
+)
 def test_every_command_explains_itself(command: str) -> None:
     """``--help`` answers, whatever else is missing on the machine."""
     answer = _cli(command, "--help")

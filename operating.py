@@ -1,0 +1,127 @@
+"""What the operator's commands do in the shop's database, and what they say.
+
+Part of `cli.py`. It needs the address of the database and nothing else, so that new
+payments can be paused while everything else is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.engine import make_engine
+from database.overview import Overview, read_overview
+from database.pauses import Pause, pause_payments, resume_payments
+
+T = TypeVar("T")
+
+
+class DatabaseAway(Exception):
+    """The database did not do it; the message says why, without its address."""
+
+
+def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
+    """Stop new payments."""
+    made = _do(database_url, lambda c: pause_payments(c, reason=reason, actor=actor))
+    since = f"New payments are paused since {_at(made.paused_at)}"
+    text = (
+        f"{since}. What was requested before goes on. End it with: cli.py resume"
+        if made.is_new
+        else f"{since} already, by {made.actor}: {made.reason}"
+    )
+    _say(text, {"paused": _pause(made), "is_new": made.is_new}, as_json=as_json)
+
+
+def resume(database_url: str, *, actor: str, as_json: bool) -> None:
+    """Take new payments again."""
+    ended = _do(database_url, lambda c: resume_payments(c, actor=actor))
+    text = (
+        "New payments were not paused."
+        if ended is None
+        else "New payments are taken again. Who waited for it gets a mail."
+    )
+    _say(text, {"paused": None, "is_new": ended is not None}, as_json=as_json)
+
+
+def status(database_url: str, *, as_json: bool) -> None:
+    """Say where the shop stands."""
+    found = _do(database_url, read_overview)
+    _say(_in_words(found), _as_json(found), as_json=as_json)
+
+
+def _do(database_url: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """Do one thing in one transaction.
+
+    Raises:
+        DatabaseAway: It was not done, or it is not known whether it was.
+    """
+
+    async def run() -> T:
+        engine = make_engine(database_url, pool_size=1, application_name="holdfast-cli")
+        try:
+            async with engine.begin() as connection:
+                return await work(connection)
+        finally:
+            await engine.dispose()
+
+    try:
+        return asyncio.run(run())
+    except (SQLAlchemyError, OSError) as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise DatabaseAway(
+            f"The database did not answer as it should: {cause[0] if cause else error}"
+        ) from error
+
+
+def _in_words(found: Overview) -> str:
+    lines = [
+        f"New payments are paused since {_at(found.pause.paused_at)}, by "
+        f"{found.pause.actor}: {found.pause.reason}"
+        if found.pause
+        else "New payments are taken.",
+        "",
+        *(
+            f"{pair.count:8}  money {pair.money}, access {pair.access}"
+            for pair in found.checkouts
+        ),
+        f"{found.need_attention:8}  need attention",
+        f"{found.promises_overdue:8}  promised words overdue",
+        f"{found.waiting_for_reopening:8}  to be told when payments are taken again",
+    ]
+    return "\n".join(lines)
+
+
+def _as_json(found: Overview) -> dict[str, Any]:
+    return {
+        "paused": _pause(found.pause) if found.pause else None,
+        "checkouts": [
+            {"money": pair.money, "access": pair.access, "count": pair.count}
+            for pair in found.checkouts
+        ],
+        "need_attention": found.need_attention,
+        "promises_overdue": found.promises_overdue,
+        "waiting_for_reopening": found.waiting_for_reopening,
+    }
+
+
+def _pause(pause: Pause) -> dict[str, str]:
+    return {
+        "paused_at": pause.paused_at.isoformat(),
+        "reason": pause.reason,
+        "actor": pause.actor,
+    }
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%d %b %Y, %H:%M} UTC"
+
+
+def _say(text: str, content: dict[str, Any], *, as_json: bool) -> None:
+    sys.stdout.write((json.dumps(content) if as_json else text) + "\n")
