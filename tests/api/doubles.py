@@ -19,6 +19,7 @@ from api.parts import Parts
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from settings import Settings
 from tests.conftest import Database
+from tests.specimens import specimen_settings
 from workflows.door import DoorClosed
 
 PUBLIC_URL = "https://shop.example"
@@ -36,20 +37,11 @@ PAN = "4242424242424242"
 def make_settings(**changes: Any) -> Settings:
     """Return development settings, unless told otherwise; no file is read."""
     values: dict[str, Any] = {
-        "environment": "development",
-        "company_name": "Acme",
-        "public_url": PUBLIC_URL,
-        "secret_keys": "a-secret-of-these-tests-0123456789abcd",
         "api_keys": API_KEY,
-        "database_url": "postgresql+psycopg://nobody@127.0.0.1:1/none",
-        "stripe_api_key": "sk_test_0123456789",
-        "stripe_publishable_key": None,
+        "public_url": PUBLIC_URL,
         "stripe_webhook_secrets": WEBHOOK_SECRET,
-        "provisioning_url": "http://127.0.0.1:1/entitlements",
-        "provisioning_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        "application_url": "https://app.example/start",
     }
-    return Settings(_env_file=None, **values | changes)  # type: ignore[call-arg]
+    return specimen_settings(**values | changes)
 
 
 @dataclass
@@ -148,15 +140,22 @@ class Shop:
             cursor = connection.execute(statement.encode(), values)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def charge(self, opened: Opened, *, access: str = "ACTIVE") -> None:
+    def charge(
+        self,
+        opened: Opened,
+        *,
+        access: str = "ACTIVE",
+        charged_at: str = "2026-11-23 14:32Z",
+    ) -> None:
         """Write what the workflow writes when all goes well."""
         identity = (opened.checkout_id,)
         self.sql(
             "UPDATE checkouts SET stage='charged', money_state='CHARGED',"
             " access_state=%s, payment_intent_id='pi_' || checkout_id,"
-            " charged_at='2026-11-23 14:32Z', card_brand='visa', card_last4='4242'"
+            " charged_at=%s::timestamptz, card_brand='visa', card_last4='4242'"
             " WHERE checkout_id=%s",
             access,
+            charged_at,
             *identity,
         )
         self.sql(
