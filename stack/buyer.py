@@ -34,7 +34,9 @@ class _Reader(HTMLParser):
             self.forms.append(Form(found.get("action", "")))
         elif tag in ("input", "select", "button") and self.forms and "name" in found:
             self.forms[-1].values[found["name"]] = found.get("value", "")
-        self._in_headline = tag == "h1" and not self.headline
+        # It may hold its sentences apart, each in an element of its own.
+        if tag == "h1" and not self.headline:
+            self._in_headline = True
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "h1":
