@@ -19,7 +19,7 @@ from api.parts import Parts
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from settings import Settings
 from tests.conftest import Database
-from tests.specimens import specimen_settings
+from tests.specimens.pages import specimen_settings
 from workflows.door import DoorClosed
 
 PUBLIC_URL = "https://shop.example"

@@ -20,7 +20,7 @@ from domain.states import (
 )
 from tests.api.conftest import MakeShop
 from tests.api.doubles import NOW, Shop, make_settings, text_of
-from tests.specimens import make_row
+from tests.specimens.pages import make_row
 
 #: Words that no page may use, whatever happens.
 BANNED = (

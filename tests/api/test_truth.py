@@ -25,7 +25,7 @@ from api.pages import Pages
 from domain.states import AccessState, MoneyState, NotChargedReason
 from tests.api.conftest import MakeShop
 from tests.api.doubles import Shop, text_of
-from tests.specimens import NOW, PATH, Specimen, make_row, specimen_settings
+from tests.specimens.pages import NOW, PATH, Specimen, make_row, specimen_settings
 
 NOWHERE = "postgresql+psycopg://nobody:secret@127.0.0.1:1/none"
 

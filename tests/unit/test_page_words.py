@@ -11,7 +11,7 @@ import pytest
 
 from domain.customer_view import CustomerFacts, customer_view
 from domain.states import AccessState, DeclineClass, MoneyState, NotChargedReason
-from tests.specimens import NOW, PRICE, SPECIMENS, Specimen, specimen_settings
+from tests.specimens.pages import NOW, PRICE, SPECIMENS, Specimen, specimen_settings
 from tests.unit.page_words import (
     LEAST_EASE,
     faults_of,

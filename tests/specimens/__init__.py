@@ -1,0 +1,1 @@
+"""Specimens: realistic examples of everything that a customer may be shown."""
