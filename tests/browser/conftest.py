@@ -88,7 +88,10 @@ def visit(stack: Stack, chromium: Browser) -> Iterator[Visit]:
         def open_one(**options: Any) -> Visitor:
             context = chromium.new_context(**options)
             cleanup.callback(context.close)
-            visitors.append(Visitor(context, stack, pictures))
+            runs_scripts = options.get("java_script_enabled", True)
+            visitors.append(
+                Visitor(context, stack, pictures, runs_scripts=runs_scripts)
+            )
             return visitors[-1]
 
         yield open_one

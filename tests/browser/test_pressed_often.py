@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
+from tests.browser.conftest import Visit
 from tests.browser.visiting import CHECKOUT, CONFIRMING, SUCCESS, Charges, Visitor
 
 _ONE = Charges(succeeded=1, payment_intents=1)
@@ -91,3 +92,60 @@ def test_the_pay_form_kept_in_an_old_tab_pays_nothing_more(visitor: Visitor) -> 
 
     _assert_settled(visitor, old)
     assert visitor.charges() == _ONE
+
+
+def test_pay_pressed_in_two_browsers_is_one_charge(
+    visitor: Visitor, visit: Visit
+) -> None:
+    """A phone and a laptop with the same address share one payment."""
+    visitor.open_checkout()
+    other = visit()
+    other.page.goto(visitor.address)
+    with visitor.hold_charge() as held:
+        visitor.pay()
+        held.wait()
+        visitor.pay(page=other.page)
+        visitor.see(CONFIRMING, page=other.page)
+
+    _assert_settled(visitor, visitor.page)
+    _assert_settled(visitor, other.page)
+    assert visitor.charges() == _ONE
+
+
+def test_on_a_slow_line_the_press_shows_and_a_second_one_waits(
+    visitor: Visitor,
+) -> None:
+    """Until the answer comes the button says so; impatience sends nothing more."""
+    visitor.open_checkout()
+    waiting: list[Route] = []
+    visitor.page.route(f"{visitor.address}/pay", waiting.append)
+    with visitor.page.expect_request(f"{visitor.address}/pay"):
+        shown = visitor.page.evaluate(
+            """() => {
+              const button = document.querySelector("form[action$='/pay'] button");
+              button.click();
+              button.click();
+              return [button.textContent, button.ariaDisabled];
+            }"""
+        )
+    for press in waiting:
+        press.continue_()
+
+    assert shown == ["Paying…", "true"]
+    _assert_settled(visitor, visitor.page)
+    assert len(waiting) == 1
+    assert visitor.charges() == _ONE
+
+
+def test_a_form_in_another_tab_gives_way_when_it_comes_to_the_front(
+    visitor: Visitor,
+) -> None:
+    """An open form learns that it was paid elsewhere, without a press or a reload."""
+    visitor.open_checkout()
+    old = visitor.context.new_page()
+    old.goto(visitor.address)
+    visitor.pay()
+    visitor.see(SUCCESS)
+    old.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    _assert_settled(visitor, old)

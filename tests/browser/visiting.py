@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from playwright.sync_api import (
 )
 
 from stack.driver import Stack
+from tests.browser.barriers import barriers_of, show
 from tests.durability.breaking import Fault
 from tests.durability.counting import connect_owner, get_json
 
@@ -30,6 +33,8 @@ CHECKOUT = "Acme one-year plan"
 CONFIRMING = "We are confirming your $249.00 with your bank."
 BANK_CHECK = "Your bank wants to confirm it is you."
 DECLINED = "Your bank declined the card. You have not been charged."
+UNKNOWN = "We don't know yet if your payment went through."
+ALREADY_PAID = "You already paid for this on"
 RECEIVED = "We received your $249.00. You do not need to pay again."
 HOLDING = "Please don't pay again yet."
 SUCCESS = "You're in."
@@ -72,7 +77,12 @@ class Visitor:
     """
 
     def __init__(
-        self, context: BrowserContext, stack: Stack, pictures: Path | None = None
+        self,
+        context: BrowserContext,
+        stack: Stack,
+        pictures: Path | None = None,
+        *,
+        runs_scripts: bool = True,
     ) -> None:
         self.stack = stack
         self.context = context
@@ -82,6 +92,7 @@ class Visitor:
         self.strangers: list[str] = []
         self._excused: list[str] = []
         self._pictures = pictures
+        self._runs_scripts = runs_scripts
         context.set_default_timeout(LIMIT_SECONDS * 1000)
         context.on("console", self._hear)
         context.on("weberror", self._catch)
@@ -93,11 +104,15 @@ class Visitor:
         self.page.goto(self.stack.at.shop)
         self.see(CHECKOUT)
 
-    def open_checkout(self) -> None:
-        """Type the address and go on to the payment."""
+    def wish(self) -> None:
+        """Come to the shop, type the address, and go on."""
         self.open_shop()
         self.page.get_by_label("Your e-mail address").fill(self.email)
         self.page.get_by_role("button", name="Continue to payment").click()
+
+    def open_checkout(self) -> None:
+        """Type the address and go on to the payment."""
+        self.wish()
         expect(self.pay_button()).to_be_visible()
         self.address = self.page.url
         assert urlsplit(self.address).path.startswith("/c/")
@@ -113,11 +128,32 @@ class Visitor:
         """Buy, with nothing going wrong."""
         self.open_checkout()
         self.pay()
-        self.see(SUCCESS)
+        self.come_to(SUCCESS)
 
     def see(self, headline: str, *, page: Page | None = None) -> None:
         """Wait until the page says so."""
         expect(self.headline(page)).to_contain_text(headline)
+
+    def come_to(self, headline: str) -> None:
+        """Wait until the page says so; where no script runs, by asking again."""
+        if self._runs_scripts:
+            self.see(headline)
+        else:
+            self._ask_until(lambda: headline in self.headline().inner_text())
+
+    def come_to_words(self, words: re.Pattern[str]) -> None:
+        """Wait for words anywhere on the page, as `come_to` does."""
+        place = self.page.locator("main")
+        if self._runs_scripts:
+            expect(place).to_contain_text(words)
+        else:
+            self._ask_until(lambda: words.search(place.inner_text()) is not None)
+
+    def _ask_until(self, is_there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not is_there():
+            assert time.monotonic() < deadline, self.page.locator("main").inner_text()
+            self.page.get_by_role("link", name="Check again").click()
 
     def headline(self, page: Page | None = None) -> Locator:
         """Return the page's first line."""
@@ -152,6 +188,8 @@ class Visitor:
     def look(self, name: str, *, page: Page | None = None) -> None:
         """Look at the page on a phone and on a laptop; nothing is cut off.
 
+        Our own pages must also be usable without seeing them, or with weak eyes.
+
         Args:
             name: What the pictures of it are called, when somebody wants them.
             page: Another tab than the one in front.
@@ -163,6 +201,17 @@ class Visitor:
             assert shown <= width, f"{name} is {shown} px wide at {width}: {outside}"
             if self._pictures is not None:
                 _picture(page, self._pictures / f"{name}-{width}.png")
+        if page.url.startswith(self.stack.at.shop):
+            assert self._barriers(page) == [], name
+
+    def _barriers(self, page: Page) -> list[str]:
+        if self._runs_scripts:
+            return barriers_of(page)
+        # Nothing can be asked of a page that runs no scripts: another browser shows
+        # the same text at the same address, and keeps the page's own scripts out.
+        assert self.context.browser is not None
+        with self.context.browser.new_context() as context:
+            return barriers_of(show(context, page.url, page.content(), scripts=False))
 
     def charges(self) -> Charges:
         """Count at the processor, which alone knows what moved."""
@@ -175,6 +224,17 @@ class Visitor:
             succeeded=len(summary["checkouts"].get(checkout_id, [])),
             payment_intents=len(intents["data"]),
         )
+
+    def hold_access(self) -> Fault:
+        """Have the application hold this buyer's access for the time of a block."""
+        wanted = {"action": "hold_then_act", "email": self.email}
+        return Fault(self.stack.at.application, wanted)
+
+    def move(self, change: str) -> None:
+        """Have this checkout's row be so, as time or a person at work would."""
+        with connect_owner(self.stack) as connection:
+            statement = f"UPDATE checkouts SET {change} WHERE checkout_id = %s"  # noqa: S608  # Constants of tests.
+            connection.execute(statement.encode(), [self._checkout_id()])
 
     def hold_charge(self) -> Fault:
         """Have the processor hold this checkout's charge for the time of a block."""

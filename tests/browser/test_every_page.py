@@ -1,0 +1,36 @@
+"""Every page there is: without barriers, with and without scripts, not cut off."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser
+
+from stack.driver import Stack
+from tests.browser.barriers import barriers_of, show
+from tests.specimens.pages import PATH, SPECIMENS, Specimen, specimen_settings
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("specimen", SPECIMENS, ids=lambda specimen: specimen.name)
+def test_every_page_is_without_barriers(
+    stack: Stack, chromium: Browser, specimen: Specimen, scripts: bool
+) -> None:
+    """No page has a violation of axe's rules, in light or dark, on a phone."""
+    html = specimen.render(specimen_settings())
+    with chromium.new_context(viewport={"width": 390, "height": 844}) as context:
+        page = show(context, f"{stack.at.shop}{PATH}", html, scripts=scripts)
+
+        assert barriers_of(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_barrier_is_noticed(stack: Stack, chromium: Browser) -> None:
+    """A field without a label and pale words, planted, are found."""
+    html = (
+        "<!doctype html><html lang=en><title>x</title><main><h1>x</h1><input>"
+        "<p style='color:#999;background:#aaa'>pale</p></main></html>"
+    )
+    with chromium.new_context() as context:
+        found = barriers_of(show(context, f"{stack.at.shop}/x", html, scripts=True))
+
+    assert {"label", "color-contrast"} <= {barrier.split()[0] for barrier in found}
