@@ -245,6 +245,7 @@ class RefundStep:
         holds_access: Access that is not open must stay so: the whole price goes back.
         is_late: An outcome has been unknown for too long; a person should know.
         needs_person: A refund failed for good, or a dispute is open.
+        payment_intent_ids: All whose money went to us under this checkout.
     """
 
     kind: RefundStepKind
@@ -257,6 +258,7 @@ class RefundStep:
     holds_access: bool = False
     is_late: bool = False
     needs_person: bool = False
+    payment_intent_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,9 +361,31 @@ def takes_access(aftermath: Aftermath, among: Collection[RefundState]) -> bool:
 
 
 def needs_person(aftermath: Aftermath) -> bool:
-    """Say whether only a person can go on: a dispute, or a refund that failed last."""
-    newest = {refund.payment_intent_id: refund.state for refund in aftermath.refunds}
-    return aftermath.is_disputed or RefundState.FAILED in newest.values()
+    """Say whether only a person can go on: a dispute, or a refund that failed.
+
+    A failed one is mended by another that somebody asked for later, or when nothing is
+    left to give back.
+    """
+    return aftermath.is_disputed or any(
+        refund.state is RefundState.FAILED and not _is_mended(refund, aftermath)
+        for refund in aftermath.refunds
+    )
+
+
+def _is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
+    live = [
+        refund
+        for refund in aftermath.refunds
+        if refund.payment_intent_id == failed.payment_intent_id
+        and refund.state in LIVE_REFUNDS
+    ]
+    is_own = failed.payment_intent_id == aftermath.payment_intent_id
+    owed = aftermath.price if is_own else failed.amount
+    return _sum(live, LIVE_REFUNDS) >= owed.amount_minor or any(
+        refund.requested_at > failed.requested_at
+        and refund.purpose is not RefundPurpose.OUTSIDE
+        for refund in live
+    )
 
 
 def next_submission(refund: RefundRow, now: datetime) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -28,9 +31,11 @@ with workflow.unsafe.imports_passed_through():
         charge_of,
     )
     from domain.payments import PaymentIntent, Verdict, judge
+    from domain.refunds import RefundRequest
     from domain.states import AccessState, MoneyState, Stage
     from observability import metrics
     from workflows import policies
+    from workflows.aftercare import Aftercare, RefundAsked
     from workflows.charging import Charging
     from workflows.steps import Steps
 
@@ -46,6 +51,7 @@ class CheckoutWorkflow:
     Signals:
         pay_requested: The buyer pressed Pay again, with another card.
         look_again: The processor may have news (webhook, return from the bank).
+        request_refund: Money goes back; its row says how much and when.
         request_repair: Put right what is not; recorded with actor, reason, outcome.
     Query:
         status: Where the run stands, in words.
@@ -55,6 +61,7 @@ class CheckoutWorkflow:
     def __init__(self, checkout: CheckoutInput) -> None:
         self._checkout = checkout
         self._steps = Steps(checkout.checkout_id, checkout.reference_code)
+        self._aftercare = Aftercare(checkout.checkout_id, self._steps)
         self._is_pay_requested = False
         self._repairs: list[RepairRequest] = []
         self._repaired: set[str] = set()
@@ -71,8 +78,8 @@ class CheckoutWorkflow:
                 return result
             # The buyer pressed Pay in the moment in which this run was ending.
         order = await self._write_order(charge)
-        await self._provision(order)
-        await self._send_receipt(order)
+        if await self._provision(order):
+            await self._send_receipt(order)
         return await self._end(
             CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id)
         )
@@ -87,6 +94,11 @@ class CheckoutWorkflow:
     def look_again(self) -> None:
         """End a wait: the processor may know more now. A hint, never the truth."""
         self._steps.news += 1
+
+    @workflow.signal
+    def request_refund(self, _refund: RefundRequest) -> None:
+        """End a wait: a refund stands in the database, or was taken back."""
+        self._aftercare.knock()
 
     @workflow.signal
     def request_repair(self, repair: RepairRequest) -> None:
@@ -223,22 +235,49 @@ class CheckoutWorkflow:
             )
         if order.is_new:
             self._did.append("wrote the order")
+        self._aftercare.has_aftermath |= order.has_aftermath
         return order
 
-    async def _provision(self, order: OrderWritten) -> None:
-        if not order.is_granted:
-            await self._steps.durably(
-                policies.GRANT,
-                AccessActivities.grant_entitlement,
-                GrantEntitlement(
-                    checkout_id=self._checkout.checkout_id,
-                    entitlement_id=order.entitlement_id,
-                    was_interrupted=self._steps.met_trouble,
-                ),
-            )
-            self._did.append("opened access")
-            self._count("delivered")
-        self._steps.now_stands(MoneyState.CHARGED, AccessState.ACTIVE)
+    async def _provision(self, order: OrderWritten) -> bool:
+        """Open access, unless the money goes back first; False when access is over."""
+        if order.is_access_ended:
+            self._steps.now_stands(order.money, AccessState.ENDED)
+            return False
+        while not order.is_granted:
+            await self._let_refund_go_first()
+            if self._aftercare.has_ended_access:
+                return False
+            try:
+                await self._grant(order)
+            except RefundAsked:
+                continue
+            break
+        self._steps.now_stands(order.money, AccessState.ACTIVE)
+        return True
+
+    async def _grant(self, order: OrderWritten) -> None:
+        await self._steps.durably(
+            policies.GRANT,
+            AccessActivities.grant_entitlement,
+            GrantEntitlement(
+                checkout_id=self._checkout.checkout_id,
+                entitlement_id=order.entitlement_id,
+                was_interrupted=self._steps.met_trouble,
+            ),
+            before_round=self._aftercare.leave_if_asked,
+        )
+        self._did.append("opened access")
+        self._count("delivered")
+
+    async def _let_refund_go_first(self) -> None:
+        """Open nothing while the whole price may be going back, and access with it."""
+        while self._aftercare.has_aftermath:
+            wait = await self._aftercare.holds_access()
+            self._did += self._aftercare.take_done()
+            await self._answer_repairs(CheckoutEnd.DELIVERED)
+            if wait is None:
+                return
+            await self._steps.pause(wait, "the refund, before access is opened")
 
     async def _send_receipt(self, order: OrderWritten) -> None:
         """Send the receipt unless it left; a final refusal is a person's case."""
@@ -263,14 +302,36 @@ class CheckoutWorkflow:
 
     async def _end(self, result: CheckoutResult) -> CheckoutResult:
         """Answer the repairs, leave the index true, and let no signal be lost."""
+        is_news = False
         while True:
+            wait = await self._tend(result, look_afresh=is_news)
+            if self._aftercare.has_ended_access:
+                result = replace(result, end=CheckoutEnd.REFUNDED)
             await self._answer_repairs(result.end)
+            if wait is not None:
+                is_news = await self._steps.pause(wait, "the refund")
+                continue
             await self._steps.finish()
             await workflow.wait_condition(workflow.all_handlers_finished)
             # Nothing is awaited between this look and the end of the run, and the
             # server refuses to end a run that has a signal unseen: none is lost.
-            if not self._repairs:
+            if not self._repairs and not self._aftercare.has_aftermath:
                 return result
+
+    async def _tend(
+        self, result: CheckoutResult, *, look_afresh: bool
+    ) -> timedelta | None:
+        """Do what is due about refunds; how long until more is, None for nothing."""
+        is_asked = look_afresh or bool(self._repairs)
+        if result.order_id is None:
+            # Without a charge there is nothing to give back.
+            self._aftercare.has_aftermath = False
+            return None
+        if not is_asked and not self._aftercare.has_aftermath:
+            return None
+        wait = await self._aftercare.tend(look_afresh=is_asked)
+        self._did += self._aftercare.take_done()
+        return wait
 
     async def _answer_repairs(self, end: CheckoutEnd) -> None:
         while self._repairs:

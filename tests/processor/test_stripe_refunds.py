@@ -45,6 +45,16 @@ def tell(server: Processor, path: str, **body: Any) -> None:
     ).raise_for_status()
 
 
+def refund_in_dashboard(server: Processor, intent_id: str) -> None:
+    """Give money back past us."""
+    httpx.post(
+        f"{server.url}/v1/refunds",
+        data={"payment_intent": intent_id, "amount": "900"},
+        headers={"authorization": f"Bearer {API_KEY}"},
+        trust_env=False,
+    ).raise_for_status()
+
+
 async def charged(adapter: StripeProcessor, method: str = "pm_card_visa") -> str:
     """Return a PaymentIntent that succeeded."""
     checkout_id = uuid4()
@@ -183,12 +193,7 @@ async def test_refund_of_somebody_else_has_no_id_of_ours(
 ) -> None:
     """A refund made in the dashboard is listed, and is told from our own."""
     intent_id = await charged(adapter)
-    httpx.post(
-        f"{server.url}/v1/refunds",
-        data={"payment_intent": intent_id, "amount": "900"},
-        headers={"authorization": f"Bearer {API_KEY}"},
-        trust_env=False,
-    ).raise_for_status()
+    refund_in_dashboard(server, intent_id)
 
     (found,) = await adapter.list_refunds(intent_id)
 

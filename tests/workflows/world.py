@@ -39,7 +39,22 @@ from domain.messages import (
 )
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
-from domain.states import DeclineClass, NotChargedReason, Stage
+from domain.refunds import (
+    AskNextRefundStep,
+    Dispute,
+    RecordRefunds,
+    Refund,
+    RefundsRecorded,
+    RefundStep,
+    RefundStepKind,
+)
+from domain.states import (
+    AccessState,
+    DeclineClass,
+    MoneyState,
+    NotChargedReason,
+    Stage,
+)
 
 PRICE = Money(amount_minor=24900, currency="usd")
 
@@ -324,6 +339,39 @@ class World:
         self._note("grant_entitlement")
         assert grant.entitlement_id == self.checkout_id
         self.is_granted = True
+
+    @activity.defn
+    async def next_refund_step(self, ask: AskNextRefundStep) -> RefundStep:
+        """Fake: nothing is ever due; `test_refunds` has the real one."""
+        self._note("next_refund_step")
+        assert ask.checkout_id == self.checkout_id
+        return RefundStep(
+            kind=RefundStepKind.NOTHING,
+            money=MoneyState.CHARGED,
+            access=AccessState.ACTIVE,
+            payment_intent_ids=("pi_1",),
+        )
+
+    @activity.defn
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Fake."""
+        self._note("list_refunds")
+        assert payment_intent_id == "pi_1"
+        return []
+
+    @activity.defn
+    async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
+        """Fake."""
+        self._note("list_disputes")
+        assert payment_intent_id == "pi_1"
+        return []
+
+    @activity.defn
+    async def record_refunds(self, record: RecordRefunds) -> RefundsRecorded:
+        """Fake."""
+        self._note("record_refunds")
+        assert record.checkout_id == self.checkout_id
+        return RefundsRecorded()
 
     @activity.defn
     async def send_email(self, send: SendEmail) -> EmailOutcome:
