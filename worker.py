@@ -20,7 +20,12 @@ from temporalio.client import Client
 from temporalio.runtime import Runtime
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.access import AccessActivities, ReadGrant, RecordAccess
+from activities.access import (
+    AccessActivities,
+    ReadGrant,
+    RecordAccess,
+    RecordAccessEnded,
+)
 from activities.cases import CaseActivities
 from activities.correspondence import CorrespondenceActivities
 from activities.emails import EmailActivities, ReadOwedEmail
@@ -28,11 +33,14 @@ from activities.letters import Letters
 from activities.observed import ActivityLog
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
+from activities.refunds import RefundActivities
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
+from database.refunds import record_access_ended
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
+from domain.refunds import EndEntitlement
 from domain.working_hours import WorkingHours
 from mail.facts import Company
 from mail.sender import SmtpMailer
@@ -141,12 +149,14 @@ async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
 def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
     payments, engine = PaymentActivities(outside.processor), outside.engine
     orders, cases = OrderActivities(engine), CaseActivities(engine)
+    refunds = RefundActivities(engine)
     access = AccessActivities(
         outside.http,
         settings.provisioning_url,
         settings.provisioning_secret.get_secret_value(),
         read_grant=_grant_reader(engine),
         record_access=_access_recorder(engine),
+        record_access_ended=_access_end_recorder(engine),
     )
     correspondence = CorrespondenceActivities(
         engine, WorkingHours.parse(settings.support_hours)
@@ -166,6 +176,9 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             payments.confirm_payment_intent,
             payments.look_up_payment_intent,
             payments.cancel_payment_intent,
+            payments.refund_payment_intent,
+            payments.list_refunds,
+            payments.list_disputes,
             orders.claim_payment,
             orders.store_payment_intent,
             orders.record_action_needed,
@@ -174,7 +187,11 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             orders.record_charge,
             orders.write_order,
             orders.record_email,
+            refunds.next_refund_step,
+            refunds.record_refunds,
+            refunds.record_second_charge,
             access.grant_entitlement,
+            access.end_entitlement,
             emails.send_email,
             correspondence.plan_correspondence,
             cases.open_case,
@@ -207,6 +224,14 @@ def _access_recorder(engine: AsyncEngine) -> RecordAccess:
     ) -> datetime | None:
         async with engine.begin() as connection:
             return await record_access(connection, grant, access_url, next_message_at)
+
+    return record
+
+
+def _access_end_recorder(engine: AsyncEngine) -> RecordAccessEnded:
+    async def record(ended: EndEntitlement) -> None:
+        async with engine.begin() as connection:
+            await record_access_ended(connection, ended)
 
     return record
 

@@ -1,4 +1,4 @@
-"""Access activities: telling the company's own application to open access.
+"""Access activities: telling the company's own application to open or end access.
 
 The call is signed as Standard Webhooks says (https://www.standardwebhooks.com): headers
 `webhook-id`, `webhook-timestamp`, `webhook-signature` over id, time and body. The id is
@@ -22,6 +22,7 @@ from database.orders import Grant
 from domain.cadence import first_reminder
 from domain.identifiers import provisioning_key
 from domain.messages import GrantEntitlement
+from domain.refunds import EndEntitlement
 from observability import metrics
 
 #: The application opens access in its own database; ten seconds is already trouble.
@@ -39,6 +40,7 @@ ReadGrant = Callable[[UUID], Awaitable[Grant]]
 RecordAccess = Callable[
     [GrantEntitlement, str | None, datetime | None], Awaitable[datetime | None]
 ]
+RecordAccessEnded = Callable[[EndEntitlement], Awaitable[None]]
 
 
 class AccessActivities:
@@ -53,6 +55,7 @@ class AccessActivities:
         record_access: Writes that access is open, in one transaction after the call:
             the address that the application answers with opens an account, and must
             not travel through histories either.
+        record_access_ended: Writes that access is over, in one transaction.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class AccessActivities:
         *,
         read_grant: ReadGrant,
         record_access: RecordAccess,
+        record_access_ended: RecordAccessEnded,
     ) -> None:
         self._client = client
         self._url = url
         self._webhook = Webhook(secret)
         self._read_grant = read_grant
         self._record_access = record_access
+        self._record_access_ended = record_access_ended
 
     @activity.defn
     async def grant_entitlement(self, grant: GrantEntitlement) -> None:
@@ -85,18 +90,40 @@ class AccessActivities:
         """
         with sorted_failures():
             told = await self._read_grant(grant.entitlement_id)
+            if told.is_ended:
+                # A try that was held up until after the refund.
+                return
             async with heartbeating():
-                access_url = await self._tell(told)
+                access_url = await self._tell("granted", told)
                 charged_at = await self._record_access(
                     grant, access_url, first_reminder(told.starts_at, told.ends_at)
                 )
         if charged_at is not None:
             _measure(charged_at)
 
-    async def _tell(self, told: Grant) -> str | None:
-        key = provisioning_key(told.entitlement_id, "granted")
+    @activity.defn
+    async def end_entitlement(self, end: EndEntitlement) -> None:
+        """Tell the application that access is over, and write that it knows.
+
+        Access that was never opened is ended too: the application then refuses a call
+        to open it that was held up on its way.
+
+        Repeat: the same key; the application closes once, and the row is found written.
+        Survives: a crash after the application acted loses only its answer.
+
+        Raises:
+            ApplicationError: As `grant_entitlement`.
+        """
+        with sorted_failures():
+            told = await self._read_grant(end.entitlement_id)
+            async with heartbeating():
+                await self._tell("ended", told)
+                await self._record_access_ended(end)
+
+    async def _tell(self, effect: str, told: Grant) -> str | None:
+        key = provisioning_key(told.entitlement_id, effect)
         now = datetime.now(UTC)
-        body = json.dumps(_body(told, now), separators=(",", ":"))
+        body = json.dumps(_body(effect, told, now), separators=(",", ":"))
         try:
             async with self._client.stream(
                 "POST",
@@ -126,9 +153,9 @@ def _measure(charged_at: datetime) -> None:
     ).record(waited.total_seconds())
 
 
-def _body(told: Grant, now: datetime) -> dict[str, object]:
+def _body(effect: str, told: Grant, now: datetime) -> dict[str, object]:
     return {
-        "type": "entitlement.granted",
+        "type": f"entitlement.{effect}",
         "timestamp": now.isoformat(),
         "data": {
             "entitlement_id": str(told.entitlement_id),

@@ -17,6 +17,7 @@ from domain.messages import (
     PreparePaymentIntent,
 )
 from domain.payments import PaymentIntent
+from domain.refunds import Dispute, Refund, RefundPaymentIntent
 from processor.port import PaymentProcessor
 
 
@@ -114,3 +115,47 @@ class PaymentActivities:
         with sorted_failures(moves_money=True):
             async with heartbeating():
                 return await self._processor.cancel(request)
+
+    @activity.defn
+    async def refund_payment_intent(self, request: RefundPaymentIntent) -> Refund:
+        """Ask the processor to give money back, and return what it says.
+
+        Repeat: the same key returns the same refund for a day.
+        Survives: a crash after the processor acted loses only the answer, and
+            `list_refunds` has it.
+
+        Raises:
+            ApplicationError: `OutcomeUnknown` is not repeated: the workflow looks
+                first. `Throttled` is repeated, `RefusedByOurFault` is not.
+        """
+        with sorted_failures(moves_money=True):
+            async with heartbeating():
+                return await self._processor.refund(request)
+
+    @activity.defn
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Ask the processor which refunds a PaymentIntent has, whoever made them.
+
+        Repeat: reads again.
+        Survives: leaves nothing.
+
+        Raises:
+            ApplicationError: As `look_up_payment_intent`.
+        """
+        with sorted_failures():
+            async with heartbeating():
+                return await self._processor.list_refunds(payment_intent_id)
+
+    @activity.defn
+    async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
+        """Ask the processor which disputes a PaymentIntent has.
+
+        Repeat: reads again.
+        Survives: leaves nothing.
+
+        Raises:
+            ApplicationError: As `look_up_payment_intent`.
+        """
+        with sorted_failures():
+            async with heartbeating():
+                return await self._processor.list_disputes(payment_intent_id)

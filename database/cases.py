@@ -90,6 +90,23 @@ async def open_payment_case(
     return opened.scalar_one_or_none() is not None
 
 
+async def tell_payment_case(
+    connection: AsyncConnection, payment_intent_id: str, detail: str, *, is_done: bool
+) -> None:
+    """Say in a payment's case what the machine does; done, it needs nobody any more."""
+    done: dict[str, object] = {}
+    if is_done:
+        done = {
+            "state": CaseState.RESOLVED,
+            "resolved_at": func.coalesce(cases.c.resolved_at, func.clock_timestamp()),
+        }
+    await connection.execute(
+        update(cases)
+        .where(cases.c.payment_intent_id == payment_intent_id)
+        .values(detail=detail, **done)
+    )
+
+
 async def close_case(connection: AsyncConnection, checkout_id: UUID) -> None:
     """The checkout got on by itself or by a repair: nothing is left to do."""
     await connection.execute(

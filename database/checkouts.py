@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, insert, or_, select, update
+from sqlalchemy import Row, and_, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.pauses import (
@@ -24,6 +24,7 @@ from database.tables import (
     entitlements,
     orders,
     payment_attempts,
+    refunds,
     subscriptions,
 )
 from domain.cadence import CHECKING_AFTER, DECLINED_AFTER
@@ -38,6 +39,7 @@ from domain.messages import (
 )
 from domain.money import Money
 from domain.states import (
+    ACCEPTED_REFUNDS,
     AccessState,
     DeclineClass,
     MoneyState,
@@ -165,6 +167,37 @@ async def insert_checkout(connection: AsyncConnection, new: NewCheckout) -> None
     await wait_for_reopening(connection, new.checkout_id)
 
 
+#: What went back last, as far as the processor has taken it.
+_RETURNED = (
+    select(
+        refunds.c.amount_minor.label("refunded_minor"),
+        refunds.c.currency.label("refunded_currency"),
+        refunds.c.accepted_at.label("refunded_at"),
+        func.coalesce(refunds.c.bank_reference, refunds.c.processor_refund_id).label(
+            "refund_reference"
+        ),
+    )
+    .where(
+        refunds.c.checkout_id == checkouts.c.checkout_id,
+        refunds.c.state.in_(ACCEPTED_REFUNDS),
+    )
+    .order_by(refunds.c.accepted_at.desc())
+    .limit(1)
+    .lateral("returned")
+)
+
+#: When the attempt that the row tells of was closed without a charge.
+_PROVEN_AT = (
+    select(payment_attempts.c.ended_at)
+    .where(
+        payment_attempts.c.checkout_id == checkouts.c.checkout_id,
+        payment_attempts.c.buyer_attempt == checkouts.c.buyer_attempt,
+        checkouts.c.stage == Stage.OPEN,
+    )
+    .correlate(checkouts)
+    .scalar_subquery()
+)
+
 _READ = (
     select(
         checkouts,
@@ -174,12 +207,15 @@ _READ = (
         entitlements.c.access_url,
         entitlements.c.granted_at.label("access_granted_at"),
         subscriptions.c.ends_at.label("access_until"),
+        _PROVEN_AT.label("proven_at"),
         PAUSED_AT.label("paused_at"),
+        _RETURNED,
         TELLS_WHEN_OPEN.label("tells_when_open"),
     )
     .outerjoin(orders, orders.c.checkout_id == checkouts.c.checkout_id)
     .outerjoin(entitlements, entitlements.c.order_id == orders.c.order_id)
     .outerjoin(subscriptions, subscriptions.c.order_id == orders.c.order_id)
+    .outerjoin(_RETURNED, true())
 )
 
 
@@ -631,6 +667,14 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_url=row.access_url,
         access_granted_at=row.access_granted_at,
         access_until=row.access_until,
+        proven_at=row.proven_at,
         paused_at=row.paused_at,
+        refunded=(
+            None
+            if row.refunded_minor is None
+            else Money(amount_minor=row.refunded_minor, currency=row.refunded_currency)
+        ),
+        refunded_at=row.refunded_at,
+        refund_reference=row.refund_reference,
         tells_when_open=row.tells_when_open,
     )

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.checkouts import CheckoutNotFound
 from database.orders import RECEIPT
 from database.pauses import list_waiters_to_tell, mark_told
+from database.refunds import list_told_refunds
 from database.tables import (
     account_sessions,
     checkouts,
@@ -29,11 +30,24 @@ from database.tables import (
     shop_pauses,
     subscriptions,
 )
-from domain.cadence import PROMISE_GRACE, Said, Standing, Word, next_word
+from domain.cadence import (
+    PROMISE_GRACE,
+    RefundStanding,
+    Said,
+    Standing,
+    Word,
+    next_word,
+)
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import Correspondence, PlanCorrespondence
-from domain.states import AccessState, EmailState, MoneyState, NotChargedReason
+from domain.states import (
+    AccessState,
+    EmailState,
+    MoneyState,
+    NotChargedReason,
+    RefundPurpose,
+)
 from domain.working_hours import WorkingHours
 
 #: Every turn of every kind once is far less; a loop that owes more is a bug.
@@ -158,6 +172,22 @@ async def _read_standing(
         access_until=row.ends_at,
         heard_at=max(heard, default=None),
         open_again_at=row.open_again_at,
+        refunds=await _read_refunds(connection, checkout_id),
+    )
+
+
+async def _read_refunds(
+    connection: AsyncConnection, checkout_id: UUID
+) -> tuple[RefundStanding, ...]:
+    return tuple(
+        RefundStanding(
+            sequence=told.sequence,
+            is_duplicate=told.purpose is RefundPurpose.DUPLICATE,
+            accepted_at=told.accepted_at,
+            failed_at=told.failed_at,
+            is_confirmed=told.is_confirmed,
+        )
+        for told in await list_told_refunds(connection, checkout_id)
     )
 
 

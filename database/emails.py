@@ -15,6 +15,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutRow, read_checkout
+from database.refunds import list_told_refunds
 from database.tables import emails, promises
 from domain.emails import EmailKind
 from domain.messages import RecordEmail
@@ -86,9 +87,36 @@ async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEm
         state=EmailState(row.state),
         created_at=row.created_at,
         promised_at=row.promised_at,
+        refund=await _read_refund(connection, row.checkout_id, row.kind, row.sequence),
         earlier=await _read_earlier(connection, row.checkout_id, email_id),
         checkout=await read_checkout(connection, row.checkout_id),
     )
+
+
+#: Mails about a refund count as the refunds do.
+_ABOUT_REFUNDS = {
+    EmailKind.CHARGED_TWICE,
+    EmailKind.REFUNDED,
+    EmailKind.REFUND_FAILED,
+    EmailKind.REFUND_ARRIVED,
+}
+
+
+async def _read_refund(
+    connection: AsyncConnection, checkout_id: UUID, kind: str, sequence: int
+) -> OwedRefund | None:
+    if kind not in _ABOUT_REFUNDS:
+        return None
+    for told in await list_told_refunds(connection, checkout_id):
+        at = told.failed_at or told.accepted_at
+        if told.sequence == sequence and at is not None:
+            return OwedRefund(
+                amount=told.amount,
+                returned_at=at,
+                reference=told.reference,
+                keeps_access=told.keeps_access,
+            )
+    return None
 
 
 async def _read_earlier(

@@ -10,12 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutNotFound, end_attempt
-from database.tables import checkouts, emails, entitlements, orders, subscriptions
+from database.tables import (
+    checkouts,
+    emails,
+    entitlements,
+    orders,
+    refunds,
+    second_charges,
+    subscriptions,
+)
 from domain.cadence import FIRST_WORD_AFTER
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
@@ -50,6 +58,8 @@ class Grant:
     plan_id: str
     starts_at: datetime
     ends_at: datetime
+    #: Access is over: it must not be opened, however late a call comes.
+    is_ended: bool = False
 
 
 async def mark_charged(
@@ -127,7 +137,13 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
             entitlements.c.state.label("entitlement_state"),
             emails.c.email_id,
             emails.c.state.label("email_state"),
+            checkouts.c.money_state,
+            or_(
+                exists().where(refunds.c.checkout_id == orders.c.checkout_id),
+                exists().where(second_charges.c.checkout_id == orders.c.checkout_id),
+            ).label("has_aftermath"),
         )
+        .join(checkouts, checkouts.c.checkout_id == orders.c.checkout_id)
         .join(entitlements, entitlements.c.order_id == orders.c.order_id)
         .join(emails, emails.c.checkout_id == orders.c.checkout_id)
         .where(orders.c.checkout_id == order.checkout_id, emails.c.kind == RECEIPT)
@@ -140,6 +156,9 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
         is_granted=row.entitlement_state != EntitlementState.PENDING,
         is_receipt_sent=row.email_state == EmailState.SENT,
         is_new=is_new,
+        has_aftermath=row.has_aftermath,
+        is_access_ended=row.entitlement_state == EntitlementState.ENDED,
+        money=MoneyState(row.money_state),
     )
 
 
@@ -201,6 +220,7 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
     found = await connection.execute(
         select(
             entitlements.c.entitlement_id,
+            entitlements.c.state,
             checkouts.c.checkout_id,
             checkouts.c.reference_code,
             checkouts.c.email,
@@ -222,6 +242,7 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
         plan_id=row.plan_id,
         starts_at=row.starts_at,
         ends_at=row.ends_at,
+        is_ended=row.state == EntitlementState.ENDED,
     )
 
 

@@ -37,6 +37,9 @@ from domain.states import (
     EmailState,
     EntitlementState,
     MoneyState,
+    RefundPurpose,
+    RefundState,
+    SecondChargeState,
     Stage,
     SubscriptionState,
 )
@@ -338,6 +341,128 @@ repairs = Table(
     ),
     Index(
         "ix_repairs_waiting", "requested_at", postgresql_where=text("outcome IS NULL")
+    ),
+)
+
+#: Money on its way back. A trigger keeps the sum of a PaymentIntent's live refunds
+#: within what it captured, and freezes new ones while a dispute is open.
+refunds = Table(
+    "refunds",
+    metadata,
+    #: Also the processor's idempotency key, and in its metadata.
+    Column("refund_id", Uuid, primary_key=True),
+    Column(
+        "checkout_id",
+        Uuid,
+        ForeignKey(checkouts.c.checkout_id),
+        nullable=False,
+        index=True,
+    ),
+    Column("payment_intent_id", Text, nullable=False, index=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    #: What the PaymentIntent took: the limit of the sum.
+    Column("captured_minor", BigInteger, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    #: Whether access ends when this refund makes the sum whole.
+    Column("ends_access", Boolean, nullable=False),
+    Column("state", Text, nullable=False, server_default=RefundState.REQUESTED),
+    Column("processor_refund_id", Text, unique=True),
+    #: The bank's own number (ARN), by which the customer's bank finds it.
+    Column("bank_reference", Text),
+    Column("requested_at", Instant, nullable=False, server_default=_NOW),
+    #: Not sent before this instant: the time in which it may be taken back.
+    Column("not_before", Instant, nullable=False),
+    Column("submitted_at", Instant),
+    #: When it was last sent, and under which of its keys.
+    Column("posted_at", Instant),
+    Column("submission", Integer, nullable=False, server_default="0"),
+    #: When the processor last showed, after that, that it does not have it.
+    Column("looked_at", Instant),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("next_look_at", Instant),
+    Column("accepted_at", Instant),
+    Column("finished_at", Instant),
+    Column("failure", Text),
+    #: When its workflow was last told; None while it still has to be.
+    Column("knocked_at", Instant),
+    CheckConstraint("amount_minor > 0", name="amount_positive"),
+    CheckConstraint("amount_minor <= captured_minor", name="amount_captured"),
+    CheckConstraint("currency ~ '^[a-z]{3}$'", name="currency_iso4217"),
+    _one_of("state", RefundState),
+    _one_of("purpose", RefundPurpose),
+    CheckConstraint(
+        "state NOT IN ('pending', 'succeeded')"
+        " OR (processor_refund_id IS NOT NULL AND accepted_at IS NOT NULL)",
+        name="accepted_has_proof",
+    ),
+    CheckConstraint(
+        "state NOT IN ('submitting', 'pending') OR next_look_at IS NOT NULL",
+        name="open_is_watched",
+    ),
+    CheckConstraint(
+        "(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)",
+        name="finished_has_time",
+    ),
+    CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="failed_has_word"),
+    Index(
+        "ix_refunds_open",
+        "knocked_at",
+        postgresql_where=text("state IN ('requested', 'submitting', 'pending')"),
+    ),
+)
+
+disputes = Table(
+    "disputes",
+    metadata,
+    #: The processor's own id.
+    Column("dispute_id", Text, primary_key=True),
+    Column(
+        "checkout_id",
+        Uuid,
+        ForeignKey(checkouts.c.checkout_id),
+        nullable=False,
+        index=True,
+    ),
+    Column("payment_intent_id", Text, nullable=False, index=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    #: The processor's word; new ones come.
+    Column("status", Text, nullable=False),
+    #: Until when we can answer; None when there is nothing to answer.
+    Column("due_by", Instant),
+    Column("opened_at", Instant, nullable=False),
+    #: When we learned that it is decided; refunds are frozen until then.
+    Column("closed_at", Instant),
+    Column("noticed_at", Instant, nullable=False, server_default=_NOW),
+)
+
+#: Charges that name a checkout which another PaymentIntent paid for.
+second_charges = Table(
+    "second_charges",
+    metadata,
+    Column("payment_intent_id", Text, primary_key=True),
+    Column(
+        "checkout_id",
+        Uuid,
+        ForeignKey(checkouts.c.checkout_id),
+        nullable=False,
+        index=True,
+    ),
+    Column("state", Text, nullable=False, server_default=SecondChargeState.SUSPECTED),
+    #: What the processor showed; None before it was asked.
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("noticed_at", Instant, nullable=False, server_default=_NOW),
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("next_look_at", Instant, nullable=False, server_default=_NOW),
+    _one_of("state", SecondChargeState),
+    CheckConstraint(
+        "state <> 'proven' OR (amount_minor > 0 AND currency IS NOT NULL)",
+        name="proven_has_amount",
     ),
 )
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from domain.money import Money
 from domain.payments import PaymentIntent
-from domain.states import DeclineClass, NotChargedReason, Stage
+from domain.states import DeclineClass, MoneyState, NotChargedReason, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ class CheckoutEnd(StrEnum):
     """How a checkout's workflow ended."""
 
     DELIVERED = "delivered"
+    #: The whole price went back, and access with it.
+    REFUNDED = "refunded"
     NOT_CHARGED = "not_charged"
     NOTHING_REQUESTED = "nothing_requested"
 
@@ -231,6 +233,10 @@ class OrderWritten:
         is_new: This call wrote it; False when it was there before.
         is_granted: The company's application has already opened access.
         is_receipt_sent: The receipt has already left.
+        has_aftermath: Refunds, or a second charge, are known of: the workflow must ask
+            what is due. For all others it asks nothing.
+        is_access_ended: Access is over, and never opens again.
+        money: Where the money stands.
     """
 
     order_id: UUID
@@ -239,6 +245,9 @@ class OrderWritten:
     is_granted: bool
     is_receipt_sent: bool
     is_new: bool = False
+    has_aftermath: bool = False
+    is_access_ended: bool = False
+    money: MoneyState = MoneyState.CHARGED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,42 @@ class CaseState(StrEnum):
     RESOLVED = "resolved"
 
 
+class RefundState(StrEnum):
+    """How far money has come on its way back."""
+
+    #: Asked for; may be taken back until it is sent.
+    REQUESTED = "requested"
+    #: The processor is, or was, being asked: unknown until it shows the refund.
+    SUBMITTING = "submitting"
+    #: The processor accepted it; the bank has not.
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class RefundPurpose(StrEnum):
+    """Why money goes back."""
+
+    #: A named person asked.
+    ASKED = "asked"
+    #: The second charge of a checkout: it is returned without being asked for.
+    DUPLICATE = "duplicate"
+    #: Made past us, as in the processor's own dashboard; we only write it down.
+    OUTSIDE = "outside"
+
+
+class SecondChargeState(StrEnum):
+    """What is known of a charge on a checkout that another PaymentIntent paid."""
+
+    #: We were told of it; the processor has not been asked.
+    SUSPECTED = "suspected"
+    #: The processor shows both PaymentIntents succeeded for this checkout.
+    PROVEN = "proven"
+    #: The processor shows otherwise.
+    REFUTED = "refuted"
+
+
 #: The money states that each stage may show.
 MONEY_OF_STAGE: dict[Stage, frozenset[MoneyState]] = {
     Stage.OPEN: frozenset({MoneyState.NOT_CHARGED}),
@@ -139,3 +175,46 @@ NEXT_STAGES: dict[Stage, frozenset[Stage]] = {
 
 #: Money states that a charge has been proven for. No page in these may offer to pay.
 MONEY_TAKEN: frozenset[MoneyState] = MONEY_OF_STAGE[Stage.CHARGED]
+
+#: Which state of a refund may follow which. The processor may show a refund that a
+#: restored row still calls requested, and a bank may send back what had succeeded.
+NEXT_REFUND_STATES: dict[RefundState, frozenset[RefundState]] = {
+    RefundState.REQUESTED: frozenset(
+        {
+            RefundState.SUBMITTING,
+            RefundState.PENDING,
+            RefundState.SUCCEEDED,
+            RefundState.FAILED,
+            RefundState.CANCELED,
+        }
+    ),
+    RefundState.SUBMITTING: frozenset(
+        {
+            RefundState.PENDING,
+            RefundState.SUCCEEDED,
+            RefundState.FAILED,
+            RefundState.CANCELED,
+        }
+    ),
+    RefundState.PENDING: frozenset(
+        {RefundState.SUCCEEDED, RefundState.FAILED, RefundState.CANCELED}
+    ),
+    RefundState.SUCCEEDED: frozenset({RefundState.FAILED}),
+    RefundState.FAILED: frozenset(),
+    RefundState.CANCELED: frozenset(),
+}
+
+#: Refunds that have given money back, or may yet: their sum has a limit.
+LIVE_REFUNDS: frozenset[RefundState] = frozenset(
+    {
+        RefundState.REQUESTED,
+        RefundState.SUBMITTING,
+        RefundState.PENDING,
+        RefundState.SUCCEEDED,
+    }
+)
+
+#: Refunds that the processor took on.
+ACCEPTED_REFUNDS: frozenset[RefundState] = frozenset(
+    {RefundState.PENDING, RefundState.SUCCEEDED}
+)

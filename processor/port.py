@@ -20,6 +20,7 @@ from domain.messages import (
     PreparePaymentIntent,
 )
 from domain.payments import PaymentIntent
+from domain.refunds import Dispute, Refund, RefundPaymentIntent
 
 
 class ProcessorError(Exception):
@@ -90,4 +91,24 @@ class PaymentProcessor(Protocol):
         One that cannot be closed any more is returned as it stands, so the caller reads
         the truth in its status.
         """
+        ...
+
+    async def refund(self, request: RefundPaymentIntent) -> Refund:
+        """Ask for money to be given back.
+
+        The same key gives the same refund for a day. After `OutcomeUnknown`, and before
+        anything is sent under another key, the truth is in `list_refunds`.
+        """
+        ...
+
+    async def look_up_refund(self, processor_refund_id: str) -> Refund:
+        """Return a refund as it stands now."""
+        ...
+
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Return every refund of a PaymentIntent, whoever made it, newest first."""
+        ...
+
+    async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
+        """Return every dispute of a PaymentIntent, open and decided, newest first."""
         ...

@@ -6,7 +6,8 @@ Reference: https://docs.stripe.com/api/payment_intents, .../api/errors
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,13 @@ from uuid import UUID
 import stripe
 
 from domain.addresses import PageAddresses
-from domain.identifiers import cancel_key, confirm_key, create_key, prepare_key
+from domain.identifiers import (
+    cancel_key,
+    confirm_key,
+    create_key,
+    prepare_key,
+    refund_key,
+)
 from domain.messages import (
     CancelPaymentIntent,
     ConfirmPaymentIntent,
@@ -23,6 +30,8 @@ from domain.messages import (
 )
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
+from domain.refunds import Dispute, Refund, RefundPaymentIntent, RefundStatus
+from domain.states import RefundPurpose
 from processor.declines import decline_class
 from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
 
@@ -30,6 +39,9 @@ from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Thr
 REQUEST_TIMEOUT_SECONDS = 20.0
 
 _EXPAND = ["latest_charge"]
+#: Refunds and disputes of one PaymentIntent are a handful; more than a page of them is
+#: beyond what we understand, and a partial list would be taken for a whole one.
+_PAGE = 100
 #: Stripe.js makes these in the buyer's browser; the card's number stays there.
 _CONFIRMATION_TOKEN_PREFIX = "ctoken_"  # noqa: S105  # A prefix, not a secret.
 
@@ -53,12 +65,14 @@ class StripeProcessor:
         # The SDK would otherwise send timings of one request with the next.
         stripe.enable_telemetry = False
         self._http = stripe.HTTPXClient(timeout=REQUEST_TIMEOUT_SECONDS)
-        self._intents = stripe.StripeClient(
+        services = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_base} if api_base else None,
             max_network_retries=0,
             http_client=self._http,
-        ).v1.payment_intents
+        ).v1
+        self._intents = services.payment_intents
+        self._refunds, self._disputes = services.refunds, services.disputes
         self._addresses = addresses
 
     async def close(self) -> None:
@@ -136,9 +150,68 @@ class StripeProcessor:
             )
         )
 
+    async def refund(self, request: RefundPaymentIntent) -> Refund:
+        """Ask for money to be given back; see the port."""
+        is_duplicate = request.purpose is RefundPurpose.DUPLICATE
+        params: stripe.params.RefundCreateParams = {
+            "payment_intent": request.payment_intent_id,
+            "amount": request.amount.amount_minor,
+            "reason": "duplicate" if is_duplicate else "requested_by_customer",
+            "metadata": {
+                "refund_id": str(request.refund_id),
+                "checkout_id": str(request.checkout_id),
+            },
+        }
+        key = refund_key(request.refund_id, request.submission)
+        with _sorted():
+            made = await self._refunds.create_async(params, {"idempotency_key": key})
+        return _refund_of(made.to_dict())
+
+    async def look_up_refund(self, processor_refund_id: str) -> Refund:
+        """Return a refund as it stands now."""
+        with _sorted():
+            found = await self._refunds.retrieve_async(processor_refund_id)
+        return _refund_of(found.to_dict())
+
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Return every refund of a PaymentIntent, newest first."""
+        with _sorted():
+            page = await self._refunds.list_async(
+                {"payment_intent": payment_intent_id, "limit": _PAGE}
+            )
+        return [_refund_of(body) for body in _whole(page.to_dict())]
+
+    async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
+        """Return every dispute of a PaymentIntent, newest first."""
+        with _sorted():
+            page = await self._disputes.list_async(
+                {"payment_intent": payment_intent_id, "limit": _PAGE}
+            )
+        return [_dispute_of(body) for body in _whole(page.to_dict())]
+
 
 async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
-    """Wait for the SDK, and sort what comes back: the one place that does.
+    """Wait for the SDK, and return the PaymentIntent: also the one in a refusal.
+
+    Raises:
+        ProcessorError: As `_sorted` says.
+    """
+    with _sorted():
+        try:
+            return _intent_of((await call).to_dict())
+        except stripe.CardError as error:
+            # The bank declined: the truth is the PaymentIntent that comes with it.
+            return _intent_in(error)
+        except stripe.InvalidRequestError as error:
+            if error.code == "payment_intent_unexpected_state":
+                # It moved on without us: succeeded, canceled or under way already.
+                return _intent_in(error)
+            raise
+
+
+@contextmanager
+def _sorted() -> Iterator[None]:
+    """Sort what the SDK raises: the one place that does.
 
     Raises:
         OutcomeUnknown: No reply, a 5xx, or a 409: another request under our key is
@@ -148,18 +221,12 @@ async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
         RefusedByOurFault: Any other 4xx: our key, our parameters, our permissions.
     """
     try:
-        return _intent_of((await call).to_dict())
+        yield
     except stripe.APIConnectionError as error:
         raise OutcomeUnknown("no_reply", _request_id(error)) from None
     except stripe.RateLimitError as error:
         raise Throttled(error.code or "rate_limit", _request_id(error)) from None
-    except stripe.CardError as error:
-        # The bank declined: the truth is the PaymentIntent that comes with the error.
-        return _intent_in(error)
     except stripe.InvalidRequestError as error:
-        if error.code == "payment_intent_unexpected_state":
-            # It moved on without us: succeeded, canceled or under way already.
-            return _intent_in(error)
         refusal = MethodRefused if _is_about_method(error) else RefusedByOurFault
         raise refusal(_reason(error), _request_id(error)) from None
     except stripe.APIError as error:
@@ -201,7 +268,7 @@ def _intent_of(body: dict[str, Any]) -> PaymentIntent:
         payment_intent_id=body["id"],
         status=status,
         price=Money(amount_minor=body["amount"], currency=body["currency"]),
-        checkout_id=_checkout_id(body.get("metadata") or {}),
+        checkout_id=_id_in(body.get("metadata") or {}, "checkout_id"),
         decline=(
             decline_class(problem.get("code"), problem.get("decline_code"))
             if problem
@@ -226,9 +293,9 @@ def _status_of(word: str) -> PaymentIntentStatus:
         raise OutcomeUnknown("status_not_understood") from None
 
 
-def _checkout_id(metadata: dict[str, str]) -> UUID | None:
+def _id_in(metadata: dict[str, str], name: str) -> UUID | None:
     try:
-        return UUID(metadata["checkout_id"])
+        return UUID(metadata[name])
     except (KeyError, ValueError):
         # Made by somebody else's integration on the same account.
         return None
@@ -237,3 +304,47 @@ def _checkout_id(metadata: dict[str, str]) -> UUID | None:
 def _next_action_url(action: dict[str, Any]) -> str | None:
     url = (action.get("redirect_to_url") or {}).get("url")
     return str(url) if url else None
+
+
+def _whole(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a list's objects, or raise "unknown" when they are not all of them.
+
+    Raises:
+        OutcomeUnknown: There are more: what is missing here may still be there.
+    """
+    if page["has_more"]:
+        raise OutcomeUnknown("more_than_a_page")
+    bodies: list[dict[str, Any]] = page["data"]
+    return bodies
+
+
+def _refund_of(body: dict[str, Any]) -> Refund:
+    try:
+        status = RefundStatus(body["status"])
+    except ValueError:
+        raise OutcomeUnknown("status_not_understood") from None
+    details = body.get("destination_details") or {}
+    reference = (details.get(details.get("type")) or {}).get("reference")
+    return Refund(
+        processor_refund_id=body["id"],
+        payment_intent_id=body["payment_intent"],
+        amount=Money(amount_minor=body["amount"], currency=body["currency"]),
+        status=status,
+        created_at=datetime.fromtimestamp(body["created"], UTC),
+        refund_id=_id_in(body.get("metadata") or {}, "refund_id"),
+        failure=body.get("failure_reason"),
+        bank_reference=reference,
+    )
+
+
+def _dispute_of(body: dict[str, Any]) -> Dispute:
+    due_by = (body.get("evidence_details") or {}).get("due_by")
+    return Dispute(
+        dispute_id=body["id"],
+        payment_intent_id=body["payment_intent"],
+        amount=Money(amount_minor=body["amount"], currency=body["currency"]),
+        reason=body["reason"],
+        status=body["status"],
+        opened_at=datetime.fromtimestamp(body["created"], UTC),
+        due_by=datetime.fromtimestamp(due_by, UTC) if due_by else None,
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 from temporalio import workflow
 
@@ -31,9 +33,11 @@ with workflow.unsafe.imports_passed_through():
         charge_of,
     )
     from domain.payments import PaymentIntent, Verdict, judge
+    from domain.refunds import RefundRequest
     from domain.states import AccessState, MoneyState, Stage
     from observability import metrics
     from workflows import policies
+    from workflows.aftercare import Aftercare, RefundAsked
     from workflows.charging import Charging
     from workflows.correspondence import Correspondent
     from workflows.steps import Steps
@@ -50,6 +54,7 @@ class CheckoutWorkflow:
     Signals:
         pay_requested: The buyer pressed Pay again, with another card.
         look_again: The processor may have news (webhook, return from the bank).
+        request_refund: Money goes back; its row says how much and when.
         request_repair: Put right what is not; recorded with actor, reason, outcome.
     Query:
         status: Where the run stands, in words.
@@ -59,12 +64,13 @@ class CheckoutWorkflow:
     def __init__(self, checkout: CheckoutInput) -> None:
         self._checkout = checkout
         self._steps = Steps(checkout.checkout_id, checkout.reference_code)
+        self._aftercare = Aftercare(checkout.checkout_id, self._steps)
         self._is_pay_requested = False
         self._repairs: list[RepairRequest] = []
         self._repaired: set[str] = set()
         self._did: list[str] = []
         self._correspondent = Correspondent(checkout.checkout_id, self._steps)
-        self._was_late = False
+        self._may_owe_word = False
         self._news_seen = 0
         self._stays_until = workflow.now()
 
@@ -86,9 +92,9 @@ class CheckoutWorkflow:
                 return result
             # The buyer pressed Pay in the moment in which this run was ending.
         order = await self._write_order(charge)
-        await self._provision(order)
-        await self._send_receipt(order)
-        self._was_late = not order.is_new
+        if await self._provision(order):
+            await self._send_receipt(order)
+        self._may_owe_word = not order.is_new
         return await self._end(
             CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id)
         )
@@ -103,6 +109,11 @@ class CheckoutWorkflow:
     def look_again(self) -> None:
         """End a wait: the processor may know more now. A hint, never the truth."""
         self._steps.news += 1
+
+    @workflow.signal
+    def request_refund(self, _refund: RefundRequest) -> None:
+        """End a wait: a refund stands in the database, or was taken back."""
+        self._aftercare.knock()
 
     @workflow.signal
     def request_repair(self, repair: RepairRequest) -> None:
@@ -245,22 +256,49 @@ class CheckoutWorkflow:
             )
         if order.is_new:
             self._did.append("wrote the order")
+        self._aftercare.has_aftermath |= order.has_aftermath
         return order
 
-    async def _provision(self, order: OrderWritten) -> None:
-        if not order.is_granted:
-            await self._steps.durably(
-                policies.GRANT,
-                AccessActivities.grant_entitlement,
-                GrantEntitlement(
-                    checkout_id=self._checkout.checkout_id,
-                    entitlement_id=order.entitlement_id,
-                    was_interrupted=self._steps.met_trouble,
-                ),
-            )
-            self._did.append("opened access")
-            self._count("delivered")
-        self._steps.now_stands(MoneyState.CHARGED, AccessState.ACTIVE)
+    async def _provision(self, order: OrderWritten) -> bool:
+        """Open access, unless the money goes back first; False when access is over."""
+        if order.is_access_ended:
+            self._steps.now_stands(order.money, AccessState.ENDED)
+            return False
+        while not order.is_granted:
+            await self._let_refund_go_first()
+            if self._aftercare.has_ended_access:
+                return False
+            try:
+                await self._grant(order)
+            except RefundAsked:
+                continue
+            break
+        self._steps.now_stands(order.money, AccessState.ACTIVE)
+        return True
+
+    async def _grant(self, order: OrderWritten) -> None:
+        await self._steps.durably(
+            policies.GRANT,
+            AccessActivities.grant_entitlement,
+            GrantEntitlement(
+                checkout_id=self._checkout.checkout_id,
+                entitlement_id=order.entitlement_id,
+                was_interrupted=self._steps.met_trouble,
+            ),
+            before_round=self._aftercare.leave_if_asked,
+        )
+        self._did.append("opened access")
+        self._count("delivered")
+
+    async def _let_refund_go_first(self) -> None:
+        """Open nothing while the whole price may be going back, and access with it."""
+        while self._aftercare.has_aftermath:
+            wait = await self._aftercare.holds_access()
+            self._did += self._aftercare.take_done()
+            await self._answer_repairs(CheckoutEnd.DELIVERED)
+            if wait is None:
+                return
+            await self._steps.pause(wait, "the refund, before access is opened")
 
     async def _send_receipt(self, order: OrderWritten) -> None:
         """Send the receipt unless it left; a final refusal is a person's case."""
@@ -285,40 +323,62 @@ class CheckoutWorkflow:
 
     async def _end(self, result: CheckoutResult) -> CheckoutResult:
         """Answer the repairs, leave the index true, and let no signal be lost."""
+        is_news = False
         while True:
+            wait = await self._tend(result, look_afresh=is_news)
+            if self._aftercare.has_ended_access:
+                result = replace(result, end=CheckoutEnd.REFUNDED)
             await self._answer_repairs(result.end)
-            # What was put right is put right now, whatever mail may still be to come.
-            await self._steps.got_on()
-            await self._stay_for_mail(result.end)
+            if wait is None:
+                # What was put right is so now, whatever mail may still be to come.
+                await self._steps.got_on()
+            wait = _sooner(wait, await self._until_next_word())
+            if wait is not None:
+                is_news = await self._steps.pause(wait, "a refund or the next mail")
+                continue
             await self._steps.finish()
             await workflow.wait_condition(workflow.all_handlers_finished)
             # Nothing is awaited between this look and the end of the run, and the
             # server refuses to end a run that has a signal unseen: none is lost.
-            if not self._repairs:
+            if not self._repairs and not self._aftercare.has_aftermath:
                 return result
 
-    async def _stay_for_mail(self, end: CheckoutEnd) -> None:
-        """Say what is still owed; stay for what is near, leave the rest to the row.
+    async def _until_next_word(self) -> timedelta | None:
+        """Say what is owed; how long to stay for the next, None to leave it to the row.
 
         When nothing went wrong in this run there is nothing to look for.
         """
-        while self._needs_word() and not self._is_pay_requested:
-            next_at = await self._correspondent.catch_up()
-            if next_at is None:
-                return
-            left = next_at - workflow.now()
-            if left > policies.STAYS_FOR_MAIL:
-                return
-            await self._steps.pause(
-                max(left, policies.LEAST_WAIT), "the time of the next mail"
-            )
-            await self._answer_repairs(end)
+        if self._is_pay_requested or not self._needs_word():
+            return None
+        next_at = await self._correspondent.catch_up()
+        if next_at is None or next_at - workflow.now() > policies.STAYS_FOR_MAIL:
+            return None
+        return max(next_at - workflow.now(), policies.LEAST_WAIT)
 
     def _needs_word(self) -> bool:
         is_smooth = self._steps.money is MoneyState.CHARGED and not (
-            self._was_late or self._steps.met_trouble or self._correspondent.has_spoken
+            self._may_owe_word
+            or self._steps.met_trouble
+            or self._correspondent.has_spoken
         )
         return not is_smooth
+
+    async def _tend(
+        self, result: CheckoutResult, *, look_afresh: bool
+    ) -> timedelta | None:
+        """Do what is due about refunds; how long until more is, None for nothing."""
+        is_asked = look_afresh or bool(self._repairs)
+        if result.order_id is None:
+            # Without a charge there is nothing to give back.
+            self._aftercare.has_aftermath = False
+            return None
+        if not is_asked and not self._aftercare.has_aftermath:
+            return None
+        wait = await self._aftercare.tend(look_afresh=is_asked)
+        done = self._aftercare.take_done()
+        self._may_owe_word = self._may_owe_word or bool(done)
+        self._did += done
+        return wait
 
     async def _answer_repairs(self, end: CheckoutEnd) -> None:
         while self._repairs:
@@ -341,3 +401,7 @@ class CheckoutWorkflow:
 
     def _count(self, outcome: str) -> None:
         metrics.count(workflow.metric_meter(), metrics.CHECKOUTS, outcome=outcome)
+
+
+def _sooner(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    return min((wait for wait in (one, other) if wait is not None), default=None)

@@ -19,6 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.identifiers import workflow_id_of
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.refunds import RefundRequest
 from workflows import search_attributes
 from workflows.checkout import CheckoutWorkflow
 
@@ -145,6 +146,27 @@ class CheckoutDoor:
         Raises:
             DoorClosed: No answer within the deadline; ask again with the same id.
         """
+        await self._start_with(checkout, "Repair", "request_repair", repair)
+
+    async def request_refund(
+        self, checkout: CheckoutInput, refund: RefundRequest
+    ) -> None:
+        """Have a refund tended whose row is written, or was taken back.
+
+        Works on a running, an ended and a lost workflow alike.
+
+        Raises:
+            DoorClosed: No answer within the deadline; the row waits.
+        """
+        await self._start_with(checkout, "Refund", "request_refund", refund)
+
+    async def _start_with(
+        self,
+        checkout: CheckoutInput,
+        summary: str,
+        signal: str,
+        argument: RepairRequest | RefundRequest,
+    ) -> None:
         try:
             async with asyncio.timeout(DEADLINE.total_seconds()):
                 await self._client.start_workflow(
@@ -156,10 +178,10 @@ class CheckoutDoor:
                     search_attributes=search_attributes.at_start(
                         checkout.reference_code
                     ),
-                    static_summary=f"Repair · {checkout.reference_code}",
+                    static_summary=f"{summary} · {checkout.reference_code}",
                     task_timeout=TASK_TIMEOUT,
-                    start_signal="request_repair",
-                    start_signal_args=[repair],
+                    start_signal=signal,
+                    start_signal_args=[argument],
                     rpc_timeout=DEADLINE,
                 )
         except (RPCError, TimeoutError, RuntimeError) as error:

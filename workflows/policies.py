@@ -121,12 +121,24 @@ RECORD_NOT_CHARGED = _database("note that nothing was charged")
 WRITE_ORDER = _database("write the order")
 RECORD_CHARGE = _database("note that the money arrived")
 RECORD_EMAIL = _database("note what became of the mail")
+NEXT_REFUND_STEP = _database("see what is due about refunds")
+RECORD_REFUNDS = _database("note what became of the refund")
+RECORD_SECOND_CHARGE = _database("note what the second charge is")
+REFUND = _processor("give the money back")
+LIST_REFUNDS = _processor("ask the processor which refunds it has")
+LIST_DISPUTES = _processor("ask the processor for disputes")
 OPEN_CASE = _database("open the case")
 CLOSE_CASE = _database("close the case")
 RECORD_REPAIR = _database("note what the repair did")
 #: The application is given 10 seconds by the activity.
 GRANT = Step(
     name="open access in the application",
+    local_timeout=timedelta(seconds=12),
+    timeout=timedelta(seconds=15),
+    heartbeat=timedelta(seconds=4),
+)
+END_ACCESS = Step(
+    name="end access in the application",
     local_timeout=timedelta(seconds=12),
     timeout=timedelta(seconds=15),
     heartbeat=timedelta(seconds=4),

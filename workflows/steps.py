@@ -45,6 +45,7 @@ class Steps:
         changes: Counts moves of money and access, likewise.
         refusal: The kind of the last `attempt`'s final refusal; None when there was
             none, or when the outcome is unknown.
+        refused_why: In what words it was refused.
     """
 
     def __init__(self, checkout_id: UUID, reference_code: str) -> None:
@@ -62,6 +63,7 @@ class Steps:
         self.news = 0
         self.changes = 0
         self.refusal: str | None = None
+        self.refused_why = ""
 
     @property
     def money(self) -> MoneyState:
@@ -80,9 +82,21 @@ class Steps:
         self._money, self._access = money, access
 
     async def durably(
-        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+        self,
+        step: Step,
+        activity: Callable[[Any, A], Awaitable[R]],
+        argument: A,
+        *,
+        before_round: Callable[[], None] | None = None,
     ) -> R:
-        """Carry a step out until it succeeds, however long that takes."""
+        """Carry a step out until it succeeds, however long that takes.
+
+        Args:
+            step: What it is called, and how long it may take.
+            activity: What does it.
+            argument: With what.
+            before_round: May leave, by an exception of its own, before each round.
+        """
         self._begin(step)
         if not self.met_trouble:
             try:
@@ -91,6 +105,8 @@ class Steps:
                 self._note_trouble(step, error)
         rounds = 0
         while True:
+            if before_round is not None:
+                before_round()
             try:
                 result = await self._regularly(
                     step, activity, argument, policies.ROUND_LASTS
@@ -127,6 +143,7 @@ class Steps:
         except FailureError as error:
             self._note_trouble(step, error)
             self.refusal = refusal_in(error)
+            self.refused_why = reason_of(error).strip("()")
             if self.refusal not in {None, FailureKind.METHOD_REFUSED}:
                 await self.call_for_attention(step, error)
             return None
@@ -150,6 +167,13 @@ class Steps:
     def inherit_attention(self) -> None:
         """Take over an earlier run's call for attention, to take it back in the end."""
         self._needs_attention = True
+
+    def leave_to_a_person(self) -> None:
+        """Keep the case that the database has opened: getting on does not mend it."""
+        self._keep_attention = True
+        if not self._needs_attention:
+            self._needs_attention = True
+            workflow.upsert_search_attributes(search_attributes.attention(needed=True))
 
     async def call_for_attention(
         self, step: Step, cause: FailureError | str, *, keep: bool = False

@@ -42,6 +42,8 @@ MATCHERS = frozenset({"type", "entitlement_id", "order_reference", "email"})
 #: More than a Temporal history takes in one piece (2 MB).
 _HUGE_BYTES = 3_000_000
 
+_TYPES = ("entitlement.granted", "entitlement.ended")
+
 _REFUSALS = {"error_500": 500, "gone_410": 410}
 
 
@@ -103,9 +105,9 @@ class Provisioning:
 
     def _act(self, request: Request, body: dict[str, Any]) -> Response:
         webhook_id, data = request.headers["webhook-id"], body["data"]
-        if body["type"] == "entitlement.revoked":
-            self._store.revoke(webhook_id, data["entitlement_id"])
-            return JSONResponse({"revoked": data["entitlement_id"]})
+        if body["type"] == "entitlement.ended":
+            self._store.end(webhook_id, data)
+            return JSONResponse({"ended": data["entitlement_id"]})
         access = self._store.grant(webhook_id, data)
         url = request.url_for("welcome", token=access.token)
         return JSONResponse({"access_url": str(url)})
@@ -115,12 +117,9 @@ def _mistake(body: Any) -> str | None:
     """What is wrong with a verified body, in a sentence."""
     if not isinstance(body, dict) or not isinstance(body.get("data"), dict):
         return "The body is an object with type, timestamp and data."
-    wanted: tuple[str, ...] = FIELDS
-    if body.get("type") == "entitlement.revoked":
-        wanted = ("entitlement_id",)
-    elif body.get("type") != "entitlement.granted":
+    if body.get("type") not in _TYPES:
         return f"The type {json.dumps(body.get('type'))} is unknown here."
-    missing = [name for name in wanted if not isinstance(body["data"].get(name), str)]
+    missing = [name for name in FIELDS if not isinstance(body["data"].get(name), str)]
     return f"data lacks {', '.join(missing)}." if missing else None
 
 

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS entitlements (
     plan TEXT NOT NULL,
     starts_at TEXT NOT NULL,
     ends_at TEXT NOT NULL,
-    state TEXT NOT NULL,           -- active or revoked
+    state TEXT NOT NULL,           -- active or ended
     token TEXT NOT NULL UNIQUE,    -- of the welcome page
     granted_at TEXT NOT NULL
 );
@@ -85,7 +85,11 @@ class AccessStore:
         self._connection.executescript(_SCHEMA)
 
     def grant(self, webhook_id: str, data: Mapping[str, str]) -> Access:
-        """Open access, or find it open already; counts the call either way."""
+        """Open access, or find it open or ended; counts the call either way.
+
+        What has ended never opens again: a call to open it may have been held up on
+        its way until after the one that ended it.
+        """
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(
@@ -94,16 +98,26 @@ class AccessStore:
                 "ON CONFLICT (entitlement_id) DO NOTHING",
                 {**data, "token": secrets.token_urlsafe(24), "now": _now()},
             )
-            if self._count(webhook_id, data["entitlement_id"], "entitlement.granted"):
-                self._set_state(data["entitlement_id"], "active")
+            access = self._one("entitlement_id", data["entitlement_id"])
+            self._count(
+                webhook_id,
+                access.entitlement_id,
+                "entitlement.granted",
+                can_act=access.state == "active",
+            )
         return self._one("entitlement_id", data["entitlement_id"])
 
-    def revoke(self, webhook_id: str, entitlement_id: str) -> None:
-        """Close access; nothing to close is fine."""
+    def end(self, webhook_id: str, data: Mapping[str, str]) -> None:
+        """Close access for good; what was never opened is remembered as ended."""
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            if self._count(webhook_id, entitlement_id, "entitlement.revoked"):
-                self._set_state(entitlement_id, "revoked")
+            self._connection.execute(
+                "INSERT INTO entitlements VALUES (:entitlement_id, :order_reference, "
+                ":email, :plan, :starts_at, :ends_at, 'ended', :token, :now) "
+                "ON CONFLICT (entitlement_id) DO UPDATE SET state = 'ended'",
+                {**data, "token": secrets.token_urlsafe(24), "now": _now()},
+            )
+            self._count(webhook_id, data["entitlement_id"], "entitlement.ended")
 
     def count_rejected(self) -> None:
         """Count a call whose signature was no good."""
@@ -148,22 +162,17 @@ class AccessStore:
         """Write everything into the one file."""
         self._connection.close()
 
-    def _count(self, webhook_id: str, entitlement_id: str, kind: str) -> bool:
-        """Record the call; whether it is the first with this webhook-id."""
+    def _count(
+        self, webhook_id: str, entitlement_id: str, kind: str, *, can_act: bool = True
+    ) -> None:
+        """Record the call; only the first with its webhook-id has an effect."""
         seen = self._connection.execute(
             "SELECT 1 FROM calls WHERE webhook_id = ? AND had_effect", (webhook_id,)
         ).fetchone()
         self._connection.execute(
             "INSERT INTO calls (webhook_id, entitlement_id, type, had_effect, at) "
             "VALUES (?, ?, ?, ?, ?)",
-            (webhook_id, entitlement_id, kind, seen is None, _now()),
-        )
-        return seen is None
-
-    def _set_state(self, entitlement_id: str, state: str) -> None:
-        self._connection.execute(
-            "UPDATE entitlements SET state = ? WHERE entitlement_id = ?",
-            (state, entitlement_id),
+            (webhook_id, entitlement_id, kind, can_act and seen is None, _now()),
         )
 
     def _one(self, column: str, value: str) -> Access:

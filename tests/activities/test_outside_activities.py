@@ -18,6 +18,7 @@ from activities.failures import FailureKind
 from activities.letters import Letters
 from database.emails import OwedEmail, read_owed_email
 from database.orders import Grant, read_grant, record_access
+from database.refunds import record_access_ended
 from domain.messages import (
     EmailOutcome,
     GrantEntitlement,
@@ -25,6 +26,7 @@ from domain.messages import (
     RecordEmail,
     SendEmail,
 )
+from domain.refunds import EndEntitlement
 from mail.facts import Company
 from mail.sender import SmtpMailer
 from stack.places import free_port
@@ -106,10 +108,19 @@ async def access(
         async with engine.begin() as connection:
             return await record_access(connection, grant, access_url, next_message_at)
 
+    async def record_ended(ended: EndEntitlement) -> None:
+        async with engine.begin() as connection:
+            await record_access_ended(connection, ended)
+
     async with httpx.AsyncClient(trust_env=False) as client:
         url = f"{application.home}/holdfast/entitlements"
         yield AccessActivities(
-            client, url, SECRET, read_grant=read, record_access=record
+            client,
+            url,
+            SECRET,
+            read_grant=read,
+            record_access=record,
+            record_access_ended=record_ended,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import (  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import (
     Axe,
 )
 from playwright.sync_api import Page, expect

@@ -172,14 +172,24 @@ def test_signed_nonsense_is_refused_with_a_sentence(
     assert acme.seen()["entitlements"] == []
 
 
-def test_revoked_access_is_closed(acme: Acme) -> None:
-    """After a revocation the welcome page lets nobody in."""
+def test_ended_access_is_closed(acme: Acme) -> None:
+    """After access has ended the welcome page lets nobody in."""
     address = acme.call().json()["access_url"]
 
-    acme.call("msg_2", type="entitlement.revoked", data={"entitlement_id": "ent_1"})
+    acme.call("msg_2", type="entitlement.ended")
 
     assert acme.http.get(address).status_code == 403
-    assert acme.seen()["entitlements"][0]["state"] == "revoked"
+    assert acme.seen()["entitlements"][0]["state"] == "ended"
+
+
+def test_call_that_was_held_up_opens_nothing_that_has_ended(acme: Acme) -> None:
+    """Access that ended before it was ever opened stays closed, whatever comes late."""
+    acme.call("msg_2", type="entitlement.ended")
+
+    late = acme.call()
+
+    assert late.status_code == 200
+    assert acme.http.get(late.json()["access_url"]).status_code == 403
 
 
 @pytest.mark.parametrize(("action", "status"), [("error_500", 500), ("gone_410", 410)])

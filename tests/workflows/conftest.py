@@ -55,18 +55,23 @@ async def start_skipping() -> WorkflowEnvironment:
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     """The time-skipping test server."""
     async with await start_skipping() as environment:
-        await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(
-                namespace="default",
-                search_attributes={
-                    pair.key.name: IndexedValueType.ValueType(
-                        pair.key.indexed_value_type.value
-                    )
-                    for pair in search_attributes.at_start("ORD").search_attributes
-                },
-            )
-        )
+        await register_attributes(environment)
         yield environment
+
+
+async def register_attributes(environment: WorkflowEnvironment) -> None:
+    """Let the server know what support filters on."""
+    await environment.client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(
+            namespace="default",
+            search_attributes={
+                pair.key.name: IndexedValueType.ValueType(
+                    pair.key.indexed_value_type.value
+                )
+                for pair in search_attributes.at_start("ORD").search_attributes
+            },
+        )
+    )
 
 
 @pytest.fixture

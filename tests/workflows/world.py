@@ -42,6 +42,15 @@ from domain.messages import (
 )
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
+from domain.refunds import (
+    AskNextRefundStep,
+    Dispute,
+    RecordRefunds,
+    Refund,
+    RefundsRecorded,
+    RefundStep,
+    RefundStepKind,
+)
 from domain.states import (
     AccessState,
     DeclineClass,
@@ -372,6 +381,39 @@ class World:
         self._note("plan_correspondence")
         assert plan.checkout_id == self.checkout_id
         return self.post.plan(plan.checkout_id, plan.now)
+
+    @activity.defn
+    async def next_refund_step(self, ask: AskNextRefundStep) -> RefundStep:
+        """Fake: nothing is ever due; `test_refunds` has the real one."""
+        self._note("next_refund_step")
+        assert ask.checkout_id == self.checkout_id
+        return RefundStep(
+            kind=RefundStepKind.NOTHING,
+            money=MoneyState.CHARGED,
+            access=AccessState.ACTIVE,
+            payment_intent_ids=("pi_1",),
+        )
+
+    @activity.defn
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Fake."""
+        self._note("list_refunds")
+        assert payment_intent_id == "pi_1"
+        return []
+
+    @activity.defn
+    async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
+        """Fake."""
+        self._note("list_disputes")
+        assert payment_intent_id == "pi_1"
+        return []
+
+    @activity.defn
+    async def record_refunds(self, record: RecordRefunds) -> RefundsRecorded:
+        """Fake."""
+        self._note("record_refunds")
+        assert record.checkout_id == self.checkout_id
+        return RefundsRecorded()
 
     @activity.defn
     async def send_email(self, send: SendEmail) -> EmailOutcome:

@@ -1,0 +1,269 @@
+"""What comes after a charge: refunds, second charges, disputes, and the end of access.
+
+The database says what is due; this asks the processor and the application for it, one
+step after the other. The checkout's own workflow does it, so that a refund never races
+the opening of access: there is a single writer.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.access import AccessActivities
+    from activities.payments import PaymentActivities
+    from activities.refunds import RefundActivities
+    from domain.payments import PaymentIntent, Verdict, judge
+    from domain.refunds import (
+        AskNextRefundStep,
+        EndEntitlement,
+        RecordRefunds,
+        RecordSecondCharge,
+        Refund,
+        RefundPaymentIntent,
+        RefundStep,
+        RefundStepKind,
+    )
+    from domain.states import AccessState
+    from workflows import policies
+    from workflows.steps import Steps
+
+#: What is due is done at once; this keeps a wait from being none at all.
+_SHORTEST_WAIT = timedelta(milliseconds=100)
+
+
+class RefundAsked(Exception):
+    """While access could not be opened, a refund was asked for: look at it first."""
+
+
+class Aftercare:
+    """Tends one checkout after its charge.
+
+    Costs nothing while nobody asks: no row, no signal, no repair.
+
+    Args:
+        checkout_id: The charged checkout.
+        steps: Carries out the steps.
+
+    Attributes:
+        has_aftermath: The database has, or may have, something to do.
+        is_knocked: Somebody asked since the database was last asked.
+    """
+
+    def __init__(self, checkout_id: UUID, steps: Steps) -> None:
+        self._checkout_id = checkout_id
+        self._steps = steps
+        self._is_late_told = False
+        self._did: list[str] = []
+        self.has_aftermath = False
+        self.is_knocked = False
+
+    @property
+    def has_ended_access(self) -> bool:
+        """Access is over, and never opens again."""
+        return self._steps.access is AccessState.ENDED
+
+    def knock(self) -> None:
+        """Somebody asks for a refund; the row says which."""
+        self.is_knocked = self.has_aftermath = True
+        self._steps.news += 1
+
+    def take_done(self) -> list[str]:
+        """Return what was done since the last call, in words."""
+        done, self._did = self._did, []
+        return done
+
+    def leave_if_asked(self) -> None:
+        """End the attempts to open access while a refund may be the better answer.
+
+        Raises:
+            RefundAsked: There is something to look at first.
+        """
+        if self.is_knocked:
+            raise RefundAsked
+
+    async def holds_access(self) -> timedelta | None:
+        """Do what is due before access is opened.
+
+        Returns:
+            How long access must stay closed before this is asked again: the whole
+            price may be going back. None when it may be opened, or has ended.
+        """
+        wait, step = await self._tend()
+        return wait if step.holds_access and not self.has_ended_access else None
+
+    async def tend(self, *, look_afresh: bool) -> timedelta | None:
+        """Do what is due, and say how long until more is; None when nothing is left.
+
+        Args:
+            look_afresh: Somebody has news, or asks for a repair: also what was made
+                past us at the processor must be found.
+        """
+        if look_afresh:
+            await self._look_afresh()
+        wait, _ = await self._tend()
+        self.has_aftermath = wait is not None or self.is_knocked
+        return wait
+
+    async def _tend(self) -> tuple[timedelta | None, RefundStep]:
+        while True:
+            self.is_knocked = False
+            step = await self._next()
+            match step.kind:
+                case RefundStepKind.PROVE:
+                    await self._prove(step)
+                case RefundStepKind.LOOK:
+                    await self._look(step.payment_intent_id or "")
+                case RefundStepKind.SUBMIT if step.submit is not None:
+                    await self._submit(step.submit)
+                case RefundStepKind.END_ACCESS if step.entitlement_id is not None:
+                    await self._end_access(step.entitlement_id)
+                case RefundStepKind.WAIT if step.until is not None:
+                    return max(step.until - workflow.now(), _SHORTEST_WAIT), step
+                case _:
+                    return None, step
+
+    async def _next(self) -> RefundStep:
+        step = await self._steps.durably(
+            policies.NEXT_REFUND_STEP,
+            RefundActivities.next_refund_step,
+            AskNextRefundStep(checkout_id=self._checkout_id, now=workflow.now()),
+        )
+        self._steps.now_stands(step.money, step.access)
+        if step.needs_person:
+            self._steps.leave_to_a_person()
+        if step.is_late and not self._is_late_told:
+            self._is_late_told = True
+            await self._steps.call_for_attention(policies.REFUND, "RefundStillUnknown")
+        return step
+
+    async def _submit(self, request: RefundPaymentIntent) -> None:
+        """Send it, and write what came back; a lost answer is looked for later."""
+        refund = await self._steps.attempt(
+            policies.REFUND, PaymentActivities.refund_payment_intent, request
+        )
+        if refund is not None:
+            await self._record(request.payment_intent_id, (refund,))
+        elif self._steps.refusal is not None:
+            await self._look(request.payment_intent_id, refused=request.refund_id)
+
+    async def _look(
+        self, payment_intent_id: str, *, refused: UUID | None = None
+    ) -> None:
+        """Ask the processor what it has; unanswered, the next look comes later."""
+        why = self._steps.refused_why
+        shown = await self._steps.attempt(
+            policies.LIST_REFUNDS, PaymentActivities.list_refunds, payment_intent_id
+        )
+        await self._record(
+            payment_intent_id,
+            None if shown is None else tuple(shown),
+            is_complete=shown is not None,
+            refused=refused,
+            refusal=why,
+        )
+
+    async def _look_afresh(self) -> None:
+        """Ask for everything that may have been made past us."""
+        step = await self._next()
+        for payment_intent_id in step.payment_intent_ids:
+            disputes = await self._steps.attempt(
+                policies.LIST_DISPUTES,
+                PaymentActivities.list_disputes,
+                payment_intent_id,
+            )
+            refunds = await self._steps.attempt(
+                policies.LIST_REFUNDS, PaymentActivities.list_refunds, payment_intent_id
+            )
+            recorded = await self._steps.durably(
+                policies.RECORD_REFUNDS,
+                RefundActivities.record_refunds,
+                RecordRefunds(
+                    checkout_id=self._checkout_id,
+                    payment_intent_id=payment_intent_id,
+                    now=workflow.now(),
+                    refunds=None if refunds is None else tuple(refunds),
+                    is_complete=refunds is not None,
+                    disputes=tuple(disputes or ()),
+                ),
+            )
+            if recorded.outside:
+                self._did.append("found a refund that was made past us")
+            if recorded.disputes:
+                self._did.append("found a dispute")
+
+    async def _record(
+        self,
+        payment_intent_id: str,
+        refunds: tuple[Refund, ...] | None,
+        *,
+        is_complete: bool = False,
+        refused: UUID | None = None,
+        refusal: str = "",
+    ) -> None:
+        recorded = await self._steps.durably(
+            policies.RECORD_REFUNDS,
+            RefundActivities.record_refunds,
+            RecordRefunds(
+                checkout_id=self._checkout_id,
+                payment_intent_id=payment_intent_id,
+                now=workflow.now(),
+                refunds=refunds,
+                is_complete=is_complete,
+                refused_refund_id=refused,
+                refusal=refusal,
+            ),
+        )
+        if recorded.returned:
+            self._did.append("gave money back")
+        if recorded.failed:
+            self._did.append("found that a refund failed")
+
+    async def _prove(self, step: RefundStep) -> None:
+        """Return a second charge only when the processor itself shows both."""
+        suspect = step.payment_intent_id or ""
+        own = step.payment_intent_ids[0]
+        second, first = await self._look_up(suspect), await self._look_up(own)
+        is_known = second is not None and first is not None
+        is_proven = is_known and self._is_ours(first) and self._is_ours(second)
+        proven = await self._steps.durably(
+            policies.RECORD_SECOND_CHARGE,
+            RefundActivities.record_second_charge,
+            RecordSecondCharge(
+                checkout_id=self._checkout_id,
+                payment_intent_id=suspect,
+                now=workflow.now(),
+                taken=second.price if second is not None else None,
+                is_proven=is_proven,
+                is_refuted=is_known and not is_proven,
+            ),
+        )
+        if proven:
+            self._did.append("proved a second charge")
+
+    async def _look_up(self, payment_intent_id: str) -> PaymentIntent | None:
+        return await self._steps.attempt(
+            policies.LOOK_UP,
+            PaymentActivities.look_up_payment_intent,
+            payment_intent_id,
+        )
+
+    def _is_ours(self, intent: PaymentIntent | None) -> bool:
+        return (
+            intent is not None
+            and judge(intent) is Verdict.CHARGED
+            and intent.checkout_id == self._checkout_id
+        )
+
+    async def _end_access(self, entitlement_id: UUID) -> None:
+        await self._steps.durably(
+            policies.END_ACCESS,
+            AccessActivities.end_entitlement,
+            EndEntitlement(
+                checkout_id=self._checkout_id, entitlement_id=entitlement_id
+            ),
+        )
+        self._did.append("ended access")
