@@ -139,7 +139,7 @@ class Visitor:
         if self._runs_scripts:
             self.see(headline)
         else:
-            self._ask_until(lambda: headline in self.headline().inner_text())
+            self._ask_until(lambda: headline in _spoken(self.headline()))
 
     def come_to_words(self, words: re.Pattern[str]) -> None:
         """Wait for words anywhere on the page, as `come_to` does."""
@@ -147,7 +147,7 @@ class Visitor:
         if self._runs_scripts:
             expect(place).to_contain_text(words)
         else:
-            self._ask_until(lambda: words.search(place.inner_text()) is not None)
+            self._ask_until(lambda: words.search(_spoken(place)) is not None)
 
     def _ask_until(self, is_there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + LIMIT_SECONDS
@@ -227,7 +227,7 @@ class Visitor:
 
     def hold_access(self) -> Fault:
         """Have the application hold this buyer's access for the time of a block."""
-        wanted = {"action": "hold_then_act", "email": self.email}
+        wanted = {"action": "hold_then_act", "times": 99, "email": self.email}
         return Fault(self.stack.at.application, wanted)
 
     def move(self, change: str) -> None:
@@ -279,6 +279,11 @@ class Visitor:
         address = urlsplit(request.url)
         if address.scheme not in {"data", "blob"} and address.hostname != _HERE:
             self.strangers.append(request.url)
+
+
+def _spoken(place: Locator) -> str:
+    """Return what stands there as one line, however it is laid out."""
+    return " ".join(place.inner_text().split())
 
 
 def _picture(page: Page, path: Path) -> None:
