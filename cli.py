@@ -78,6 +78,41 @@ def demo(*, as_json: JsonOption = False) -> None:
     _finish(lambda: run_demo(as_json=as_json))
 
 
+@app.command()
+def refund(
+    checkout: Annotated[str, typer.Argument(help="Its id, or its reference code.")],
+    *,
+    actor: Annotated[str, typer.Option(help="Who asks: your name.")],
+    amount: Annotated[
+        str | None, typer.Option(help="How much, typed in full: 249.00.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, in a sentence.")] = None,
+    keep_access: Annotated[
+        bool, typer.Option("--keep-access", help="Access stays, whatever goes back.")
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Take back a refund not sent yet.")
+    ] = False,
+) -> None:
+    """Give money back after ten minutes, in which it can be taken back."""
+    from operating.refunds import RefundOrder, ask, take_back
+
+    if cancel:
+        _finish(lambda: take_back(checkout, actor))
+        return
+    if amount is None or reason is None:
+        print("A refund needs --amount and --reason.", file=sys.stderr)
+        raise typer.Exit(2)
+    order = RefundOrder(
+        checkout=checkout,
+        amount=amount,
+        actor=actor,
+        reason=reason,
+        keeps_access=keep_access,
+    )
+    _finish(lambda: ask(order))
+
+
 def _finish(command: Callable[[], int]) -> None:
     """Exit with the command's code; what cannot be done is one plain sentence."""
     from stack.errors import StackError
