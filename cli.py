@@ -133,11 +133,11 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Stop new payments. What was requested before goes on."""
-    import operating
+    from operating import shop
 
     _in_shop(
         data,
-        lambda url: operating.pause(url, reason=reason, actor=actor, as_json=as_json),
+        lambda url: shop.pause(url, reason=reason, actor=actor, as_json=as_json),
     )
 
 
@@ -146,22 +146,22 @@ def resume(
     *, actor: ActorOption, data: StackOption = None, as_json: JsonOption = False
 ) -> None:
     """Take new payments again, and have who waited for it told."""
-    import operating
+    from operating import shop
 
-    _in_shop(data, lambda url: operating.resume(url, actor=actor, as_json=as_json))
+    _in_shop(data, lambda url: shop.resume(url, actor=actor, as_json=as_json))
 
 
 @app.command()
 def status(*, data: StackOption = None, as_json: JsonOption = False) -> None:
     """Count where checkouts stand, and say whether new payments are paused."""
-    import operating
+    from operating import shop
 
-    _in_shop(data, lambda url: operating.status(url, as_json=as_json))
+    _in_shop(data, lambda url: shop.status(url, as_json=as_json))
 
 
 def _in_shop(data: Path | None, command: Callable[[str], None]) -> None:
     """Run a command on a shop's database; what cannot be done is one sentence."""
-    from operating import DatabaseAway
+    from operating.shop import DatabaseAway
     from settings import SettingsError, load_database_url
 
     try:
@@ -180,6 +180,41 @@ def _url_of_stack(data: Path) -> str:
     except StackError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+@app.command()
+def refund(
+    checkout: Annotated[str, typer.Argument(help="Its id, or its reference code.")],
+    *,
+    actor: Annotated[str, typer.Option(help="Who asks: your name.")],
+    amount: Annotated[
+        str | None, typer.Option(help="How much, typed in full: 249.00.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, in a sentence.")] = None,
+    keep_access: Annotated[
+        bool, typer.Option("--keep-access", help="Access stays, whatever goes back.")
+    ] = False,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Take back a refund not sent yet.")
+    ] = False,
+) -> None:
+    """Give money back after ten minutes, in which it can be taken back."""
+    from operating.refunds import RefundOrder, ask, take_back
+
+    if cancel:
+        _finish(lambda: take_back(checkout, actor))
+        return
+    if amount is None or reason is None:
+        print("A refund needs --amount and --reason.", file=sys.stderr)
+        raise typer.Exit(2)
+    order = RefundOrder(
+        checkout=checkout,
+        amount=amount,
+        actor=actor,
+        reason=reason,
+        keeps_access=keep_access,
+    )
+    _finish(lambda: ask(order))
 
 
 def _finish(command: Callable[[], int]) -> None:

@@ -21,6 +21,7 @@ from api.records import Records
 from domain.addresses import PageAddresses
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from domain.plans import Plan
+from domain.refunds import RefundRequest
 from settings import Settings
 
 
@@ -40,6 +41,11 @@ class Door(Protocol):
         self, checkout: CheckoutInput, repair: RepairRequest
     ) -> None:
         """Have a checkout put right, its workflow running, ended or lost."""
+
+    async def request_refund(
+        self, checkout: CheckoutInput, refund: RefundRequest
+    ) -> None:
+        """Have a refund tended whose row is written."""
 
     async def is_open(self) -> bool:
         """Say whether Temporal answers."""

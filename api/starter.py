@@ -3,6 +3,7 @@
 Runs in every API process, every second. A press on Pay whose message to the workflow
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
 have not been charged" provably true; webhooks whose hint got lost are passed on again;
+refunds whose workflow was not told are knocked for;
 once a minute, checkouts whose run is gone are found and put right. Each replica may do
 all of it at any time: every step is safe to repeat.
 """
@@ -21,8 +22,9 @@ from database.checkouts import (
     withdraw_requests,
 )
 from database.inbox import list_waiting
+from database.refunds import WaitingRefund, take_waiting_refunds, unmark_knocked
 from domain.deadlines import WITHDRAW_AFTER
-from domain.messages import PayRequest
+from domain.messages import CheckoutInput, PayRequest
 from observability import logs, metrics
 from workflows.door import DoorClosed
 
@@ -67,6 +69,7 @@ class Starter:
             await self._start_unclaimed()
             await self._withdraw()
             await self._pass_hints_on()
+            await self._knock_for_refunds()
             await self._find_lost_runs()
         except RecordsUnavailable as error:
             self._down("database", str(error))
@@ -116,6 +119,24 @@ class Starter:
             )
         )
         await asyncio.gather(*(pass_on(self._parts, event) for event in waiting))
+
+    async def _knock_for_refunds(self) -> None:
+        waiting = await self._parts.records.write(
+            lambda connection: take_waiting_refunds(connection, _BATCH)
+        )
+        await asyncio.gather(*(self._knock(refund) for refund in waiting))
+
+    async def _knock(self, refund: WaitingRefund) -> None:
+        checkout = CheckoutInput(
+            checkout_id=refund.checkout_id, reference_code=refund.reference_code
+        )
+        try:
+            await self._parts.door.request_refund(checkout, refund.request)
+        except DoorClosed as closed:
+            self._down("temporal", str(closed))
+            await self._parts.records.write(
+                lambda connection: unmark_knocked(connection, refund.request.refund_id)
+            )
 
     async def _find_lost_runs(self) -> None:
         try:

@@ -25,6 +25,8 @@ from database.checkouts import (
     read_checkout,
 )
 from database.inbox import InboxEvent, mark_applied, receive_event
+from database.refunds import suspect_second_charge
+from domain.messages import CheckoutInput, RepairRequest
 from domain.states import MoneyState, Stage
 from observability import logs, metrics
 from processor.webhook_signature import (
@@ -47,6 +49,20 @@ _STEP = "match the charge with an order"
 
 #: Nobody has to be told of a PaymentIntent that was made: it was us.
 _NO_NEWS = "payment_intent.created"
+
+#: News of money that goes back: a refund made past us, one that ends, a dispute.
+_AFTERMATH = frozenset(
+    {
+        "charge.refunded",
+        "refund.updated",
+        "refund.failed",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.closed",
+    }
+)
+
+_SECOND_CHARGE = "SecondCharge"
 
 #: Makes a repair's id from an event's: news of a charge that no attempt is open for.
 _REPAIRS = UUID("0b9f7a8e-52a4-4e0c-8f3e-3a4b2f4f6d55")
@@ -101,8 +117,10 @@ async def pass_on(parts: Parts, event: InboxEvent, *, is_fresh: bool = False) ->
         checkout = await parts.records.read(lambda c: _checkout_of(c, event))
         if misfit := _misfit(event, checkout):
             await _tell_support(parts, event, misfit)
+            if misfit.cause == _SECOND_CHARGE and checkout is not None:
+                await _have_it_proven(parts, event, checkout, misfit)
         elif checkout is not None:
-            if is_fresh and _is_being_confirmed(checkout):
+            if is_fresh and (_is_being_confirmed(checkout) or _is_aftermath(event)):
                 # A signal in the middle of a workflow task makes the whole task run
                 # again. In two seconds the loop passes the hint on, if it still is one.
                 return
@@ -124,8 +142,9 @@ async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
     Raises:
         DoorClosed: Temporal did not take it.
     """
-    if checkout.stage is Stage.CHARGED:
-        return  # Its charge is known. What comes after it needs no processor.
+    is_aftermath = _is_aftermath(event)
+    if checkout.stage is Stage.CHARGED and not is_aftermath:
+        return  # Its charge is known.
     if checkout.stage is Stage.OPEN and event.kind != _SUCCEEDED:
         return  # The attempt has ended with a proof; this is the news of that.
     is_open = checkout.stage is Stage.OPEN
@@ -135,8 +154,38 @@ async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
         actor="webhook",
         reason=f"{event.kind} and no workflow running",
         # The attempt's own repair may be over and recorded.
-        repair_id=uuid5(_REPAIRS, event.event_id) if is_open else None,
+        repair_id=uuid5(_REPAIRS, event.event_id) if is_open or is_aftermath else None,
     )
+
+
+async def _have_it_proven(
+    parts: Parts, event: InboxEvent, checkout: CheckoutRow, misfit: _Misfit
+) -> None:
+    """Have the workflow ask the processor for both charges; a second one goes back.
+
+    Raises:
+        DoorClosed: Temporal did not take it. Safe to repeat.
+        RecordsUnavailable: Unknown whether it is noted. Safe to repeat.
+    """
+    await parts.records.write(
+        lambda c: suspect_second_charge(
+            c, checkout.checkout_id, misfit.payment_intent_id
+        )
+    )
+    await parts.door.request_repair(
+        CheckoutInput(
+            checkout_id=checkout.checkout_id, reference_code=checkout.reference_code
+        ),
+        RepairRequest(
+            repair_id=uuid5(_REPAIRS, event.event_id),
+            actor="webhook",
+            reason="the processor tells of a second charge",
+        ),
+    )
+
+
+def _is_aftermath(event: InboxEvent) -> bool:
+    return event.kind in _AFTERMATH
 
 
 def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
@@ -162,9 +211,10 @@ def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
         return None
     return _Misfit(
         payment_intent_id=payment,
-        cause="SecondCharge",
+        cause=_SECOND_CHARGE,
         detail=f"{checkout.reference_code} was charged by "
-        f"{checkout.payment_intent_id}, and the processor tells of another charge.",
+        f"{checkout.payment_intent_id}, and the processor tells of another charge. It "
+        "is being asked for both; a second charge that it shows is returned by itself.",
     )
 
 
@@ -222,7 +272,8 @@ def _kept(event: ProcessorEvent) -> InboxEvent:
 
 
 def _needs_hint(event: InboxEvent) -> bool:
-    return event.kind.startswith("payment_intent.") and event.kind != _NO_NEWS
+    is_of_payment = event.kind.startswith("payment_intent.")
+    return (is_of_payment and event.kind != _NO_NEWS) or _is_aftermath(event)
 
 
 def _refused(kind: str, cause: str) -> Response:

@@ -134,6 +134,8 @@ async def request_refund(
             f"{paid.reference_code} was not charged, so there is nothing to give back."
         )
         raise RefundRefused(msg)
+    if request.amount.amount_minor <= 0:
+        raise RefundRefused("A refund is more than nothing.")
     await _refuse_if_frozen(connection, paid)
     left = await left_to_refund(connection, checkout_id)
     if request.amount.currency != left.currency:

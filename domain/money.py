@@ -34,6 +34,24 @@ class Money:
         return format_money(self)
 
 
+def parse_money(text: str, currency: str) -> Money:
+    """Read an amount as a person types it: `249.00` or `249` in dollars.
+
+    Raises:
+        ValueError: It is not a plain amount of this currency.
+    """
+    digits = 0 if currency in _ZERO_DECIMAL else 2
+    major, dot, minor = text.strip().partition(".")
+    is_plain = (major + minor).isdecimal() and (major + minor).isascii()
+    if not is_plain or not major or (dot and len(minor) != digits):
+        example = "249.00" if digits else "249"
+        msg = f"{text!r} is not an amount in {currency.upper()}: write it as {example}."
+        raise ValueError(msg)
+    return Money(
+        amount_minor=int(major) * 10**digits + int(minor or 0), currency=currency
+    )
+
+
 def format_money(money: Money) -> str:
     """Write an amount for a person: `$249.00`, `1200 JPY`, `-€5.00`."""
     sign = "-" if money.amount_minor < 0 else ""

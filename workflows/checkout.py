@@ -122,7 +122,8 @@ class CheckoutWorkflow:
             return
         self._repaired.add(str(repair.repair_id))
         self._repairs.append(repair)
-        self._steps.news += 1
+        # Before access is opened, too, a repair may have to do with money going back.
+        self._aftercare.knock()
 
     @workflow.query
     def status(self) -> CheckoutStatus:
@@ -295,9 +296,9 @@ class CheckoutWorkflow:
         while self._aftercare.has_aftermath:
             wait = await self._aftercare.holds_access()
             self._did += self._aftercare.take_done()
-            await self._answer_repairs(CheckoutEnd.DELIVERED)
             if wait is None:
                 return
+            await self._answer_repairs(CheckoutEnd.DELIVERED)
             await self._steps.pause(wait, "the refund, before access is opened")
 
     async def _send_receipt(self, order: OrderWritten) -> None:

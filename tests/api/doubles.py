@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from api.app import ROUTERS
 from api.parts import Parts
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.refunds import RefundRequest
 from settings import Settings
 from tests.conftest import Database
 from tests.specimens.pages import specimen_settings
@@ -53,6 +54,7 @@ class FakeDoor:
     paid: list[PayRequest] = field(default_factory=list)
     hinted: list[UUID] = field(default_factory=list)
     repairs: list[tuple[CheckoutInput, RepairRequest]] = field(default_factory=list)
+    refunds: list[tuple[CheckoutInput, RefundRequest]] = field(default_factory=list)
     #: Raised by every call, for errors that nobody expects.
     error: Exception | None = None
 
@@ -70,6 +72,12 @@ class FakeDoor:
     ) -> None:
         self._pass()
         self.repairs.append((checkout, repair))
+
+    async def request_refund(
+        self, checkout: CheckoutInput, refund: RefundRequest
+    ) -> None:
+        self._pass()
+        self.refunds.append((checkout, refund))
 
     async def is_open(self) -> bool:
         return not self.is_closed
