@@ -165,8 +165,15 @@ async def cancel_refund(
 ) -> bool:
     """Take a request back, unless it was sent: `requested -> canceled`.
 
-    The state in the WHERE clause races the workflow's first step on the row's lock.
+    The checkout's lock puts this and the workflow's first step in a line: exactly one
+    of them finds it requested.
     """
+    await connection.execute(
+        select(checkouts.c.checkout_id)
+        .join(refunds, refunds.c.checkout_id == checkouts.c.checkout_id)
+        .where(refunds.c.refund_id == refund_id)
+        .with_for_update(of=checkouts)
+    )
     moved = await connection.execute(
         update(refunds)
         .where(
@@ -723,8 +730,11 @@ async def _return_second_charge(
 async def record_access_ended(
     connection: AsyncConnection, ended: EndEntitlement
 ) -> None:
-    """Write that access is over, once: entitlement, subscription and checkout."""
-    await _lock(connection, ended.checkout_id)
+    """Write that access is over, once: entitlement, checkout and subscription.
+
+    The rows are taken in the order of `record_access`: a late try of that one would
+    otherwise wait for us while we wait for it.
+    """
     await connection.execute(
         update(entitlements)
         .where(
@@ -734,6 +744,14 @@ async def record_access_ended(
         .values(state=EntitlementState.ENDED, ended_at=func.clock_timestamp())
     )
     await connection.execute(
+        update(checkouts)
+        .where(
+            checkouts.c.checkout_id == ended.checkout_id,
+            checkouts.c.access_state != AccessState.ENDED,
+        )
+        .values(access_state=AccessState.ENDED, updated_at=func.now())
+    )
+    await connection.execute(
         update(subscriptions)
         .where(
             subscriptions.c.order_id == orders.c.order_id,
@@ -741,14 +759,6 @@ async def record_access_ended(
             subscriptions.c.state == SubscriptionState.ACTIVE,
         )
         .values(state=SubscriptionState.CANCELED)
-    )
-    await connection.execute(
-        update(checkouts)
-        .where(
-            checkouts.c.checkout_id == ended.checkout_id,
-            checkouts.c.access_state != AccessState.ENDED,
-        )
-        .values(access_state=AccessState.ENDED, updated_at=func.now())
     )
 
 
