@@ -52,7 +52,7 @@ def create_app(parts: Parts) -> FastAPI:
             Middleware(
                 SecurityHeaders, is_https=settings.public_url.startswith("https://")
             ),
-            Middleware(LastResort, pages=parts.pages),
+            Middleware(LastResort, parts=parts),
             Middleware(BodyLimit),
             Middleware(OwnPagesOnly, public_url=settings.public_url),
         ],

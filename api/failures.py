@@ -1,12 +1,14 @@
 """From an error to what the person or program is told; nothing escapes unanswered.
 
-The answer depends on where it happened: at a checkout's address it is always the
-holding page, because a lost reply may hide a charge.
+The answer depends on where it happened: at a checkout's address a fault is answered
+with what the row says, and with the holding page when that cannot be read, because a
+lost reply may hide a charge.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -15,13 +17,14 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import notices, problems, webhooks
+from api import notices, problems, shop, webhooks
 from api.account import SignInRefused
 from api.limits import TooOften
 from api.notices import Notice
 from api.observed import request_id_of
 from api.own_checkout import own_token
 from api.pages import Pages
+from api.parts import Parts
 from api.records import RecordsUnavailable
 from api.security import ForeignForm, is_v1
 from api.shop import NoSuchCheckout, path_of
@@ -39,12 +42,32 @@ _BARE = (
 _log = get_logger("api.failures")
 
 
-class LastResort:
-    """Answers whatever was raised below it."""
+#: Not faults: each has its own answer below.
+_EXPECTED = (
+    TooOften,
+    NoSuchCheckout,
+    SignInRefused,
+    ForeignForm,
+    RequestValidationError,
+    RecordsUnavailable,
+    HTTPException,
+)
 
-    def __init__(self, app: ASGIApp, *, pages: Pages) -> None:
+#: How long a person who met a fault waits for what the row says.
+_ROW_WITHIN = timedelta(seconds=1)
+
+
+class LastResort:
+    """Answers whatever was raised below it.
+
+    At a checkout's address the row is asked once more: what it says is true whatever
+    the fault was. The holding page is for when even that cannot be read or shown.
+    """
+
+    def __init__(self, app: ASGIApp, *, parts: Parts) -> None:
         self._app = app
-        self._pages = pages
+        self._parts = parts
+        self._pages = parts.pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and answer what it raises."""
@@ -63,8 +86,23 @@ class LastResort:
         except Exception as error:
             if started:
                 raise  # Half an answer is out; the server cuts the connection.
-            response = self._answer(scope, error)
+            response = await self._from_row(scope, error)
+            if response is None:
+                response = self._answer(scope, error)
             await response(scope, receive, send)
+
+    async def _from_row(self, scope: Scope, error: Exception) -> Response | None:
+        """Return the checkout's page as its row tells it; None where there is none."""
+        path = _checkout_path(scope["path"])
+        if path is None or isinstance(error, _EXPECTED):
+            return None
+        try:
+            response = await shop.page_of(self._parts, path, within=_ROW_WITHIN)
+        except Exception as another:
+            _log.warning("the row could not be shown", cause=type(another).__name__)
+            return None
+        _log.error("request failed; the page was made from the row", exc_info=error)
+        return response
 
     def _answer(self, scope: Scope, error: Exception) -> Response:
         try:

@@ -1,7 +1,8 @@
 """The shop's pages: the plan, the checkout's one address, and the press on Pay.
 
 `/c/{token}` shows every state of a checkout, for ever. All words about money on it come
-from `customer_view`; whatever goes wrong on the way to them shows the holding page.
+from `customer_view`; when something goes wrong on the way to them, the row is asked
+once more, and the holding page is shown when even that fails.
 """
 
 from __future__ import annotations
@@ -124,6 +125,24 @@ async def show_checkout(
     page = checkout_page(row, parts.settings, parts.plans, again=_is_again(request))
     metrics.PAGES_SHOWN.labels(page=page.view.page.value).inc()
     return parts.pages.checkout(page, row, path)
+
+
+async def page_of(parts: Parts, path: str, *, within: timedelta) -> Response:
+    """Return a checkout's page after a fault: what its row says, as a 500.
+
+    Raises:
+        RecordsUnavailable: The row could not be read in time.
+        NoSuchCheckout: There is none.
+    """
+    digest = token_digest(path.removeprefix("/c/"))
+    row = await parts.records.read(
+        lambda connection: find_by_token(connection, digest), deadline=within
+    )
+    if row is None:
+        raise NoSuchCheckout
+    page = checkout_page(row, parts.settings, parts.plans)
+    metrics.PAGES_SHOWN.labels(page=page.view.page.value).inc()
+    return parts.pages.checkout(page, row, path, status=500)
 
 
 @router.get("/c/{token}/status", dependencies=[Depends(_known_path)])
