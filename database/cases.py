@@ -17,7 +17,7 @@ from domain.states import AccessState, CaseState
 #: What no step of a workflow can put right, so that its success must not hide it.
 FOR_PEOPLE = ("MailBounced", "CustomerWrote")
 
-#: What is longer was open before what was open before.
+#: What was longest ago is cut off first.
 _MOST_DETAIL = 500
 
 #: Makes a case's id from a PaymentIntent's.
