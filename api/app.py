@@ -12,7 +12,16 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from api import account, failures, health, json_api, shop, static_files, webhooks
+from api import (
+    account,
+    failures,
+    health,
+    inbound_mail,
+    json_api,
+    shop,
+    static_files,
+    webhooks,
+)
 from api.failures import LastResort
 from api.observed import Observed
 from api.parts import Parts
@@ -25,6 +34,7 @@ ROUTERS = (
     account.router,
     webhooks.router,
     json_api.router,
+    inbound_mail.router,
     health.router,
     static_files.router,
 )

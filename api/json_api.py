@@ -111,12 +111,13 @@ _IdempotencyKey = Annotated[
 ]
 
 
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the errors of a route; 401 and those of any route included."""
     texts = {
         401: "No API key of this installation.",
         404: "No such checkout.",
         413: "The body is longer than 64 KiB.",
+        415: "The body is not `message/rfc822`.",
         422: "The request is not as described here.",
         409: "`payments_paused`: no new payments are taken; nothing was requested.",
         429: "All tries of this checkout are used up, or `too_many_streams`.",
@@ -144,7 +145,7 @@ router = APIRouter(prefix="/v1")
                 "Idempotent-Replayed": {"schema": {"type": "string", "enum": ["true"]}}
             },
         },
-        **_errors(413),
+        **errors(413),
     },
 )
 async def open_checkout(
@@ -183,7 +184,7 @@ async def open_checkout(
     summary="Pay a checkout",
     operation_id="payCheckout",
     response_description="The request to pay is durable; read the checkout for more.",
-    responses=_errors(404, 409, 413, 429),
+    responses=errors(404, 409, 413, 429),
 )
 async def pay(
     parts: TheParts, _: ApiKey, checkout_id: UUID, body: PayRequestBody
@@ -233,7 +234,7 @@ class Waiting(BaseModel):
     "/checkouts/{checkout_id}",
     summary="Read a checkout, or wait for its next state",
     operation_id="readCheckout",
-    responses=_errors(404, 429),
+    responses=errors(404, 429),
 )
 async def read(
     request: Request,
@@ -275,7 +276,7 @@ async def read(
     "records do not answer.",
     responses={
         204: {"description": "Settled, and `Last-Event-ID` has it: do not come back."},
-        **_errors(404, 429),
+        **errors(404, 429),
     },
 )
 async def follow(
@@ -312,7 +313,7 @@ async def follow(
     "/entitlements",
     summary="List a customer's entitlements",
     operation_id="listEntitlements",
-    responses=_errors(),
+    responses=errors(),
 )
 async def list_by_customer(
     parts: TheParts,

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from api.followers import TooManyFollowers
 from api.limits import TooOften
 from api.records import RecordsUnavailable
-from api.security import ForeignForm
+from api.security import BodyTooLarge, ForeignForm
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -74,7 +74,6 @@ _DETAILS = {
     400: "The body could not be read. Send JSON as described in /v1/openapi.json.",
     404: "There is nothing at this address. See /v1/openapi.json for what there is.",
     405: "Use one of the methods in the Allow header.",
-    413: "Send less: the limit for a body is 64 KiB.",
 }
 
 _OUTAGE = (
@@ -144,6 +143,8 @@ def _unrouted(error: ForeignForm | HTTPException, request_id: str) -> Response:
     if isinstance(error, ForeignForm):
         return _body(403, _FOREIGN, request_id)
     detail = _DETAILS.get(error.status_code, _DETAILS[400])
+    if isinstance(error, BodyTooLarge):
+        detail = f"Send less: the limit for a body is {error.most // 1024} KiB here."
     headers = dict(error.headers or {})
     return _body(error.status_code, detail, request_id, headers=headers)
 

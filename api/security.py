@@ -43,6 +43,11 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 MOST_BODY_BYTES = 64 * 1024
 #: An event carries a whole object of the processor's.
 MOST_WEBHOOK_BYTES = 256 * 1024
+#: Where mail comes back to, and how much of one is read.
+MAIL_PATH = "/v1/mail"
+MOST_MAIL_BYTES = 256 * 1024
+
+_MOST_BYTES = {webhooks.PATH: MOST_WEBHOOK_BYTES, MAIL_PATH: MOST_MAIL_BYTES}
 
 
 class ForeignForm(Exception):
@@ -50,9 +55,14 @@ class ForeignForm(Exception):
 
 
 class BodyTooLarge(HTTPException):
-    """More bytes than are read. An `HTTPException`, so that form parsers let it by."""
+    """More bytes than are read. An `HTTPException`, so that form parsers let it by.
 
-    def __init__(self) -> None:
+    Attributes:
+        most: How many bytes are read at this address.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
         # The rest is on its way; only a closed connection spares us from reading it.
         super().__init__(413, headers={"connection": "close"})
 
@@ -99,11 +109,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_webhook = scope["path"] == webhooks.PATH
-        most = MOST_WEBHOOK_BYTES if is_webhook else MOST_BODY_BYTES
+        most = _MOST_BYTES.get(scope["path"], MOST_BODY_BYTES)
         said = Headers(scope=scope).get("content-length", "0")
         if not said.isascii() or not said.isdecimal() or int(said[:20]) > most:
-            raise BodyTooLarge
+            raise BodyTooLarge(most)
         read = 0
 
         async def receive_and_count() -> Message:
@@ -111,7 +120,7 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > most:
-                raise BodyTooLarge
+                raise BodyTooLarge(most)
             return message
 
         await self._app(scope, receive_and_count, send)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID, uuid5
 
+from sqlalchemy import ColumnElement, exists, func, literal, or_, update
 from sqlalchemy import case as sql_case
-from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,12 +14,23 @@ from domain.identifiers import derived_id
 from domain.messages import OpenCase, RecordRepair, RepairRequest
 from domain.states import AccessState, CaseState
 
+#: What no step of a workflow can put right, so that its success must not hide it.
+FOR_PEOPLE = ("MailBounced", "CustomerWrote")
+
+#: What was longest ago is cut off first.
+_MOST_DETAIL = 500
+
 #: Makes a case's id from a PaymentIntent's.
 _PAYMENT_CASES = UUID("7d0e2a55-6a0b-4a52-9a43-0f6b6c1f1c9e")
 
 
 async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
-    """Open the checkout's one case, or bring it up to date and open it again."""
+    """Open the checkout's one case, or bring it up to date and open it again.
+
+    While one is open that only a person can close (`FOR_PEOPLE`), the trouble of a step
+    does not take its place; a step that stays stuck opens it anew afterwards.
+    """
+    is_for_people = case.cause in FOR_PEOPLE
     fresh = {"step": case.step, "cause": case.cause, "detail": case.detail}
     statement = insert(cases).values(
         case_id=derived_id(case.checkout_id, "case"),
@@ -31,12 +42,18 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
             constraint="uq_cases_checkout_id",
             set_=fresh
             | {
+                "detail": _with_what_is_open(case) if is_for_people else case.detail,
                 # A person who already holds the case keeps it.
                 "state": func.coalesce(
                     func.nullif(cases.c.state, CaseState.RESOLVED), CaseState.OPEN
                 ),
                 "resolved_at": None,
             },
+            where=or_(
+                literal(is_for_people),
+                cases.c.state == CaseState.RESOLVED,
+                cases.c.cause.not_in(FOR_PEOPLE),
+            ),
         )
     )
     await connection.execute(
@@ -49,13 +66,26 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
             # Once access is open, the buyer has seen no trouble: a receipt may have.
             interrupted_at=sql_case(
                 (
-                    checkouts.c.access_state == AccessState.ACTIVE,
+                    or_(
+                        # Nor has a mail that came back made anybody wait.
+                        literal(is_for_people),
+                        checkouts.c.access_state == AccessState.ACTIVE,
+                    ),
                     checkouts.c.interrupted_at,
                 ),
                 else_=func.coalesce(checkouts.c.interrupted_at, func.clock_timestamp()),
             ),
         )
     )
+
+
+def _with_what_is_open(case: OpenCase) -> ColumnElement[str]:
+    """Add what the case is open for, so that a letter does not hide a stuck step."""
+    is_other = (cases.c.state != CaseState.RESOLVED) & (cases.c.cause != case.cause)
+    both = func.left(
+        func.concat(case.detail, " Before: ", cases.c.detail), _MOST_DETAIL
+    )
+    return sql_case((is_other, both), else_=case.detail)
 
 
 async def open_payment_case(
@@ -108,15 +138,25 @@ async def tell_payment_case(
 
 
 async def close_case(connection: AsyncConnection, checkout_id: UUID) -> None:
-    """The checkout got on by itself or by a repair: nothing is left to do."""
+    """The checkout got on by itself or by a repair: its steps need nobody.
+
+    A case that only a person can close stays, and with it the call for attention.
+    """
     await connection.execute(
         update(cases)
-        .where(cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED)
+        .where(
+            cases.c.checkout_id == checkout_id,
+            cases.c.state != CaseState.RESOLVED,
+            cases.c.cause.not_in(FOR_PEOPLE),
+        )
         .values(state=CaseState.RESOLVED, resolved_at=func.clock_timestamp())
+    )
+    still_open = exists().where(
+        cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED
     )
     await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id == checkout_id)
+        .where(checkouts.c.checkout_id == checkout_id, ~still_open)
         .values(attention_at=None)
     )
 

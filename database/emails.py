@@ -175,3 +175,21 @@ async def record_email(connection: AsyncConnection, record: RecordEmail) -> None
         .where(kept, promises.c.kept_at.is_(None))
         .values(kept_at=func.clock_timestamp(), kept_by=by)
     )
+
+
+async def record_bounce(
+    connection: AsyncConnection, email_id: UUID, refusal: str
+) -> None:
+    """Write that a message which had left never arrived, even if it was `sent`.
+
+    Only what left can come back. A row that is still `pending` stays so: a forged
+    bounce must not keep a mail from leaving.
+    """
+    await connection.execute(
+        update(emails)
+        .where(
+            emails.c.email_id == email_id,
+            emails.c.state.in_((EmailState.SENT, EmailState.FAILED)),
+        )
+        .values(state=EmailState.FAILED, refusal=refusal)
+    )

@@ -4,6 +4,8 @@ A webhook commits its row, answers 200, and only then passes the hint on. A row 
 `applied_at` is a hint that still waits: the process died in between, or Temporal was
 down. The starter loop passes such rows on again while they are young; an older one has
 been overtaken by the reconciliation.
+
+Mails that came back are rows here too (`database.inbound`), applied as they arrive.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ id made from a workflow run would do so on the first reset.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 _WORKFLOW_PREFIX = "checkout-"
@@ -14,6 +16,15 @@ _WORKFLOW_PREFIX = "checkout-"
 _REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 #: Eight characters of 31: 8.5e11 codes. A reference names a case; it never opens one.
 _REFERENCE_LENGTH = 8
+
+_REFERENCE_LETTER = f"[{_REFERENCE_ALPHABET.lower()}]"
+_MESSAGE_ID = re.compile(
+    r"<(?P<kind>[a-z0-9]+(?:-[a-z0-9]+)*)"
+    rf"\.(?P<reference>ord-{_REFERENCE_LETTER}{{4}}-{_REFERENCE_LETTER}{{4}})"
+    # The first of its kind has no number; the bound is that of the rows.
+    r"(?:\.(?P<sequence>[2-9]|[1-9][0-9]{1,8}))?"
+    r"@(?P<domain>[^\s<>@]{1,255})>"
+)
 
 #: Namespace of the ids that follow from a checkout's id, so that a second run of a step
 #: arrives at the same row.
@@ -114,3 +125,30 @@ def message_id(reference: str, kind: str, domain: str, sequence: int = 1) -> str
     """
     turn = "" if sequence == 1 else f".{sequence}"
     return f"<{kind}.{reference.lower()}{turn}@{domain}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MailName:
+    """What a Message-ID of ours says; the attributes are `message_id`'s arguments."""
+
+    reference: str
+    kind: str
+    domain: str
+    sequence: int = 1
+
+
+def mail_of(message_id: str) -> MailName:
+    """Return the mail that a Message-ID names; the inverse of `message_id`.
+
+    Raises:
+        ValueError: It is not one of ours.
+    """
+    found = _MESSAGE_ID.fullmatch(message_id)
+    if found is None:
+        raise ValueError("not the Message-ID of a mail of ours")
+    return MailName(
+        reference=found["reference"].upper(),
+        kind=found["kind"],
+        domain=found["domain"],
+        sequence=int(found["sequence"] or 1),
+    )

@@ -191,8 +191,9 @@ async def test_entitlements_are_listed_by_address(shop: Shop) -> None:
         ("GET", f"/v1/checkouts/{uuid4()}/events"),
         ("POST", f"/v1/checkouts/{uuid4()}/pay"),
         ("GET", "/v1/entitlements?email=mara@example.com"),
+        ("POST", "/v1/mail"),
     ],
-    ids=["open", "read", "wait", "follow", "pay", "entitlements"],
+    ids=["open", "read", "wait", "follow", "pay", "entitlements", "mail"],
 )
 async def test_without_a_key_of_ours_nothing_opens(
     shop: Shop, method: str, path: str, header: str | None
@@ -352,6 +353,7 @@ async def test_the_description_is_complete_and_true(shop: Shop) -> None:
         ("GET", "/v1/checkouts/{checkout_id}/events"),
         ("POST", "/v1/checkouts/{checkout_id}/pay"),
         ("GET", "/v1/entitlements"),
+        ("POST", "/v1/mail"),
     }
     for path, operations in schema["paths"].items():
         for operation in operations.values():

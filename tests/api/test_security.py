@@ -61,6 +61,7 @@ ACCESS = {
     ("GET", "/v1/checkouts/{checkout_id}"): "key",
     ("GET", "/v1/checkouts/{checkout_id}/events"): "key",
     ("GET", "/v1/entitlements"): "key",
+    ("POST", "/v1/mail"): "key",
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
     ("GET", "/static/{name}"): "public",

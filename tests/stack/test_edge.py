@@ -17,7 +17,7 @@ import pytest
 
 from api import notices
 from api.problems import MEDIA_TYPE, ProblemBody
-from api.security import _HEADERS, MOST_BODY_BYTES, MOST_WEBHOOK_BYTES
+from api.security import _HEADERS, MOST_BODY_BYTES, MOST_MAIL_BYTES, MOST_WEBHOOK_BYTES
 from stack.caddy import Edge, find_caddy
 from stack.errors import StackError
 from stack.places import free_port
@@ -343,7 +343,11 @@ def test_the_inside_stays_inside(edge: Edge, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/checkouts", MOST_BODY_BYTES), ("/webhooks/stripe", MOST_WEBHOOK_BYTES)],
+    [
+        ("/checkouts", MOST_BODY_BYTES),
+        ("/webhooks/stripe", MOST_WEBHOOK_BYTES),
+        ("/v1/mail", MOST_MAIL_BYTES),
+    ],
 )
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_long_bodies_end_at_the_edge(
@@ -358,5 +362,6 @@ def test_long_bodies_end_at_the_edge(
         taken = _ask(edge, path, content=body[:-1])
 
     assert (refused.status_code, taken.status_code) == (413, 200)
-    assert "Nothing of it was kept" in refused.text
+    words = "256 KiB for a mail" if "/v1" in path else "Nothing of it was kept"
+    assert words in refused.text
     assert "retry-after" not in refused.headers

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import identifiers as ids
+from domain.emails import EmailKind
 
 CHECKOUT = UUID("11111111-2222-4333-8444-555555555555")
 attempts = st.integers(1, 10)
@@ -87,3 +88,49 @@ def test_a_message_id_is_the_same_for_every_copy() -> None:
 
     assert first == "<receipt.ord-7k2m-9qxd@acme.test>"
     assert first != ids.message_id("ORD-7K2M-9QXD", "reminder", "acme.test")
+
+
+references = st.binary(min_size=8, max_size=8).map(ids.reference_code)
+kinds = st.sampled_from([kind.value for kind in EmailKind])
+
+
+@given(references, kinds, st.integers(1, 999_999_999))
+def test_a_message_id_names_its_mail(reference: str, kind: str, sequence: int) -> None:
+    """The inverse of `message_id` returns what went in."""
+    written = ids.message_id(reference, kind, "acme.test", sequence)
+
+    assert ids.mail_of(written) == ids.MailName(
+        reference=reference, kind=kind, domain="acme.test", sequence=sequence
+    )
+
+
+@given(st.from_regex(r"<[a-z-]{1,8}\.ord-\w{4}-\w{4}(\.[0-9]{1,3})?@a\.b>"))
+def test_a_mail_has_one_message_id(text: str) -> None:
+    """What is read as a name of ours is written again letter for letter."""
+    try:
+        name = ids.mail_of(text)
+    except ValueError:
+        return
+    assert text == ids.message_id(name.reference, name.kind, name.domain, name.sequence)
+
+
+@pytest.mark.parametrize(
+    "message_id",
+    [
+        "",
+        "receipt.ord-7k2m-9qxd@acme.test",
+        "<ord-7k2m-9qxd@acme.test>",
+        "<receipt.ord-7k2m-9qxd>",
+        "<receipt.ord-7k2m-9qxo@acme.test>",
+        "<receipt.ORD-7K2M-9QXD@acme.test>",
+        "<receipt.ord-7k2m-9qxd.1@acme.test>",
+        "<receipt.ord-7k2m-9qxd.02@acme.test>",
+        "<receipt.ord-7k2m-9qxd.٣@acme.test>",
+        "<receipt.ord-7k2m-9qxd.9999999999@acme.test>",
+        "<receipt.ord-7k2m-9qxd@acme.test>\n",
+    ],
+)
+def test_a_foreign_message_id_names_nothing(message_id: str) -> None:
+    """What we would not have written is not one of ours."""
+    with pytest.raises(ValueError, match="not the Message-ID"):
+        ids.mail_of(message_id)
