@@ -97,7 +97,9 @@ class LastResort:
         if path is None or isinstance(error, _EXPECTED):
             return None
         try:
-            response = await shop.page_of(self._parts, path, within=_ROW_WITHIN)
+            response = await shop.page_of(
+                self._parts, path, within=_ROW_WITHIN, request_id=request_id_of(scope)
+            )
         except Exception as another:
             _log.warning("the row could not be shown", cause=type(another).__name__)
             return None

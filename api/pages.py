@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from api.notices import Notice
 from api.sandbox_methods import SANDBOX_METHODS
 from api.static_files import address_of
 from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
+from domain.cadence import LATE_AFTER
 from domain.customer_view import CustomerFacts, CustomerView, Page, customer_view
 from domain.plans import Plan, add_months
 from domain.states import AccessState, MoneyState
@@ -29,9 +30,6 @@ from domain.words import (
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
-
-#: Access that came later than this after the charge is owed an apology.
-LATE_AFTER = timedelta(minutes=2)
 
 #: The pages on which the moment of the press is of interest: its outcome is open.
 _OPEN_ENDED = {Page.CONFIRMING, Page.UNKNOWN, Page.BANK_CHECK}
@@ -161,9 +159,15 @@ class Pages:
         )
 
     def checkout(
-        self, page: CheckoutPage, row: CheckoutRow, path: str, *, status: int = 200
+        self,
+        page: CheckoutPage,
+        row: CheckoutRow,
+        path: str,
+        *,
+        status: int = 200,
+        request_id: str = "",
     ) -> HTMLResponse:
-        """Show a checkout as it stands."""
+        """Show a checkout as it stands; after a fault with the number to quote."""
         key = self._settings.stripe_publishable_key
         response = self._render(
             "checkout.html",
@@ -172,6 +176,7 @@ class Pages:
             path=path,
             stripe_key=key,
             row=row,
+            request_id=request_id,
             sandbox_methods=SANDBOX_METHODS,
             public_url=self._settings.public_url,
             descriptor=self._settings.statement_descriptor,

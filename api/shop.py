@@ -127,7 +127,9 @@ async def show_checkout(
     return parts.pages.checkout(page, row, path)
 
 
-async def page_of(parts: Parts, path: str, *, within: timedelta) -> Response:
+async def page_of(
+    parts: Parts, path: str, *, within: timedelta, request_id: str
+) -> Response:
     """Return a checkout's page after a fault: what its row says, as a 500.
 
     Raises:
@@ -142,7 +144,7 @@ async def page_of(parts: Parts, path: str, *, within: timedelta) -> Response:
         raise NoSuchCheckout
     page = checkout_page(row, parts.settings, parts.plans)
     metrics.PAGES_SHOWN.labels(page=page.view.page.value).inc()
-    return parts.pages.checkout(page, row, path, status=500)
+    return parts.pages.checkout(page, row, path, status=500, request_id=request_id)
 
 
 @router.get("/c/{token}/status", dependencies=[Depends(_known_path)])

@@ -456,7 +456,7 @@ def test_no_route_knows_a_cards_fields() -> None:
 async def test_an_unexpected_error_shows_nothing_of_itself(
     shop: Shop, error: Exception, log_lines: io.StringIO
 ) -> None:
-    """Buyers see the holding words, programs a problem; both get an id to quote."""
+    """Buyers see what their row says, programs a problem; both get an id to quote."""
     opened = await shop.open()
     shop.door.error = error
 
@@ -474,7 +474,7 @@ async def test_an_unexpected_error_shows_nothing_of_itself(
 
     assert (page.status_code, problem.status_code) == (500, 500)
     said = text_of(page.text).replace("&#39;", "'")
-    assert "Please don't pay again yet." in said
+    assert "We are confirming your $249.00 with your bank." in said
     assert "not been charged" not in said
     assert f'href="{opened.path}"' in page.text
     assert problem.json()["request_id"] == problem.headers["x-request-id"]
