@@ -165,7 +165,7 @@ async def _open_access(
         checkout_id=checkout_id, entitlement_id=entitlement, was_interrupted=True
     )
     async with engine.begin() as connection:
-        await record_access(connection, grant, None)
+        await record_access(connection, grant, None, None)
 
 
 async def _end_access(
