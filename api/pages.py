@@ -303,7 +303,7 @@ def order_line(row: CheckoutRow, settings: Settings) -> OrderLine:
         plan_name=row.plan_name,
         price=str(row.price),
         charged_at=_moment(row.charged_at),
-        access_until=_day(row.access_until),
+        access_until=_access_until(row),
         open_url=open_url(row, settings),
     )
 

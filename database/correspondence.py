@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.checkouts import CheckoutNotFound
 from database.orders import RECEIPT
-from database.pauses import list_waiters_to_tell, mark_told
+from database.pauses import PAUSED_AT, list_waiters_to_tell, mark_told
 from database.refunds import list_told_refunds
 from database.tables import (
     account_sessions,
@@ -141,6 +141,7 @@ async def _read_standing(
             .scalar_subquery()
             .label("signed_in_at"),
             _OPEN_AGAIN_AT.label("open_again_at"),
+            PAUSED_AT.label("paused_at"),
         )
         .outerjoin(
             payment_attempts,
@@ -171,6 +172,7 @@ async def _read_standing(
         granted_at=row.granted_at,
         access_until=row.ends_at,
         heard_at=max(heard, default=None),
+        is_paused=row.paused_at is not None,
         open_again_at=row.open_again_at,
         refunds=await _read_refunds(connection, checkout_id),
     )

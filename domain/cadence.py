@@ -119,6 +119,8 @@ class Standing:
         granted_at: When access opened.
         access_until: When the bought time ends.
         heard_at: When the customer last wrote or signed in: they need no reminder.
+        is_paused: New payments are not taken: no mail may lead to a page without a
+            way to pay.
         open_again_at: When payments, paused while this checkout waited, were taken
             again.
         refunds: In the order in which they were asked for.
@@ -136,6 +138,7 @@ class Standing:
     granted_at: datetime | None = None
     access_until: datetime | None = None
     heard_at: datetime | None = None
+    is_paused: bool = False
     open_again_at: datetime | None = None
     refunds: tuple[RefundStanding, ...] = ()
 
@@ -275,7 +278,8 @@ def _not_charged(standing: Standing, _now: datetime) -> list[Word]:
     if was_told or (waited and not is_decline):
         return [Word(kind=EmailKind.NOT_CHARGED, sequence=turn, due_at=ended_at)]
     due = ended_at + DECLINED_AFTER
-    if standing.heard_at is not None and standing.heard_at >= ended_at:
+    is_heard = standing.heard_at is not None and standing.heard_at >= ended_at
+    if is_heard or standing.is_paused:
         return []
     return [Word(kind=EmailKind.DECLINED, sequence=1, due_at=due)]
 

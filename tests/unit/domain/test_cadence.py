@@ -200,6 +200,23 @@ def test_end_without_a_charge_is_told_as_fast_as_it_was_waited_for(
     assert (word.kind, word.due_at) == (kind, ended + timedelta(seconds=after))
 
 
+def test_nobody_is_led_to_a_page_that_takes_no_payment() -> None:
+    """While payments are paused the reminder of a decline waits; the end is told."""
+    declined = Standing(
+        money=MoneyState.NOT_CHARGED,
+        access=AccessState.NONE,
+        buyer_attempt=1,
+        hours=HOURS,
+        pay_requested_at=NOON,
+        ended_at=NOON,
+        reason=NotChargedReason.DECLINED,
+        is_paused=True,
+    )
+
+    assert hear_all(declined, NOON + DAY) == []
+    assert hear_all(replace(declined, is_paused=False), NOON + DAY)
+
+
 def test_customer_who_was_heard_of_is_not_asked() -> None:
     """A sign-in or a letter makes "did you get in?" and the reminder needless."""
     late = NOON + timedelta(hours=3)
