@@ -427,6 +427,13 @@ async def test_proven_second_charge_is_returned_by_itself(shop: Shop) -> None:
     assert refund.amount == PRICE
     assert shop.world.bank.posts[0].purpose is RefundPurpose.DUPLICATE
     assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+    # The customer hears of it before the statement does, and is asked two weeks later.
+    # (The scripted charge is days old, so "did you get in?" is asked as well.)
+    assert [m for m in shop.world.mails if m is not EmailKind.GOT_IN] == [
+        EmailKind.RECEIPT,
+        EmailKind.CHARGED_TWICE,
+        EmailKind.REFUND_ARRIVED,
+    ]
 
 
 async def test_second_charge_is_duplicate_until_the_refund_is_accepted(
