@@ -15,7 +15,7 @@ from temporalio import activity
 from activities.failures import sorted_failures
 from activities.heartbeat import heartbeating
 from database.emails import OwedEmail
-from domain.emails import is_still_true
+from domain.emails import EmailKind, is_about_attempt, is_still_true
 from domain.messages import EmailOutcome, SendEmail
 from domain.states import EmailState
 from mail.sender import Mailer, MailRefused
@@ -77,12 +77,20 @@ class EmailActivities:
             return EmailOutcome(is_sent=True)
 
 
+#: They say that the money goes back, or went.
+_RETURNED = {EmailKind.CHARGED_TWICE, EmailKind.REFUNDED, EmailKind.REFUND_ARRIVED}
+
+
 def _is_true(owed: OwedEmail) -> bool:
     """Compare with the row as it is now: the truth may have moved since the plan.
 
     A time that has passed while the mail waited must not be promised any more either.
     """
     checkout = owed.checkout
+    if is_about_attempt(owed.kind) and owed.sequence != max(1, checkout.buyer_attempt):
+        return False
+    if owed.refund is not None and owed.refund.is_failed and owed.kind in _RETURNED:
+        return False
     if owed.promised_at is not None and owed.promised_at <= checkout.now:
         return False
     return is_still_true(owed.kind, checkout.money_state, checkout.access_state)

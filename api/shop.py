@@ -110,7 +110,11 @@ async def open_checkout(
         email = checked_email(parts, form.email)
     except EmailRefused as refused:
         return parts.pages.shop(
-            plan, parts.clock(), email=form.email, problem=str(refused)
+            plan,
+            parts.clock(),
+            email=form.email,
+            problem=str(refused),
+            paused_at=await _paused_at(parts),
         )
     earlier = await _earlier(request, parts, plan, email)
     return _see(earlier) if earlier else await _open(parts, plan, email)

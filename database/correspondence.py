@@ -104,9 +104,14 @@ async def owe_open_again(connection: AsyncConnection, limit: int) -> int:
             .where(checkouts.c.checkout_id == waiter.checkout_id)
             .values(next_message_at=func.clock_timestamp())
         )
-        await mark_told(connection, waiter.checkout_id)
+        await mark_told(connection, waiter)
     return len(waiters)
 
+
+#: The pauses whose end is told by a mail about this checkout.
+_TOLD_PAUSES = (
+    pause_waiters.c.checkout_id == checkouts.c.checkout_id
+) & pause_waiters.c.is_written_to
 
 #: When a buyer who waited for the end of a pause may be told; a press on Pay since
 #: makes it needless.
@@ -114,12 +119,19 @@ _OPEN_AGAIN_AT = (
     select(func.max(pause_waiters.c.told_at))
     .join(shop_pauses, shop_pauses.c.pause_id == pause_waiters.c.pause_id)
     .where(
-        pause_waiters.c.checkout_id == checkouts.c.checkout_id,
+        _TOLD_PAUSES,
         or_(
             checkouts.c.pay_requested_at.is_(None),
             checkouts.c.pay_requested_at < shop_pauses.c.resumed_at,
         ),
     )
+    .correlate(checkouts)
+    .scalar_subquery()
+)
+_OPEN_AGAIN_TURN = (
+    select(func.count())
+    .select_from(pause_waiters)
+    .where(_TOLD_PAUSES)
     .correlate(checkouts)
     .scalar_subquery()
 )
@@ -141,6 +153,7 @@ async def _read_standing(
             .scalar_subquery()
             .label("signed_in_at"),
             _OPEN_AGAIN_AT.label("open_again_at"),
+            _OPEN_AGAIN_TURN.label("open_again_turn"),
             PAUSED_AT.label("paused_at"),
         )
         .outerjoin(
@@ -173,6 +186,7 @@ async def _read_standing(
         access_until=row.ends_at,
         heard_at=max(heard, default=None),
         is_paused=row.paused_at is not None,
+        open_again_turn=max(1, row.open_again_turn),
         open_again_at=row.open_again_at,
         refunds=await _read_refunds(connection, checkout_id),
     )
@@ -186,7 +200,8 @@ async def _read_refunds(
             sequence=told.sequence,
             is_duplicate=told.purpose is RefundPurpose.DUPLICATE,
             accepted_at=told.accepted_at,
-            failed_at=told.failed_at,
+            # One that the processor never took was never told as returned either.
+            failed_at=told.failed_at if told.accepted_at else None,
             is_confirmed=told.is_confirmed,
         )
         for told in await list_told_refunds(connection, checkout_id)

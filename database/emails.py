@@ -40,12 +40,14 @@ class OwedRefund:
         returned_at: When the processor took the refund.
         reference: What the customer's bank knows it by, once it is known.
         keeps_access: The customer keeps what was bought.
+        is_failed: The bank gave it back to us.
     """
 
     amount: Money
     returned_at: datetime
     reference: str | None = None
     keeps_access: bool = False
+    is_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +110,13 @@ async def _read_refund(
     if kind not in _ABOUT_REFUNDS:
         return None
     for told in await list_told_refunds(connection, checkout_id):
-        at = told.failed_at or told.accepted_at
+        at = told.accepted_at or told.failed_at
         if told.sequence == sequence and at is not None:
             return OwedRefund(
                 amount=told.amount,
                 returned_at=at,
                 reference=told.reference,
+                is_failed=told.failed_at is not None,
                 keeps_access=told.keeps_access,
             )
     return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Row, exists, func, insert, or_, select, text, update
+from sqlalchemy import Row, and_, exists, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as insert_or_find
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -203,12 +203,12 @@ async def list_waiters_to_tell(
     ]
 
 
-async def mark_told(connection: AsyncConnection, checkout_id: UUID) -> None:
+async def mark_told(connection: AsyncConnection, waiter: PauseWaiter) -> None:
     """Write that a buyer's mail is owed: none of their other checkouts needs one."""
     told = checkouts.alias("told")
     address = (
         select(func.lower(told.c.email))
-        .where(told.c.checkout_id == checkout_id)
+        .where(told.c.checkout_id == waiter.checkout_id)
         .scalar_subquery()
     )
     await connection.execute(
@@ -218,7 +218,13 @@ async def mark_told(connection: AsyncConnection, checkout_id: UUID) -> None:
             pause_waiters.c.checkout_id == checkouts.c.checkout_id,
             func.lower(checkouts.c.email) == address,
         )
-        .values(told_at=func.clock_timestamp())
+        .values(
+            told_at=func.clock_timestamp(),
+            is_written_to=and_(
+                pause_waiters.c.pause_id == waiter.pause_id,
+                pause_waiters.c.checkout_id == waiter.checkout_id,
+            ),
+        )
     )
 
 

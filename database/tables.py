@@ -546,6 +546,8 @@ pause_waiters = Table(
     #: When the mail was owed; also set when another checkout's mail to the same address
     #: has told it.
     Column("told_at", Instant),
+    #: The mail that told it was about this checkout.
+    Column("is_written_to", Boolean, nullable=False, server_default="false"),
     Index(
         "ix_pause_waiters_waiting", "pause_id", postgresql_where=text("told_at IS NULL")
     ),

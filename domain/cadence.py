@@ -1,7 +1,7 @@
 """When the customer hears from us: one pure function of what stands and what was said.
 
-`next_word` is the whole table of `customer-communication.md` 2. It is asked again after
-every mail and every change, so nothing is planned ahead that may stop being true. A
+`next_word` is the whole table of when mails leave. It is asked again after every
+mail and every change, so nothing is planned ahead that may stop being true. A
 mail that names a time is the only one that makes a promise; the next word is due then,
 whether there is news or not.
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
-from domain.deadlines import CONFIRMING_FOR, UNKNOWN_FOR
+from domain.deadlines import MAY_LEAVE_AFTER, UNKNOWN_FOR
 from domain.emails import EmailKind
 from domain.states import AccessState, MoneyState, NotChargedReason
 from domain.working_hours import WorkingHours
@@ -66,6 +66,9 @@ _ASK_AT = time(10)
 
 #: Banks show most refunds within this many working days.
 REFUND_SHOWS_AFTER_DAYS = 10
+
+#: How often a run that has to say "open again" looks whether a new pause is over.
+ASK_AGAIN_WHILE_PAUSED = timedelta(minutes=10)
 
 #: Before the end of the bought time; not for plans about as short as the notice.
 _ENDINGS = (
@@ -121,6 +124,7 @@ class Standing:
         heard_at: When the customer last wrote or signed in: they need no reminder.
         is_paused: New payments are not taken: no mail may lead to a page without a
             way to pay.
+        open_again_turn: Counts the pauses whose end this buyer is told, from 1.
         open_again_at: When payments, paused while this checkout waited, were taken
             again.
         refunds: In the order in which they were asked for.
@@ -139,6 +143,7 @@ class Standing:
     access_until: datetime | None = None
     heard_at: datetime | None = None
     is_paused: bool = False
+    open_again_turn: int = 1
     open_again_at: datetime | None = None
     refunds: tuple[RefundStanding, ...] = ()
 
@@ -265,7 +270,7 @@ def _chain(
 def _not_charged(standing: Standing, _now: datetime) -> list[Word]:
     """The answer at once to whom we kept waiting; a way to go on to who was declined.
 
-    The page told everybody who waited longer than a minute that a mail would come.
+    The page told everybody who waited longer than that a mail would come.
     """
     asked_at, ended_at = standing.pay_requested_at, standing.ended_at
     is_over = standing.money is MoneyState.NOT_CHARGED and standing.reason is not None
@@ -273,7 +278,7 @@ def _not_charged(standing: Standing, _now: datetime) -> list[Word]:
         return []
     turn = standing.buyer_attempt
     was_told = _find(standing, EmailKind.CHECKING, turn) is not None
-    waited = ended_at - asked_at > CONFIRMING_FOR
+    waited = ended_at - asked_at > MAY_LEAVE_AFTER
     is_decline = standing.reason is NotChargedReason.DECLINED
     if was_told or (waited and not is_decline):
         return [Word(kind=EmailKind.NOT_CHARGED, sequence=turn, due_at=ended_at)]
@@ -336,12 +341,17 @@ def _refunds(standing: Standing, _now: datetime) -> list[Word]:
     return words
 
 
-def _open_again(standing: Standing, _now: datetime) -> list[Word]:
-    """Payments are taken again, and this buyer waited for that."""
+def _open_again(standing: Standing, now: datetime) -> list[Word]:
+    """Payments are taken again, and this buyer waited for that.
+
+    Paused once more before it could be said, the word waits for that to end too.
+    """
     is_open = standing.money is MoneyState.NOT_CHARGED
     if standing.open_again_at is None or not is_open:
         return []
-    return [Word(kind=EmailKind.OPEN_AGAIN, sequence=1, due_at=standing.open_again_at)]
+    due = now + ASK_AGAIN_WHILE_PAUSED if standing.is_paused else standing.open_again_at
+    turn = standing.open_again_turn
+    return [Word(kind=EmailKind.OPEN_AGAIN, sequence=turn, due_at=due)]
 
 
 _RULES: tuple[Callable[[Standing, datetime], list[Word]], ...] = (

@@ -14,12 +14,13 @@ nobody promised.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from domain.deadlines import (
     BANK_CHECK_FOR,
     CONFIRMING_FOR,
+    MAY_LEAVE_AFTER,
     SMOOTH_WITHIN,
     UNKNOWN_FOR,
     in_words,
@@ -32,10 +33,6 @@ from domain.states import (
     NotChargedReason,
 )
 from domain.words import at_in_words, by_in_words, day_in_words, moment_in_words
-
-#: Nobody watches a page for longer than this without the permission to leave.
-#: https://www.nngroup.com/articles/response-times-3-important-limits/
-MAY_LEAVE_AFTER = timedelta(seconds=10)
 
 
 class Page(StrEnum):
@@ -192,6 +189,10 @@ _HOLD = (
     "If your bank shows a pending line, that is a hold, not a payment. "
     "It vanishes by itself."
 )
+#: While nothing is known, the line may be the payment itself.
+_MAY_BE_HOLD = (
+    "If your bank shows a pending line, it may be a hold. A hold vanishes by itself."
+)
 _BANKS = "Banks usually show it within 5 to 10 business days."
 _REFERENCE = "The refund's reference is {refund_reference}."
 _IN: Words = ("You're in. Your plan runs until {access_until}.", "You're in.")
@@ -304,7 +305,7 @@ CATALOGUE: dict[str, PageState] = {
                 "We are finding out with the card processor. We close the attempt at "
                 "the latest {unknown_for} after you pressed Pay.",
             ),
-            _HOLD,
+            _MAY_BE_HOLD,
         ),
         next_message=_and_by(_LEAVE),
     ),

@@ -7,6 +7,11 @@ from datetime import timedelta
 #: After a minute a person needs words, not a spinner: the page says what is not known.
 CONFIRMING_FOR = timedelta(seconds=60)
 
+#: Nobody watches a page for longer than this without the permission to leave. From here
+#: on the page says that a mail will come.
+#: https://www.nngroup.com/articles/response-times-3-important-limits/
+MAY_LEAVE_AFTER = timedelta(seconds=10)
+
 #: Later than this after the charge, the buyer may have met a blank or an error page.
 SMOOTH_WITHIN = timedelta(seconds=10)
 

@@ -73,6 +73,20 @@ _TRUE_IN: dict[EmailKind, set[tuple[MoneyState, AccessState]]] = {
 }
 
 
+#: Their turn is the buyer's attempt.
+_ABOUT_ATTEMPT = {
+    EmailKind.CHECKING,
+    EmailKind.CHECKING_STILL,
+    EmailKind.CHECKING_PERSON,
+    EmailKind.NOT_CHARGED,
+}
+
+
+def is_about_attempt(kind: EmailKind) -> bool:
+    """Whether a mail speaks of one attempt, and so not of a later one."""
+    return kind in _ABOUT_ATTEMPT
+
+
 def is_still_true(kind: EmailKind, money: MoneyState, access: AccessState) -> bool:
     """Say whether a mail may leave: what it says must hold in this moment."""
     pairs = _TRUE_IN.get(kind)

@@ -1,1 +1,1 @@
-"""What the command line does on a running installation. Nothing imports it."""
+"""What the command line does on a running installation. Only `cli.py` imports it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
-    from domain.deadlines import CONFIRMING_FOR
+    from domain.deadlines import MAY_LEAVE_AFTER
     from domain.messages import (
         CancelPaymentIntent,
         Charge,
@@ -77,24 +76,25 @@ class CheckoutWorkflow:
     @workflow.run
     async def run(self, _checkout: CheckoutInput) -> CheckoutResult:
         """See the class. `__init__` took the argument, before any signal."""
-        beside = asyncio.create_task(self._correspondent.keep_up())
         try:
             return await self._deliver()
         finally:
-            self._correspondent.stop()
-            await beside
+            await self._correspondent.end()
 
     async def _deliver(self) -> CheckoutResult:
         """Charge, write the order, provision, send the receipt."""
+        self._correspondent.begin()
         while (charge := await self._charge()) is None:
             result = await self._end(self._end_without_charge())
-            if not self._is_pay_requested:
+            if not (self._is_pay_requested or self._is_news()):
                 return result
-            # The buyer pressed Pay in the moment in which this run was ending.
+            # The buyer pressed Pay, or the processor has news, while this run was
+            # staying for a mail or ending.
+            self._correspondent.begin()
         order = await self._write_order(charge)
         if await self._provision(order):
             await self._send_receipt(order)
-        self._may_owe_word = not order.is_new
+        self._may_owe_word = self._may_owe_word or not order.is_new
         return await self._end(
             CheckoutResult(end=CheckoutEnd.DELIVERED, order_id=order.order_id)
         )
@@ -196,11 +196,11 @@ class CheckoutWorkflow:
         return None
 
     def _is_slow(self, claim: PaymentClaim) -> bool:
-        return workflow.now() - (claim.claimed_at or workflow.now()) > CONFIRMING_FOR
+        return workflow.now() - (claim.claimed_at or workflow.now()) > MAY_LEAVE_AFTER
 
     async def _late_charge(self, claim: PaymentClaim) -> Charge | None:
         """Ask whether a PaymentIntent that was declined has succeeded after all."""
-        is_news = not self._did or self._steps.news != self._news_seen
+        is_news = not self._did or self._is_news()
         self._news_seen = self._steps.news
         if claim.payment_intent_id is None or not is_news:
             return None
@@ -326,6 +326,9 @@ class CheckoutWorkflow:
         """Answer the repairs, leave the index true, and let no signal be lost."""
         is_news = False
         while True:
+            if result.order_id is None and self._is_news():
+                # It may be a charge: who has none must look before anything else.
+                return result
             wait = await self._tend(result, look_afresh=is_news)
             if self._aftercare.has_ended_access:
                 result = replace(result, end=CheckoutEnd.REFUNDED)
@@ -338,11 +341,17 @@ class CheckoutWorkflow:
                 is_news = await self._steps.pause(wait, "a refund or the next mail")
                 continue
             await self._steps.finish()
+            await self._correspondent.end()
             await workflow.wait_condition(workflow.all_handlers_finished)
             # Nothing is awaited between this look and the end of the run, and the
             # server refuses to end a run that has a signal unseen: none is lost.
             if not self._repairs and not self._aftercare.has_aftermath:
                 return result
+            self._correspondent.begin()
+
+    def _is_news(self) -> bool:
+        """Whether a hint or a repair came since the processor was last asked."""
+        return self._steps.news != self._news_seen
 
     async def _until_next_word(self) -> timedelta | None:
         """Say what is owed; how long to stay for the next, None to leave it to the row.

@@ -44,16 +44,29 @@ class Correspondent:
     def __init__(self, checkout_id: UUID, steps: Steps) -> None:
         self._checkout_id = checkout_id
         self._steps = steps
-        # `catch_up` may be called while `keep_up` is in the middle of a mail; two of
+        # `catch_up` may be called while `_keep_up` is in the middle of a mail; two of
         # them side by side would send the same one twice.
         self._speaking = asyncio.Lock()
+        self._beside: asyncio.Task[None] | None = None
         self._is_over = False
         self._rounds = 0
         self._was_overdue = False
         self.has_spoken = False
 
-    async def keep_up(self) -> None:
-        """Speak when it is time, beside the steps, until `stop` is called."""
+    def begin(self) -> None:
+        """Speak when it is time, beside the steps, until `end` is called."""
+        if self._beside is None:
+            self._is_over = False
+            self._beside = asyncio.create_task(self._keep_up())
+
+    async def end(self) -> None:
+        """Stop speaking beside the steps; a mail that is being sent is finished."""
+        self._is_over = True
+        if self._beside is not None:
+            beside, self._beside = self._beside, None
+            await beside
+
+    async def _keep_up(self) -> None:
         next_at: datetime | None = None
         while not self._is_over:
             wait = (next_at or workflow.now() + FIRST_WORD_AFTER) - workflow.now()
@@ -62,10 +75,6 @@ class Correspondent:
             else:
                 planned = await self.catch_up()
                 next_at = planned or workflow.now() + policies.NOTHING_IN_SIGHT
-
-    def stop(self) -> None:
-        """The steps are done: no more timers beside them."""
-        self._is_over = True
 
     async def catch_up(self) -> datetime | None:
         """Send what is due; return when the next is, or None when none is in sight."""

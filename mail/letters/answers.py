@@ -45,7 +45,11 @@ def declined(facts: LetterFacts) -> Letter:
     view = phrases.page_view(facts, MoneyState.NOT_CHARGED, AccessState.NONE)
     return _write(
         facts,
-        subject="Your card was declined: nothing was charged",
+        subject=(
+            "Your card was declined: nothing was charged"
+            if facts.reason is NotChargedReason.DECLINED
+            else "You were not charged"
+        ),
         preheader="Your order is kept, if you still want it.",
         headline=view.headline,
         paragraphs=(

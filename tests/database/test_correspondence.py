@@ -200,4 +200,18 @@ async def test_buyer_who_waited_for_the_pause_to_end_is_told_once(
     owed = await plan(engine, checkout_id, row.now)
     async with engine.connect() as connection:
         mail = await read_owed_email(connection, owed.email_ids[0])
-    assert mail.kind is EmailKind.OPEN_AGAIN
+    assert (mail.kind, mail.sequence) == (EmailKind.OPEN_AGAIN, 1)
+    await record(engine, mail.email_id, SENT)
+
+    # The next pause is another promise of that page, so it is another mail.
+    async with engine.begin() as connection:
+        await pause_payments(connection, reason="again", actor="dana")
+        await wait_for_reopening(connection, checkout_id)
+    async with engine.begin() as connection:
+        await resume_payments(connection, actor="dana")
+    async with engine.begin() as connection:
+        assert await owe_open_again(connection, 20) == 1
+    owed = await plan(engine, checkout_id, row.now + timedelta(minutes=1))
+    async with engine.connect() as connection:
+        mail = await read_owed_email(connection, owed.email_ids[0])
+    assert (mail.kind, mail.sequence) == (EmailKind.OPEN_AGAIN, 2)

@@ -208,7 +208,7 @@ async def test_who_waited_is_told_once_and_only_when_it_is_open(
     after = await _waiters(engine)
     async with engine.begin() as connection:
         for waiter in await list_waiters_to_tell(connection, 100):
-            await mark_told(connection, waiter.checkout_id)
+            await mark_told(connection, waiter)
 
     assert during == []
     assert set(after) == {stopped, asked, opened}
@@ -242,7 +242,8 @@ async def test_an_address_reads_it_once_however_many_checkouts_it_has(
 
     listed = await _waiters(engine)
     async with engine.begin() as connection:
-        await mark_told(connection, listed[0])
+        (waiter,) = await list_waiters_to_tell(connection, 100)
+        await mark_told(connection, waiter)
 
     assert listed == [tries[-1]]
     assert await _waiters(engine) == []

@@ -278,6 +278,9 @@ def test_the_example_lists_every_setting_and_no_other() -> None:
         "HOLDFAST_APP_PASSWORD",
         "TEMPORAL_DB_PASSWORD",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "EDGE_SITE",
+        "EDGE_HTTP",
+        "EDGE_HTTPS",
     }
 
     assert listed - compose_only == _names()

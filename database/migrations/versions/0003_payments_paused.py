@@ -47,6 +47,9 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "is_written_to", sa.Boolean(), server_default="false", nullable=False
+        ),
         sa.ForeignKeyConstraint(
             ["checkout_id"],
             ["checkouts.checkout_id"],

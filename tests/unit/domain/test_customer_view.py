@@ -13,7 +13,6 @@ import pytest
 
 from domain.customer_view import (
     CATALOGUE,
-    MAY_LEAVE_AFTER,
     CustomerFacts,
     CustomerView,
     Page,
@@ -23,6 +22,7 @@ from domain.customer_view import (
 from domain.deadlines import (
     BANK_CHECK_FOR,
     CONFIRMING_FOR,
+    MAY_LEAVE_AFTER,
     SMOOTH_WITHIN,
     UNKNOWN_FOR,
     in_words,
