@@ -111,13 +111,11 @@ class Correspondent:
 
     async def _plan(self) -> Correspondence | None:
         try:
-            return await workflow.execute_activity_method(
+            return await self._steps.regularly(
+                policies.PLAN_MAIL,
                 CorrespondenceActivities.plan_correspondence,
                 PlanCorrespondence(checkout_id=self._checkout_id, now=workflow.now()),
-                start_to_close_timeout=policies.PLAN_MAIL.timeout,
-                schedule_to_close_timeout=policies.ROUND_LASTS,
-                retry_policy=policies.REPEATED,
-                summary=policies.PLAN_MAIL.name,
+                policies.ROUND_LASTS,
             )
         except ActivityError as error:
             await self._stumble(error)
@@ -126,22 +124,17 @@ class Correspondent:
     async def _send(self, email_id: UUID) -> bool:
         """Send one mail and write down what became of it; False to try again later."""
         try:
-            outcome = await workflow.execute_activity_method(
+            outcome = await self._steps.regularly(
+                policies.SEND_MAIL,
                 EmailActivities.send_email,
                 SendEmail(email_id=email_id),
-                start_to_close_timeout=policies.SEND_MAIL.timeout,
-                schedule_to_close_timeout=policies.ROUND_LASTS,
-                heartbeat_timeout=policies.SEND_MAIL.heartbeat,
-                retry_policy=policies.REPEATED,
-                summary=policies.SEND_MAIL.name,
+                policies.ROUND_LASTS,
             )
-            await workflow.execute_activity_method(
+            await self._steps.regularly(
+                policies.RECORD_EMAIL,
                 OrderActivities.record_email,
                 RecordEmail(email_id=email_id, outcome=outcome),
-                start_to_close_timeout=policies.RECORD_EMAIL.timeout,
-                schedule_to_close_timeout=policies.ROUND_LASTS,
-                retry_policy=policies.REPEATED,
-                summary=policies.RECORD_EMAIL.name,
+                policies.ROUND_LASTS,
             )
         except ActivityError as error:
             await self._stumble(error)

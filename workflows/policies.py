@@ -108,6 +108,16 @@ def _processor(name: str) -> Step:
     )
 
 
+def _mail(name: str) -> Step:
+    """The mail server is given 15 seconds by the mailer."""
+    return Step(
+        name=name,
+        local_timeout=timedelta(seconds=17),
+        timeout=timedelta(seconds=20),
+        heartbeat=timedelta(seconds=4),
+    )
+
+
 CLAIM = _database("claim the payment")
 CREATE_INTENT = _processor("create the PaymentIntent")
 PREPARE_INTENT = _processor("ready the PaymentIntent for another card")
@@ -143,19 +153,8 @@ END_ACCESS = Step(
     timeout=timedelta(seconds=15),
     heartbeat=timedelta(seconds=4),
 )
-#: The mail server is given 15 seconds by the mailer.
-SEND_RECEIPT = Step(
-    name="send the receipt",
-    local_timeout=timedelta(seconds=17),
-    timeout=timedelta(seconds=20),
-    heartbeat=timedelta(seconds=4),
-)
-SEND_MAIL = Step(
-    name="send a mail",
-    local_timeout=timedelta(seconds=17),
-    timeout=timedelta(seconds=20),
-    heartbeat=timedelta(seconds=4),
-)
+SEND_RECEIPT = _mail("send the receipt")
+SEND_MAIL = _mail("send a mail")
 PLAN_MAIL = _database("find out what the customer must hear")
 
 #: A timer of no length would let a plan that stays due spin.

@@ -108,7 +108,7 @@ class Steps:
             if before_round is not None:
                 before_round()
             try:
-                result = await self._regularly(
+                result = await self.regularly(
                     step, activity, argument, policies.ROUND_LASTS
                 )
             except FailureError as error:
@@ -139,7 +139,7 @@ class Steps:
         try:
             if not self.met_trouble:
                 return await self._locally(step, activity, argument)
-            return await self._regularly(step, activity, argument, policies.ONE_RUNG)
+            return await self.regularly(step, activity, argument, policies.ONE_RUNG)
         except FailureError as error:
             self._note_trouble(step, error)
             self.refusal = refusal_in(error)
@@ -198,7 +198,7 @@ class Steps:
             detail=f"{step.name}: {kind} {reason}".strip(),
         )
         try:
-            await self._regularly(
+            await self.regularly(
                 policies.OPEN_CASE, CaseActivities.open_case, case, policies.ONE_RUNG
             )
         except FailureError as unable:
@@ -233,13 +233,18 @@ class Steps:
             summary=step.name,
         )
 
-    async def _regularly(
+    async def regularly(
         self,
         step: Step,
         activity: Callable[[Any, A], Awaitable[R]],
         argument: A,
         lasts: timedelta,
     ) -> R:
+        """Carry a step out where anyone can watch it, repeated for so long.
+
+        Raises:
+            ActivityError: It did not succeed in that time, or finally.
+        """
         return await workflow.execute_activity_method(
             activity,
             argument,
