@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from domain.reconciliation import DiscrepancyKind, DiscrepancyState, RunState
 from domain.states import (
     MONEY_OF_STAGE,
     AccessState,
@@ -113,6 +114,10 @@ checkouts = Table(
     Column("next_message_at", Instant),
     #: When the customer last wrote to us or signed in.
     Column("heard_at", Instant),
+    #: A bulk repair: nothing is mailed until a person lets it go.
+    Column("mail_held_at", Instant),
+    #: When the processor showed the PaymentIntent of an ended attempt canceled.
+    Column("intent_closed_at", Instant),
     Column("created_at", Instant, nullable=False, server_default=_NOW),
     Column("updated_at", Instant, nullable=False, server_default=_NOW),
     CheckConstraint("length(token_hash) = 32", name="token_hash_is_sha256"),
@@ -164,6 +169,15 @@ checkouts = Table(
         "next_message_at",
         postgresql_where=text("next_message_at IS NOT NULL"),
     ),
+    #: What the reconciliation asks the processor about one by one: few at any time.
+    Index(
+        "ix_checkouts_open_intent",
+        "updated_at",
+        postgresql_where=text(
+            "payment_intent_id IS NOT NULL AND stage <> 'charged'"
+            " AND intent_closed_at IS NULL"
+        ),
+    ),
     Index("ix_checkouts_email", text("lower(email)")),
 )
 
@@ -206,6 +220,8 @@ orders = Table(
         ["checkouts.checkout_id", "checkouts.amount_minor", "checkouts.currency"],
         name="fk_orders_price_agrees",
     ),
+    #: The reconciliation asks which orders of a span the processor did not show.
+    Index("ix_orders_charged_at", "charged_at"),
 )
 
 subscriptions = Table(
@@ -295,6 +311,7 @@ processor_events = Table(
     Column("received_at", Instant, nullable=False, server_default=_NOW),
     #: When its hint was passed on; None while it still waits for that.
     Column("applied_at", Instant),
+    Index("ix_processor_events_payment_intent_id", "payment_intent_id"),
     Index(
         "ix_processor_events_waiting",
         "received_at",
@@ -463,6 +480,104 @@ second_charges = Table(
     CheckConstraint(
         "state <> 'proven' OR (amount_minor > 0 AND currency IS NOT NULL)",
         name="proven_has_amount",
+    ),
+)
+
+#: One row: how far the processor and we have been compared, and the kill switch.
+reconciliation_state = Table(
+    "reconciliation_state",
+    metadata,
+    Column("only", Boolean, primary_key=True, server_default="true"),
+    #: All that the processor made before has been compared; None before the first run.
+    Column("watermark_at", Instant),
+    #: When the last deep pass ended.
+    Column("deep_at", Instant),
+    #: While set, differences are found and told, and no repair is asked for.
+    Column("held_at", Instant),
+    Column("held_by", Text),
+    Column("held_reason", Text),
+    CheckConstraint("only", name="one_row"),
+    CheckConstraint(
+        "num_nonnulls(held_at, held_by, held_reason) IN (0, 3)", name="held_by_someone"
+    ),
+)
+
+reconciliation_runs = Table(
+    "reconciliation_runs",
+    metadata,
+    Column("run_id", Uuid, primary_key=True),
+    Column("trigger", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("is_deep", Boolean, nullable=False),
+    Column("started_at", Instant, nullable=False, server_default=_NOW),
+    #: The last sign of life; a run that shows none is taken over by the next.
+    Column("touched_at", Instant, nullable=False, server_default=_NOW),
+    Column("finished_at", Instant),
+    Column("compare_from", Instant, nullable=False),
+    Column("compare_before", Instant, nullable=False),
+    #: Objects of the processor that were compared; how many were charges, and how many
+    #: of those a webhook had told of.
+    Column("compared", Integer, nullable=False, server_default="0"),
+    Column("charges", Integer, nullable=False, server_default="0"),
+    Column("told", Integer, nullable=False, server_default="0"),
+    #: How often each kind was found.
+    Column("found", JSONB, nullable=False, server_default="{}"),
+    Column("repairs", Integer, nullable=False, server_default="0"),
+    Column("cases", Integer, nullable=False, server_default="0"),
+    Column("withheld", Integer, nullable=False, server_default="0"),
+    #: What looks broken about ourselves, in sentences.
+    Column("warnings", JSONB, nullable=False, server_default="[]"),
+    Column("state", Text, nullable=False, server_default=RunState.RUNNING),
+    _one_of("state", RunState),
+    CheckConstraint("compare_from < compare_before", name="span_has_length"),
+    CheckConstraint(
+        "(state = 'running') = (finished_at IS NULL)", name="finished_has_time"
+    ),
+    #: At most one run is under way.
+    Index(
+        "uq_reconciliation_runs_running",
+        text("(finished_at IS NULL)"),
+        unique=True,
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+    Index("ix_reconciliation_runs_started_at", "started_at"),
+)
+
+#: Differences between the processor and us, each once for ever.
+discrepancies = Table(
+    "discrepancies",
+    metadata,
+    Column("discrepancy_id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    #: With the kind it names the difference; see `domain.reconciliation.Difference`.
+    Column("subject", Text, nullable=False),
+    #: May name a checkout that we do not have.
+    Column("checkout_id", Uuid, index=True),
+    Column("payment_intent_id", Text, index=True),
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("detail", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=DiscrepancyState.SEEN),
+    Column("sightings", Integer, nullable=False, server_default="1"),
+    Column("first_seen_at", Instant, nullable=False, server_default=_NOW),
+    Column("last_seen_at", Instant, nullable=False, server_default=_NOW),
+    #: The run that saw it last.
+    Column("run_id", Uuid, nullable=False),
+    Column("repairs_asked", Integer, nullable=False, server_default="0"),
+    Column("asked_at", Instant),
+    #: The repair that was asked for last; its outcome is in `repairs`.
+    Column("repair_id", Uuid),
+    UniqueConstraint("kind", "subject"),
+    _one_of("kind", DiscrepancyKind),
+    _one_of("state", DiscrepancyState),
+    CheckConstraint("(asked_at IS NULL) = (repair_id IS NULL)", name="asked_has_id"),
+    CheckConstraint(
+        "state <> 'repairing' OR asked_at IS NOT NULL", name="repairing_has_time"
+    ),
+    Index(
+        "ix_discrepancies_open",
+        "last_seen_at",
+        postgresql_where=text("state IN ('seen', 'repairing')"),
     ),
 )
 

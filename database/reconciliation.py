@@ -1,0 +1,684 @@
+"""Runs of the reconciliation, the differences they saw, and what was decided.
+
+A difference is one row for ever, named by its kind and subject: seen again while its
+repair is under way it is not written again, so a run right after another writes
+nothing but its own row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy import Row, and_, case, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.cases import open_case, open_payment_case
+from database.refunds import suspect_second_charge
+from database.tables import (
+    checkouts,
+    discrepancies,
+    emails,
+    entitlements,
+    orders,
+    reconciliation_runs,
+    reconciliation_state,
+)
+from domain.emails import EmailKind
+from domain.messages import OpenCase
+from domain.reconciliation import (
+    BULK_FROM,
+    DEEP_EVERY,
+    DEEP_REACH,
+    HOLDS_MAIL,
+    IN_FLIGHT_FOR,
+    MOST_REPAIRS,
+    MOST_REPAIRS_OF_ONE,
+    OVERLAP,
+    REPAIR_HAS,
+    RULES,
+    RUN_IS_DEAD_AFTER,
+    AskForRepair,
+    Decided,
+    Difference,
+    DiscrepancyKind,
+    DiscrepancyState,
+    FinishRun,
+    ReconcileInput,
+    Remedy,
+    RunPlan,
+    RunState,
+    Tally,
+    cause_of,
+    warnings_of,
+)
+from domain.states import (
+    AccessState,
+    EmailState,
+    EntitlementState,
+    MoneyState,
+    Stage,
+)
+
+#: Makes the ids of differences and of their repairs.
+_DIFFERENCES = UUID("9f1b6f0e-3a64-4e35-8a0c-5d8f1d2b7c40")
+
+#: What a case says is stuck.
+_STEP = "agree with the processor"
+
+#: A press, a charge and its order take seconds; a step in trouble has its own rounds.
+_MOVES_WITHIN = timedelta(minutes=5)
+_ACCESS_WITHIN = timedelta(minutes=3)
+#: The bank's question stands for half an hour, and is asked twice.
+_BANK_ANSWERS_WITHIN = timedelta(minutes=70)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The kill switch: who turned it, when and why."""
+
+    since: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """How far the processor and we have been compared.
+
+    Attributes:
+        watermark_at: All that was made before has been compared; None before the first
+            run.
+        age: How long ago that was, by the database's clock.
+        held: The kill switch; None while repairs are asked for.
+        last_found: What the last finished run found, by kind.
+        last_warnings: What it told of ourselves.
+    """
+
+    watermark_at: datetime | None
+    age: timedelta | None
+    held: Held | None
+    last_found: dict[str, int]
+    last_warnings: tuple[str, ...]
+
+
+async def begin_run(
+    connection: AsyncConnection, run_id: UUID, asked: ReconcileInput
+) -> RunPlan | None:
+    """Say what a run compares, and write its row; None while another is under way.
+
+    A run whose row has shown no sign of life is given up for lost: it was terminated,
+    or its worker died for good. The same id twice is one run.
+    """
+    state = await _state(connection)
+    now = await _now(connection)
+    is_deep = asked.is_deep or _is_deep_due(state, now, asked)
+    plan = RunPlan(
+        run_id=run_id,
+        compare_from=await _compare_from(connection, state, now, asked, is_deep),
+        compare_before=_whole_second(now - IN_FLIGHT_FOR),
+        is_deep=is_deep,
+        is_acting=not asked.is_dry and state.held_at is None,
+        is_dry=asked.is_dry,
+    )
+    if asked.is_dry:
+        return plan
+    await connection.execute(
+        update(reconciliation_runs)
+        .where(
+            reconciliation_runs.c.finished_at.is_(None),
+            reconciliation_runs.c.run_id != run_id,
+            reconciliation_runs.c.touched_at < now - RUN_IS_DEAD_AFTER,
+        )
+        .values(state=RunState.LOST, finished_at=func.clock_timestamp())
+    )
+    written = await connection.execute(
+        insert(reconciliation_runs)
+        .values(
+            run_id=run_id,
+            trigger=asked.trigger,
+            actor=asked.actor,
+            is_deep=is_deep,
+            compare_from=plan.compare_from,
+            compare_before=plan.compare_before,
+        )
+        .on_conflict_do_nothing()
+        .returning(reconciliation_runs.c.run_id)
+    )
+    if written.scalar_one_or_none() is not None:
+        return plan
+    return await _begun_before(connection, plan)
+
+
+async def _begun_before(connection: AsyncConnection, plan: RunPlan) -> RunPlan | None:
+    """Return the plan that this very run began with; None when another is running."""
+    found = await connection.execute(
+        select(reconciliation_runs).where(
+            reconciliation_runs.c.run_id == plan.run_id,
+            reconciliation_runs.c.finished_at.is_(None),
+        )
+    )
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return RunPlan(
+        run_id=plan.run_id,
+        compare_from=row.compare_from,
+        compare_before=row.compare_before,
+        is_deep=row.is_deep,
+        is_acting=plan.is_acting,
+    )
+
+
+async def _state(connection: AsyncConnection) -> Row[Any]:
+    found = await connection.execute(select(reconciliation_state))
+    return found.one()
+
+
+async def _now(connection: AsyncConnection) -> datetime:
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
+
+
+def _is_deep_due(state: Row[Any], now: datetime, asked: ReconcileInput) -> bool:
+    if asked.is_dry or asked.since is not None or state.watermark_at is None:
+        return False
+    return state.deep_at is None or now - state.deep_at >= DEEP_EVERY
+
+
+async def _compare_from(
+    connection: AsyncConnection,
+    state: Row[Any],
+    now: datetime,
+    asked: ReconcileInput,
+    is_deep: bool,
+) -> datetime:
+    """Say how far back a run goes: from the watermark, whatever time has passed.
+
+    Without one, from our first checkout: what the account saw before is not ours.
+    """
+    if asked.since is not None:
+        return _whole_second(asked.since)
+    found = await connection.execute(select(func.min(checkouts.c.created_at)))
+    first = (found.scalar_one() or now) - OVERLAP
+    begun = first if state.watermark_at is None else state.watermark_at - OVERLAP
+    if is_deep:
+        begun = min(begun, max(first, now - DEEP_REACH))
+    return _whole_second(begun)
+
+
+def _whole_second(instant: datetime) -> datetime:
+    """The processor counts in whole seconds."""
+    return instant.replace(microsecond=0)
+
+
+async def touch_run(connection: AsyncConnection, run_id: UUID, tally: Tally) -> None:
+    """Show a sign of life, and how far the run has come."""
+    await connection.execute(
+        update(reconciliation_runs)
+        .where(
+            reconciliation_runs.c.run_id == run_id,
+            reconciliation_runs.c.finished_at.is_(None),
+        )
+        .values(touched_at=func.clock_timestamp(), compared=tally.compared)
+    )
+
+
+async def note_differences(
+    connection: AsyncConnection, plan: RunPlan, differences: Sequence[Difference]
+) -> None:
+    """Write down what was seen (`uq_discrepancies_kind_subject`).
+
+    Known ones are written again only when that changes what is done: the sighting that
+    a person waits for, or one that outlived its repair.
+    """
+    if plan.is_dry or not differences:
+        return
+    statement = insert(discrepancies).values(
+        [_row_of(difference, plan) for difference in differences]
+    )
+    fresh = statement.excluded
+    await connection.execute(
+        statement.on_conflict_do_update(
+            constraint="uq_discrepancies_kind_subject",
+            set_={
+                "sightings": discrepancies.c.sightings + 1,
+                "last_seen_at": func.clock_timestamp(),
+                "run_id": fresh.run_id,
+                "detail": fresh.detail,
+            },
+            where=and_(
+                discrepancies.c.run_id != fresh.run_id,
+                or_(
+                    and_(
+                        discrepancies.c.state == DiscrepancyState.SEEN,
+                        discrepancies.c.sightings < 2,
+                    ),
+                    and_(
+                        discrepancies.c.state == DiscrepancyState.REPAIRING,
+                        discrepancies.c.asked_at
+                        < func.clock_timestamp() - REPAIR_HAS,
+                    ),
+                ),
+            ),
+        )
+    )
+
+
+def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
+    amount = difference.amount
+    return {
+        "discrepancy_id": uuid5(
+            _DIFFERENCES, f"{difference.kind}:{difference.subject}"
+        ),
+        "kind": difference.kind.value,
+        "subject": difference.subject,
+        "checkout_id": difference.checkout_id,
+        "payment_intent_id": difference.payment_intent_id,
+        "amount_minor": None if amount is None else amount.amount_minor,
+        "currency": None if amount is None else amount.currency,
+        "detail": difference.detail,
+        # What the processor shows of long ago flickers no more.
+        "sightings": 2 if difference.is_settled else 1,
+        "run_id": plan.run_id,
+    }
+
+
+async def look_locally(connection: AsyncConnection) -> list[Difference]:
+    """Find, in our rows alone, what has not got on for longer than any step takes."""
+    return [
+        *await _without_access(connection),
+        *await _without_receipt(connection),
+        *await _stuck(connection),
+    ]
+
+
+async def _without_access(connection: AsyncConnection) -> list[Difference]:
+    rows = await connection.execute(
+        select(checkouts.c.checkout_id, checkouts.c.payment_intent_id)
+        .join(orders, orders.c.checkout_id == checkouts.c.checkout_id)
+        .join(entitlements, entitlements.c.order_id == orders.c.order_id)
+        .where(
+            checkouts.c.stage == Stage.CHARGED,
+            # While money goes back, access may have to wait.
+            checkouts.c.money_state == MoneyState.CHARGED,
+            checkouts.c.access_state == AccessState.PENDING,
+            entitlements.c.state == EntitlementState.PENDING,
+            orders.c.created_at < func.clock_timestamp() - _ACCESS_WITHIN,
+        )
+    )
+    return [
+        _local(DiscrepancyKind.ORDER_WITHOUT_ACCESS, row, "Paid, and access is closed.")
+        for row in rows
+    ]
+
+
+async def _without_receipt(connection: AsyncConnection) -> list[Difference]:
+    rows = await connection.execute(
+        select(checkouts.c.checkout_id, checkouts.c.payment_intent_id)
+        .join(orders, orders.c.checkout_id == checkouts.c.checkout_id)
+        .join(entitlements, entitlements.c.order_id == orders.c.order_id)
+        .join(emails, emails.c.checkout_id == checkouts.c.checkout_id)
+        .where(
+            checkouts.c.access_state == AccessState.ACTIVE,
+            checkouts.c.mail_held_at.is_(None),
+            entitlements.c.granted_at < func.clock_timestamp() - _ACCESS_WITHIN,
+            emails.c.kind == EmailKind.RECEIPT,
+            emails.c.state == EmailState.PENDING,
+        )
+    )
+    return [
+        _local(DiscrepancyKind.ORDER_WITHOUT_RECEIPT, row, "The receipt has not left.")
+        for row in rows
+    ]
+
+
+async def _stuck(connection: AsyncConnection) -> list[Difference]:
+    now = func.clock_timestamp()
+    rows = await connection.execute(
+        select(
+            checkouts.c.checkout_id,
+            checkouts.c.payment_intent_id,
+            checkouts.c.buyer_attempt,
+        ).where(
+            checkouts.c.stage == Stage.CHARGING,
+            or_(
+                and_(
+                    checkouts.c.money_state == MoneyState.UNKNOWN,
+                    checkouts.c.updated_at < now - _MOVES_WITHIN,
+                ),
+                and_(
+                    checkouts.c.money_state == MoneyState.ACTION_NEEDED,
+                    checkouts.c.updated_at < now - _BANK_ANSWERS_WITHIN,
+                ),
+            ),
+        )
+    )
+    return [
+        _local(
+            DiscrepancyKind.STUCK_CHECKOUT,
+            row,
+            "The request to pay has not moved.",
+            turn=row.buyer_attempt,
+        )
+        for row in rows
+    ]
+
+
+def _local(
+    kind: DiscrepancyKind, row: Row[Any], detail: str, *, turn: int = 0
+) -> Difference:
+    return Difference(
+        kind=kind,
+        subject=f"{row.checkout_id}:{turn}" if turn else str(row.checkout_id),
+        checkout_id=row.checkout_id,
+        payment_intent_id=row.payment_intent_id,
+        amount=None,
+        detail=detail,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIntent:
+    """A PaymentIntent that, for all we know, may still move money."""
+
+    checkout_id: UUID
+    payment_intent_id: str
+    is_attempt_open: bool
+
+
+async def list_open_intents(
+    connection: AsyncConnection, limit: int
+) -> list[OpenIntent]:
+    """Read PaymentIntents whose end we do not know (`ix_checkouts_open_intent`).
+
+    The choice among many is random, so that none is never asked about.
+    """
+    rows = await connection.execute(
+        select(
+            checkouts.c.checkout_id, checkouts.c.payment_intent_id, checkouts.c.stage
+        )
+        .where(
+            checkouts.c.payment_intent_id.is_not(None),
+            checkouts.c.stage != Stage.CHARGED,
+            checkouts.c.intent_closed_at.is_(None),
+            checkouts.c.updated_at < func.clock_timestamp() - _MOVES_WITHIN,
+        )
+        .order_by(func.random())
+        .limit(limit)
+    )
+    return [
+        OpenIntent(
+            checkout_id=row.checkout_id,
+            payment_intent_id=row.payment_intent_id,
+            is_attempt_open=row.stage != Stage.OPEN,
+        )
+        for row in rows
+    ]
+
+
+async def mark_intent_closed(
+    connection: AsyncConnection, checkout_id: UUID, payment_intent_id: str
+) -> None:
+    """The processor shows it canceled: it need not be asked about again."""
+    await connection.execute(
+        update(checkouts)
+        .where(
+            checkouts.c.checkout_id == checkout_id,
+            checkouts.c.payment_intent_id == payment_intent_id,
+            checkouts.c.stage == Stage.OPEN,
+        )
+        .values(intent_closed_at=func.clock_timestamp())
+    )
+
+
+async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
+    """Choose the repairs of this run, open the cases, and mark both as begun.
+
+    A second run of the same step finds them marked and returns the same repairs: their
+    ids are derived, and the door takes the same id twice as one.
+    """
+    rows = await _due(connection, plan)
+    cases, repairs = 0, []
+    for row in rows:
+        if _is_for_person(row):
+            cases += await _give_to_person(connection, row)
+        else:
+            repairs.append(row)
+    if not plan.is_acting:
+        return Decided(cases=cases, withheld=len(repairs))
+    chosen, withheld = repairs[:MOST_REPAIRS], repairs[MOST_REPAIRS:]
+    held = [row for row in chosen if row.kind in HOLDS_MAIL]
+    is_bulk = len(held) >= BULK_FROM
+    if is_bulk:
+        await _hold_mail(connection, [row.checkout_id for row in held])
+    asked = [await _ask(connection, plan, row) for row in chosen]
+    return Decided(
+        repairs=tuple(asked), cases=cases, withheld=len(withheld), is_bulk=is_bulk
+    )
+
+
+async def _due(connection: AsyncConnection, plan: RunPlan) -> Sequence[Row[Any]]:
+    needed = case(
+        {kind.value: rule.sightings for kind, rule in RULES.items()},
+        value=discrepancies.c.kind,
+    )
+    outlived = and_(
+        discrepancies.c.state == DiscrepancyState.REPAIRING,
+        discrepancies.c.run_id == plan.run_id,
+        or_(
+            discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
+            # Asked for by an earlier try of this very step.
+            discrepancies.c.asked_at >= _RUN_STARTED_AT,
+        ),
+    )
+    found = await connection.execute(
+        select(
+            discrepancies,
+            checkouts.c.reference_code,
+            (discrepancies.c.asked_at >= _RUN_STARTED_AT).label("is_asked"),
+        )
+        .outerjoin(checkouts, checkouts.c.checkout_id == discrepancies.c.checkout_id)
+        .join(
+            reconciliation_runs, reconciliation_runs.c.run_id == literal(plan.run_id)
+        )
+        .where(
+            or_(
+                and_(
+                    discrepancies.c.state == DiscrepancyState.SEEN,
+                    discrepancies.c.sightings >= needed,
+                ),
+                outlived,
+            )
+        )
+        .order_by(discrepancies.c.first_seen_at, discrepancies.c.discrepancy_id)
+        .with_for_update(of=discrepancies)
+    )
+    return found.all()
+
+
+_RUN_STARTED_AT = reconciliation_runs.c.started_at
+
+
+def _is_for_person(row: Row[Any]) -> bool:
+    rule = RULES[DiscrepancyKind(row.kind)]
+    if rule.remedy is Remedy.PERSON or row.reference_code is None:
+        return True
+    return row.repairs_asked >= MOST_REPAIRS_OF_ONE and not row.is_asked
+
+
+async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
+    """Open the case of a difference; 1 when it was opened now."""
+    cause = cause_of(DiscrepancyKind(row.kind))
+    if row.reference_code is not None:
+        await open_case(
+            connection,
+            OpenCase(
+                checkout_id=row.checkout_id,
+                step=_STEP,
+                cause=cause,
+                detail=row.detail,
+            ),
+        )
+    else:
+        await open_payment_case(
+            connection, row.payment_intent_id or row.subject, _STEP, cause, row.detail
+        )
+    await connection.execute(
+        update(discrepancies)
+        .where(discrepancies.c.discrepancy_id == row.discrepancy_id)
+        .values(state=DiscrepancyState.WITH_PERSON)
+    )
+    return 1
+
+
+async def _hold_mail(connection: AsyncConnection, held: Sequence[UUID]) -> None:
+    await connection.execute(
+        update(checkouts)
+        .where(checkouts.c.checkout_id.in_(held), checkouts.c.mail_held_at.is_(None))
+        .values(mail_held_at=func.clock_timestamp())
+    )
+
+
+async def _ask(
+    connection: AsyncConnection, plan: RunPlan, row: Row[Any]
+) -> AskForRepair:
+    kind = DiscrepancyKind(row.kind)
+    turn = row.repairs_asked if row.is_asked else row.repairs_asked + 1
+    repair_id = uuid5(_DIFFERENCES, f"{row.discrepancy_id}:{turn}")
+    if kind is DiscrepancyKind.DUPLICATE_CHARGE:
+        await suspect_second_charge(connection, row.checkout_id, row.payment_intent_id)
+    if not row.is_asked:
+        await connection.execute(
+            update(discrepancies)
+            .where(discrepancies.c.discrepancy_id == row.discrepancy_id)
+            .values(
+                state=DiscrepancyState.REPAIRING,
+                run_id=plan.run_id,
+                repairs_asked=turn,
+                asked_at=func.clock_timestamp(),
+                repair_id=repair_id,
+            )
+        )
+    return AskForRepair(
+        checkout_id=row.checkout_id,
+        reference_code=row.reference_code,
+        repair_id=repair_id,
+        reason=f"{kind}: {row.detail}",
+        payment_intent_id=row.payment_intent_id,
+    )
+
+
+async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, ...]:
+    """Close the run's row and move the watermark; the second time changes nothing.
+
+    Returns:
+        What the figures tell of ourselves, in sentences.
+    """
+    warnings = warnings_of(run)
+    if run.plan.is_dry:
+        return warnings
+    finished = await connection.execute(
+        update(reconciliation_runs)
+        .where(
+            reconciliation_runs.c.run_id == run.plan.run_id,
+            reconciliation_runs.c.finished_at.is_(None),
+        )
+        .values(
+            state=RunState.FINISHED,
+            finished_at=func.clock_timestamp(),
+            touched_at=func.clock_timestamp(),
+            compared=run.tally.compared,
+            charges=run.tally.charges,
+            told=run.tally.told,
+            found=run.tally.found,
+            repairs=run.repairs,
+            cases=run.cases,
+            withheld=run.withheld,
+            warnings=list(warnings),
+        )
+        .returning(reconciliation_runs.c.run_id)
+    )
+    if finished.scalar_one_or_none() is None:
+        return warnings
+    moved: dict[str, object] = {
+        # A run with `since` may end earlier than a run that has been by since.
+        "watermark_at": func.greatest(
+            reconciliation_state.c.watermark_at, run.plan.compare_before
+        )
+    }
+    if run.plan.is_deep:
+        moved["deep_at"] = func.clock_timestamp()
+    await connection.execute(update(reconciliation_state).values(**moved))
+    return warnings
+
+
+async def hold(connection: AsyncConnection, actor: str, reason: str) -> bool:
+    """Turn the kill switch on; False when it is on already."""
+    held = await connection.execute(
+        update(reconciliation_state)
+        .where(reconciliation_state.c.held_at.is_(None))
+        .values(held_at=func.clock_timestamp(), held_by=actor, held_reason=reason)
+        .returning(reconciliation_state.c.only)
+    )
+    return held.scalar_one_or_none() is not None
+
+
+async def let_go(connection: AsyncConnection) -> bool:
+    """Turn the kill switch off; False when it is off already."""
+    let = await connection.execute(
+        update(reconciliation_state)
+        .where(reconciliation_state.c.held_at.is_not(None))
+        .values(held_at=None, held_by=None, held_reason=None)
+        .returning(reconciliation_state.c.only)
+    )
+    return let.scalar_one_or_none() is not None
+
+
+async def let_mail_go(connection: AsyncConnection) -> int:
+    """Let held mail leave: the sweep finds its checkouts within a minute.
+
+    Returns:
+        How many checkouts were held.
+    """
+    released = await connection.execute(
+        update(checkouts)
+        .where(checkouts.c.mail_held_at.is_not(None))
+        .values(
+            mail_held_at=None,
+            next_message_at=func.least(
+                checkouts.c.next_message_at, func.clock_timestamp()
+            ),
+        )
+        .returning(checkouts.c.checkout_id)
+    )
+    return len(released.all())
+
+
+async def read_reconciled(connection: AsyncConnection) -> Reconciled:
+    """Read how far the processor and we have been compared."""
+    state = await _state(connection)
+    now = await _now(connection)
+    found = await connection.execute(
+        select(reconciliation_runs.c.found, reconciliation_runs.c.warnings)
+        .where(reconciliation_runs.c.state == RunState.FINISHED)
+        .order_by(reconciliation_runs.c.started_at.desc())
+        .limit(1)
+    )
+    last = found.one_or_none()
+    is_held = state.held_at is not None
+    return Reconciled(
+        watermark_at=state.watermark_at,
+        age=None if state.watermark_at is None else now - state.watermark_at,
+        held=Held(
+            since=state.held_at, actor=state.held_by, reason=state.held_reason
+        )
+        if is_held
+        else None,
+        last_found=dict(last.found) if last else {},
+        last_warnings=tuple(last.warnings) if last else (),
+    )
