@@ -32,13 +32,13 @@ def intent_of(body: Body) -> PaymentIntent:
     Raises:
         OutcomeUnknown: Its status is a word that we do not know.
     """
-    charge = body.get("latest_charge")
-    charge = charge if isinstance(charge, dict) else {}
+    found = body.get("latest_charge")
+    charge: Body = found if isinstance(found, dict) else {}
     card = (charge.get("payment_method_details") or {}).get("card") or {}
     problem = body.get("last_payment_error")
     status = _status_of(body["status"])
     has_charge = status is PaymentIntentStatus.SUCCEEDED
-    created = charge.get("created", body["created"])
+    moved_at = created_at(charge or body)
     return PaymentIntent(
         payment_intent_id=body["id"],
         status=status,
@@ -50,7 +50,7 @@ def intent_of(body: Body) -> PaymentIntent:
             else None
         ),
         next_action_url=_next_action_url(body.get("next_action") or {}),
-        charged_at=datetime.fromtimestamp(created, UTC) if has_charge else None,
+        charged_at=moved_at if has_charge else None,
         card_brand=card.get("brand"),
         card_last4=card.get("last4"),
     )
