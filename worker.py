@@ -32,14 +32,16 @@ from activities.emails import EmailActivities, ReadOwedEmail
 from activities.letters import Letters
 from activities.observed import ActivityLog
 from activities.orders import OrderActivities
-from activities.payments import PaymentActivities
+from activities.payments import PaymentActivities, ReadRecord
 from activities.refunds import RefundActivities
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
+from database.rebuilding import read_record
 from database.refunds import record_access_ended
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
+from domain.on_record import CheckoutOnRecord
 from domain.refunds import EndEntitlement
 from domain.working_hours import WorkingHours
 from mail.facts import Company
@@ -147,7 +149,8 @@ async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
 
 
 def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
-    payments, engine = PaymentActivities(outside.processor), outside.engine
+    engine = outside.engine
+    payments = PaymentActivities(outside.processor, _record_reader(engine))
     orders, cases = OrderActivities(engine), CaseActivities(engine)
     refunds = RefundActivities(engine)
     access = AccessActivities(
@@ -206,6 +209,14 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
     )
+
+
+def _record_reader(engine: AsyncEngine) -> ReadRecord:
+    async def read(checkout_id: UUID, buyer_attempt: int) -> CheckoutOnRecord:
+        async with engine.begin() as connection:
+            return await read_record(connection, checkout_id, buyer_attempt)
+
+    return read
 
 
 def _grant_reader(engine: AsyncEngine) -> ReadGrant:

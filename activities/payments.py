@@ -1,10 +1,13 @@
 """Payment activities: the only code that asks the processor to move money.
 
-This class holds the processor and nothing else. A processor call inside a database
+This class holds the processor and a reader. A processor call inside a database
 transaction can therefore not be written.
 """
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from temporalio import activity
 
@@ -16,9 +19,13 @@ from domain.messages import (
     CreatePaymentIntent,
     PreparePaymentIntent,
 )
+from domain.on_record import CheckoutOnRecord
 from domain.payments import PaymentIntent
 from domain.refunds import Dispute, Refund, RefundPaymentIntent
 from processor.port import PaymentProcessor
+
+#: Of which checkout, and for which of the buyer's tries.
+ReadRecord = Callable[[UUID, int], Awaitable[CheckoutOnRecord]]
 
 
 class PaymentActivities:
@@ -26,28 +33,35 @@ class PaymentActivities:
 
     Args:
         processor: The port; its methods end within 20 seconds and never retry.
+        read_record: Reads what the processor is told of a checkout, in a transaction
+            that is closed before the call: it names the buyer, who must not travel
+            through workflow histories. It reads the same at every repeat.
     """
 
-    def __init__(self, processor: PaymentProcessor) -> None:
+    def __init__(self, processor: PaymentProcessor, read_record: ReadRecord) -> None:
         self._processor = processor
+        self._read_record = read_record
 
     @activity.defn
     async def create_payment_intent(
         self, request: CreatePaymentIntent
     ) -> PaymentIntent:
-        """Make a PaymentIntent; it moves no money.
+        """Make a PaymentIntent that says whose it is; it moves no money.
 
-        Repeat: the same key returns the same PaymentIntent for a day; later, another
-            is made. Only the one that is stored is ever confirmed.
+        Repeat: the same key and the same words return the same PaymentIntent for a day;
+            later, another is made. Only the one that is stored is ever confirmed.
         Survives: a crash leaves at most an unconfirmed PaymentIntent.
 
         Raises:
-            ApplicationError: `OutcomeUnknown` and `Throttled` are repeated,
-                `RefusedByOurFault` is not.
+            ApplicationError: `OutcomeUnknown`, `Throttled` and `DatabaseAway` are
+                repeated, `RefusedByOurFault` and `RowMissing` are not.
         """
         with sorted_failures():
             async with heartbeating():
-                return await self._processor.create(request)
+                record = await self._read_record(
+                    request.checkout_id, request.buyer_attempt
+                )
+                return await self._processor.create(request, record)
 
     @activity.defn
     async def prepare_payment_intent(
@@ -60,7 +74,8 @@ class PaymentActivities:
             money.
 
         Raises:
-            ApplicationError: As `create_payment_intent`.
+            ApplicationError: `OutcomeUnknown` and `Throttled` are repeated,
+                `RefusedByOurFault` is not.
         """
         with sorted_failures():
             async with heartbeating():
@@ -93,7 +108,7 @@ class PaymentActivities:
         Survives: leaves nothing.
 
         Raises:
-            ApplicationError: As `create_payment_intent`.
+            ApplicationError: As `prepare_payment_intent`.
         """
         with sorted_failures():
             async with heartbeating():

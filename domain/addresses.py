@@ -54,6 +54,14 @@ class PageAddresses:
             token=self._token(checkout_id, self._newest), key_id=self._newest
         )
 
+    def digest(self, checkout_id: UUID, key_id: str) -> bytes:
+        """Return what is stored of a checkout's token, to make a lost row anew.
+
+        Raises:
+            AddressKeyMissing: The secret with this id is not in the settings.
+        """
+        return token_digest(self._token(checkout_id, key_id))
+
     def page(self, checkout_id: UUID, key_id: str) -> str:
         """Return the address of a checkout's page.
 

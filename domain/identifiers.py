@@ -17,6 +17,9 @@ _REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
 #: Eight characters of 31: 8.5e11 codes. A reference names a case; it never opens one.
 _REFERENCE_LENGTH = 8
 
+_REFERENCE_CODE = re.compile(
+    rf"ORD-[{_REFERENCE_ALPHABET}]{{4}}-[{_REFERENCE_ALPHABET}]{{4}}"
+)
 _REFERENCE_LETTER = f"[{_REFERENCE_ALPHABET.lower()}]"
 _MESSAGE_ID = re.compile(
     r"<(?P<kind>[a-z0-9]+(?:-[a-z0-9]+)*)"
@@ -57,6 +60,11 @@ def reference_code(raw: bytes) -> str:
         letters.append(_REFERENCE_ALPHABET[index])
     code = "".join(letters)
     return f"ORD-{code[:4]}-{code[4:]}"
+
+
+def is_reference_code(text: str) -> bool:
+    """Tell whether a text is a code as `reference_code` makes them."""
+    return _REFERENCE_CODE.fullmatch(text) is not None
 
 
 def derived_id(checkout_id: UUID, purpose: str) -> UUID:

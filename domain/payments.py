@@ -1,4 +1,4 @@
-"""What the processor says about a PaymentIntent, and what follows from it."""
+"""What the processor says about payments, and what follows from it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
+from domain.on_record import CheckoutOnRecord
 from domain.states import DeclineClass
 
 
@@ -86,3 +87,79 @@ def judge(intent: PaymentIntent) -> Verdict:
             return Verdict.DECLINED if intent.decline else Verdict.UNCONFIRMED
         case PaymentIntentStatus.PROCESSING | PaymentIntentStatus.REQUIRES_CAPTURE:
             return Verdict.PENDING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListMade:
+    """Ask for a page of what the processor made in a span of time, newest first.
+
+    The upper bound is closed before the first page is asked for, so what is made while
+    one reads belongs to the next span and shifts no page of this one.
+
+    Attributes:
+        created_from: Where the span begins; what was made then is in it.
+        created_before: Where it ends; what was made then is not in it. A moment that
+            has passed: the processor still makes things within a running second.
+        starting_after: The `next_cursor` of the page before; None for the first page.
+        limit: Objects on a page, 1 to 100.
+    """
+
+    created_from: datetime
+    created_before: datetime
+    starting_after: str | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListCharges(ListMade):
+    """Ask for charges. The time is when one was made, not when its money moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorCharge:
+    """Money that moved, as the processor showed it at one moment.
+
+    It may name the buyer (`on_record`), so it never crosses a Temporal boundary.
+
+    Attributes:
+        charge_id: The processor's id, as `ch_...`.
+        payment_intent_id: None for a charge that was made without one: not one of ours.
+        amount: What was taken.
+        refunded_minor: How much of it went back, in minor units.
+        is_disputed: The buyer's bank took, or may take, the money back.
+        charged_at: When the charge was made, in whole seconds.
+        checkout_id: From the metadata; None when there is none, or no UUID.
+        on_record: From the metadata; None when it is not whole.
+        card_brand: As `visa`; None when no card was used.
+        card_last4: The last four digits; None when no card was used.
+    """
+
+    charge_id: str
+    payment_intent_id: str | None
+    amount: Money
+    refunded_minor: int
+    is_disputed: bool
+    charged_at: datetime
+    checkout_id: UUID | None = None
+    on_record: CheckoutOnRecord | None = None
+    card_brand: str | None = None
+    card_last4: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargePage:
+    """A page of charges, newest first; failed, pending and uncaptured ones left out.
+
+    Attributes:
+        charges: Those that moved money; there may be none although more pages follow.
+        next_cursor: To go on with; None at the end.
+        oldest_at: When the oldest on the page was made, those left out too; None when
+            the page is empty.
+        not_understood: Ids of objects in words that the adapter does not know. What
+            became of their money is unknown: a person must look.
+    """
+
+    charges: tuple[ProcessorCharge, ...]
+    next_cursor: str | None
+    oldest_at: datetime | None
+    not_understood: tuple[str, ...] = ()

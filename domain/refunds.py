@@ -11,6 +11,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.money import Money
+from domain.payments import ListMade
 from domain.states import (
     ACCEPTED_REFUNDS,
     LIVE_REFUNDS,
@@ -161,6 +162,39 @@ class Dispute:
     def is_open(self) -> bool:
         """Whether the bank has still to decide; a word that we do not know is open."""
         return self.status not in DISPUTE_IS_OVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListRefundsMade(ListMade):
+    """Ask for refunds, whoever made them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundPage:
+    """A page of refunds, newest first; see `ChargePage`.
+
+    A refund of a charge without a PaymentIntent is left out: it is none of ours.
+    """
+
+    refunds: tuple[Refund, ...]
+    next_cursor: str | None
+    oldest_at: datetime | None
+    not_understood: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDisputesMade(ListMade):
+    """Ask for disputes, open and decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputePage:
+    """A page of disputes, newest first; see `RefundPage`."""
+
+    disputes: tuple[Dispute, ...]
+    next_cursor: str | None
+    oldest_at: datetime | None
+    not_understood: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

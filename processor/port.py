@@ -19,8 +19,17 @@ from domain.messages import (
     CreatePaymentIntent,
     PreparePaymentIntent,
 )
-from domain.payments import PaymentIntent
-from domain.refunds import Dispute, Refund, RefundPaymentIntent
+from domain.on_record import CheckoutOnRecord
+from domain.payments import ChargePage, ListCharges, PaymentIntent
+from domain.refunds import (
+    Dispute,
+    DisputePage,
+    ListDisputesMade,
+    ListRefundsMade,
+    Refund,
+    RefundPage,
+    RefundPaymentIntent,
+)
 
 
 class ProcessorError(Exception):
@@ -62,8 +71,16 @@ class PaymentProcessor(Protocol):
     truth to `look_up` after `OutcomeUnknown`.
     """
 
-    async def create(self, request: CreatePaymentIntent) -> PaymentIntent:
-        """Make a PaymentIntent. It moves no money until it is confirmed."""
+    async def create(
+        self, request: CreatePaymentIntent, record: CheckoutOnRecord
+    ) -> PaymentIntent:
+        """Make a PaymentIntent. It moves no money until it is confirmed.
+
+        Args:
+            request: What to charge.
+            record: What the PaymentIntent, and any charge of it, says of the checkout.
+                Safe to repeat only with an equal one.
+        """
         ...
 
     async def prepare(self, request: PreparePaymentIntent) -> PaymentIntent:
@@ -101,14 +118,47 @@ class PaymentProcessor(Protocol):
         """
         ...
 
-    async def look_up_refund(self, processor_refund_id: str) -> Refund:
-        """Return a refund as it stands now."""
-        ...
-
     async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
         """Return every refund of a PaymentIntent, whoever made it, newest first."""
         ...
 
     async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
         """Return every dispute of a PaymentIntent, open and decided, newest first."""
+        ...
+
+
+class ProcessorBooks(Protocol):
+    """What a processor tells of everything that was made, whoever asked for it.
+
+    Every method reads, returns one page, and never retries by itself; each ends within
+    20 seconds and can raise any `ProcessorError`. The same request returns the same
+    page but for what has changed since in the objects on it: what is made later is
+    newer than the span, and a cursor names an object, not a place.
+    """
+
+    async def list_charges(self, request: ListCharges) -> ChargePage:
+        """Return a page of the charges that moved money, with their checkouts' records.
+
+        A charge counts at the time it was made. One that was pending then is found only
+        by who reads the same span again later.
+
+        Raises:
+            RefusedByOurFault: Also when the cursor names no charge.
+        """
+        ...
+
+    async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
+        """Return a page of refunds.
+
+        Raises:
+            RefusedByOurFault: Also when the cursor names no refund.
+        """
+        ...
+
+    async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
+        """Return a page of disputes.
+
+        Raises:
+            RefusedByOurFault: Also when the cursor names no dispute.
+        """
         ...

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from math import ceil
 from typing import Any
-from uuid import UUID
 
 import stripe
 
@@ -28,12 +27,28 @@ from domain.messages import (
     CreatePaymentIntent,
     PreparePaymentIntent,
 )
-from domain.money import Money
-from domain.payments import PaymentIntent, PaymentIntentStatus
-from domain.refunds import Dispute, Refund, RefundPaymentIntent, RefundStatus
+from domain.on_record import CheckoutOnRecord
+from domain.payments import ChargePage, ListCharges, ListMade, PaymentIntent
+from domain.refunds import (
+    Dispute,
+    DisputePage,
+    ListDisputesMade,
+    ListRefundsMade,
+    Refund,
+    RefundPage,
+    RefundPaymentIntent,
+)
 from domain.states import RefundPurpose
-from processor.declines import decline_class
 from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
+from processor.stripe_bodies import (
+    charge_of,
+    dispute_of,
+    intent_of,
+    of_an_intent,
+    page_of,
+    refund_of,
+    whole,
+)
 
 #: Longer than any bank takes, shorter than an activity's own limit.
 REQUEST_TIMEOUT_SECONDS = 20.0
@@ -47,7 +62,7 @@ _CONFIRMATION_TOKEN_PREFIX = "ctoken_"  # noqa: S105  # A prefix, not a secret.
 
 
 class StripeProcessor:
-    """A `PaymentProcessor` on Stripe's API.
+    """A `PaymentProcessor`, and its `ProcessorBooks`, on Stripe's API.
 
     Args:
         api_key: Secret or restricted key.
@@ -71,7 +86,7 @@ class StripeProcessor:
             max_network_retries=0,
             http_client=self._http,
         ).v1
-        self._intents = services.payment_intents
+        self._intents, self._charges = services.payment_intents, services.charges
         self._refunds, self._disputes = services.refunds, services.disputes
         self._addresses = addresses
 
@@ -79,18 +94,16 @@ class StripeProcessor:
         """Let go of the connections; the processor is not used afterwards."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
-    async def create(self, request: CreatePaymentIntent) -> PaymentIntent:
+    async def create(
+        self, request: CreatePaymentIntent, record: CheckoutOnRecord
+    ) -> PaymentIntent:
         """Make a PaymentIntent; see the port."""
         params: stripe.params.PaymentIntentCreateParams = {
             "amount": request.price.amount_minor,
             "currency": request.price.currency,
             "automatic_payment_methods": {"enabled": True},
             "description": request.reference_code,
-            "metadata": {
-                "checkout_id": str(request.checkout_id),
-                "reference_code": request.reference_code,
-                "buyer_attempt": str(request.buyer_attempt),
-            },
+            "metadata": record.to_metadata(),
             "expand": _EXPAND,
         }
         key = create_key(request.checkout_id, request.buyer_attempt)
@@ -165,13 +178,7 @@ class StripeProcessor:
         key = refund_key(request.refund_id, request.submission)
         with _sorted():
             made = await self._refunds.create_async(params, {"idempotency_key": key})
-        return _refund_of(made.to_dict())
-
-    async def look_up_refund(self, processor_refund_id: str) -> Refund:
-        """Return a refund as it stands now."""
-        with _sorted():
-            found = await self._refunds.retrieve_async(processor_refund_id)
-        return _refund_of(found.to_dict())
+        return refund_of(made.to_dict())
 
     async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
         """Return every refund of a PaymentIntent, newest first."""
@@ -179,7 +186,7 @@ class StripeProcessor:
             page = await self._refunds.list_async(
                 {"payment_intent": payment_intent_id, "limit": _PAGE}
             )
-        return [_refund_of(body) for body in _whole(page.to_dict())]
+        return [refund_of(body) for body in whole(page.to_dict())]
 
     async def list_disputes(self, payment_intent_id: str) -> list[Dispute]:
         """Return every dispute of a PaymentIntent, newest first."""
@@ -187,7 +194,63 @@ class StripeProcessor:
             page = await self._disputes.list_async(
                 {"payment_intent": payment_intent_id, "limit": _PAGE}
             )
-        return [_dispute_of(body) for body in _whole(page.to_dict())]
+        return [dispute_of(body) for body in whole(page.to_dict())]
+
+    async def list_charges(self, request: ListCharges) -> ChargePage:
+        """Return a page of the charges that moved money; see the port."""
+        params: stripe.params.ChargeListParams = _span(request)
+        params["expand"] = ["data.payment_intent"]
+        with _sorted():
+            answer = await self._charges.list_async(params)
+        page = page_of(answer.to_dict(), charge_of)
+        return ChargePage(
+            charges=page.made,
+            next_cursor=page.next_cursor,
+            oldest_at=page.oldest_at,
+            not_understood=page.not_understood,
+        )
+
+    async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
+        """Return a page of refunds; see the port."""
+        with _sorted():
+            answer = await self._refunds.list_async(_span(request))
+        page = page_of(answer.to_dict(), of_an_intent(refund_of))
+        return RefundPage(
+            refunds=page.made,
+            next_cursor=page.next_cursor,
+            oldest_at=page.oldest_at,
+            not_understood=page.not_understood,
+        )
+
+    async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
+        """Return a page of disputes; see the port."""
+        with _sorted():
+            answer = await self._disputes.list_async(_span(request))
+        page = page_of(answer.to_dict(), of_an_intent(dispute_of))
+        return DisputePage(
+            disputes=page.made,
+            next_cursor=page.next_cursor,
+            oldest_at=page.oldest_at,
+            not_understood=page.not_understood,
+        )
+
+
+def _span(request: ListMade) -> Any:
+    """Return what all of Stripe's lists take.
+
+    Stripe counts whole seconds: what was made in a second that the span begins or ends
+    within was made at its start.
+    """
+    params: dict[str, Any] = {
+        "created": {
+            "gte": ceil(request.created_from.timestamp()),
+            "lt": ceil(request.created_before.timestamp()),
+        },
+        "limit": request.limit,
+    }
+    if request.starting_after is not None:
+        params["starting_after"] = request.starting_after
+    return params
 
 
 async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
@@ -198,7 +261,7 @@ async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
     """
     with _sorted():
         try:
-            return _intent_of((await call).to_dict())
+            return intent_of((await call).to_dict())
         except stripe.CardError as error:
             # The bank declined: the truth is the PaymentIntent that comes with it.
             return _intent_in(error)
@@ -245,7 +308,7 @@ def _intent_in(error: stripe.StripeError) -> PaymentIntent:
     intent = (body or {}).get("error", {}).get("payment_intent")
     if not intent:
         raise OutcomeUnknown(_reason(error), _request_id(error)) from None
-    return _intent_of(intent)
+    return intent_of(intent)
 
 
 def _reason(error: stripe.StripeError) -> str:
@@ -254,97 +317,3 @@ def _reason(error: stripe.StripeError) -> str:
 
 def _request_id(error: stripe.StripeError) -> str | None:
     return error.request_id
-
-
-def _intent_of(body: dict[str, Any]) -> PaymentIntent:
-    charge = body.get("latest_charge")
-    charge = charge if isinstance(charge, dict) else {}
-    card = (charge.get("payment_method_details") or {}).get("card") or {}
-    problem = body.get("last_payment_error")
-    status = _status_of(body["status"])
-    has_charge = status is PaymentIntentStatus.SUCCEEDED
-    created = charge.get("created", body["created"])
-    return PaymentIntent(
-        payment_intent_id=body["id"],
-        status=status,
-        price=Money(amount_minor=body["amount"], currency=body["currency"]),
-        checkout_id=_id_in(body.get("metadata") or {}, "checkout_id"),
-        decline=(
-            decline_class(problem.get("code"), problem.get("decline_code"))
-            if problem
-            else None
-        ),
-        next_action_url=_next_action_url(body.get("next_action") or {}),
-        charged_at=datetime.fromtimestamp(created, UTC) if has_charge else None,
-        card_brand=card.get("brand"),
-        card_last4=card.get("last4"),
-    )
-
-
-def _status_of(word: str) -> PaymentIntentStatus:
-    """Return the status, or raise "unknown": a word that we cannot read proves nothing.
-
-    Raises:
-        OutcomeUnknown: The processor uses a word that is newer than this adapter.
-    """
-    try:
-        return PaymentIntentStatus(word)
-    except ValueError:
-        raise OutcomeUnknown("status_not_understood") from None
-
-
-def _id_in(metadata: dict[str, str], name: str) -> UUID | None:
-    try:
-        return UUID(metadata[name])
-    except (KeyError, ValueError):
-        # Made by somebody else's integration on the same account.
-        return None
-
-
-def _next_action_url(action: dict[str, Any]) -> str | None:
-    url = (action.get("redirect_to_url") or {}).get("url")
-    return str(url) if url else None
-
-
-def _whole(page: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a list's objects, or raise "unknown" when they are not all of them.
-
-    Raises:
-        OutcomeUnknown: There are more: what is missing here may still be there.
-    """
-    if page["has_more"]:
-        raise OutcomeUnknown("more_than_a_page")
-    bodies: list[dict[str, Any]] = page["data"]
-    return bodies
-
-
-def _refund_of(body: dict[str, Any]) -> Refund:
-    try:
-        status = RefundStatus(body["status"])
-    except ValueError:
-        raise OutcomeUnknown("status_not_understood") from None
-    details = body.get("destination_details") or {}
-    reference = (details.get(details.get("type")) or {}).get("reference")
-    return Refund(
-        processor_refund_id=body["id"],
-        payment_intent_id=body["payment_intent"],
-        amount=Money(amount_minor=body["amount"], currency=body["currency"]),
-        status=status,
-        created_at=datetime.fromtimestamp(body["created"], UTC),
-        refund_id=_id_in(body.get("metadata") or {}, "refund_id"),
-        failure=body.get("failure_reason"),
-        bank_reference=reference,
-    )
-
-
-def _dispute_of(body: dict[str, Any]) -> Dispute:
-    due_by = (body.get("evidence_details") or {}).get("due_by")
-    return Dispute(
-        dispute_id=body["id"],
-        payment_intent_id=body["payment_intent"],
-        amount=Money(amount_minor=body["amount"], currency=body["currency"]),
-        reason=body["reason"],
-        status=body["status"],
-        opened_at=datetime.fromtimestamp(body["created"], UTC),
-        due_by=datetime.fromtimestamp(due_by, UTC) if due_by else None,
-    )

@@ -8,5 +8,6 @@ A request's way through the modules:
     server -> api (auth, idempotency, faults) -> routes -> intents, refunds, ...
                                                    |-> storage, events
     server -> control (/sandbox/*), pages (/, /bank/*, /requests)
+              control -> outside (payments that no shop asked for)
     events -> webhooks (signed delivery);  timers -> intents, refunds (later results)
 """

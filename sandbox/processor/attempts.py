@@ -1,6 +1,6 @@
 """One attempt to pay a PaymentIntent: what each test payment method leads to.
 
-Money moves in ``_succeed`` and nowhere else.
+Money moves in ``take`` and nowhere else.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def begin(call: Call, intent: Json, *, return_url: str | None) -> None:
             _decline(call, intent, unattended)
         return
     endings: dict[Outcome, Callable[[], None]] = {
-        Outcome.SUCCEED: lambda: _succeed(call, intent),
+        Outcome.SUCCEED: lambda: succeed(call, intent),
         Outcome.DECLINE: lambda: _decline(call, intent, method.decline),
         Outcome.PROCESS_THEN_SUCCEED: lambda: _process(call, intent),
         Outcome.PROCESS_THEN_DECLINE: lambda: _process(call, intent),
@@ -55,7 +55,7 @@ def approve(work: Work, intent: Json) -> None:
     if method.outcome is Outcome.AUTHENTICATE_THEN_DECLINE:
         _decline(work, intent, method.decline, with_3ds=True)
     else:
-        _succeed(work, intent, with_3ds=True)
+        succeed(work, intent, with_3ds=True)
 
 
 def refuse(work: Work, intent: Json) -> None:
@@ -78,16 +78,13 @@ def settle(work: Work, intent: Json, *, succeeds: bool | None) -> None:
         succeeds = method.outcome is Outcome.PROCESS_THEN_SUCCEED
     pending = work.world.storage.get(intent["latest_charge"], "charge")
     if succeeds:
-        _succeed(work, intent, charge=pending)
+        succeed(work, intent, charge=pending)
     else:
         _decline(work, intent, method.decline, charge=pending)
 
 
-def _succeed(
-    work: Work, intent: Json, *, with_3ds: bool = False, charge: Json | None = None
-) -> None:
+def take(work: Work, charge: Json) -> None:
     """Move the money: the one place where a charge succeeds."""
-    charge = charge or _new_charge(work, intent, with_3ds=with_3ds)
     receipt = f"{work.world.options.public_url}/receipts/{charge['id']}"
     charge |= {
         "amount_captured": charge["amount"],
@@ -97,13 +94,21 @@ def _succeed(
         "receipt_url": receipt,
         "status": "succeeded",
     }
+    work.save(charge)
+
+
+def succeed(
+    work: Work, intent: Json, *, with_3ds: bool = False, charge: Json | None = None
+) -> None:
+    """Pay the intent with the charge given, or with a new one."""
+    charge = charge or _new_charge(work, intent, with_3ds=with_3ds)
+    take(work, charge)
     intent |= {
         "amount_received": intent["amount"],
         "latest_charge": charge["id"],
         "next_action": None,
         "status": "succeeded",
     }
-    work.save(charge)
     work.save(intent)
     work.emit("charge.succeeded", charge)
     work.emit("payment_intent.succeeded", intent)

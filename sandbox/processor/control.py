@@ -12,7 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.processor import disputes, intents, payment_methods, refunds, request_log
+from sandbox.processor import (
+    disputes,
+    intents,
+    outside,
+    payment_methods,
+    refunds,
+    request_log,
+)
 from sandbox.processor.errors import ApiError, Json
 from sandbox.processor.faults import Fault, Faults
 from sandbox.processor.idempotency import Keys
@@ -50,6 +57,7 @@ class Control:
             ("GET", "requests", self.requests),
             ("GET", "summary", self.summary),
             ("GET", "payment_intents", self.payment_intents),
+            ("POST", "payments", self.plant_payment),
             ("POST", "payment_intents/{id}/settle", self.settle_intent),
             ("POST", "refunds/{id}/settle", self.settle_refund),
             ("POST", "disputes", self.open_dispute),
@@ -107,6 +115,14 @@ class Control:
             checkout_id=request.query_params.get("checkout_id"),
         )
         return JSONResponse({"data": found})
+
+    async def plant_payment(self, request: Request) -> Response:
+        """Make a payment that no shop asked for; answers with its charge."""
+        wanted = outside.Wanted.read(await _body(request))
+        with self._world.storage.transaction():
+            charge = outside.pay(Work(world=self._world), wanted)
+        self._webhooks.wake()
+        return JSONResponse(charge, HTTPStatus.CREATED)
 
     async def settle_intent(self, request: Request) -> Response:
         """End a payment that is processing, or answer for the buyer at the bank."""

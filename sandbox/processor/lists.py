@@ -6,7 +6,7 @@ from typing import Any
 from sandbox.processor import errors
 from sandbox.processor.errors import Json
 from sandbox.processor.parameters import Parameters
-from sandbox.processor.storage import Storage
+from sandbox.processor.storage import Position, Storage
 from sandbox.processor.work import Call
 
 _PAGING = frozenset({"created", "ending_before", "expand", "limit", "starting_after"})
@@ -96,7 +96,9 @@ def _limit(params: Parameters) -> int:
     return limit
 
 
-def _cursor(storage: Storage, params: Parameters, name: str, kind: str) -> int | None:
+def _cursor(
+    storage: Storage, params: Parameters, name: str, kind: str
+) -> Position | None:
     identifier = params.text(name)
     if identifier is None:
         return None

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.processor.errors import ApiError, Json
-from sandbox.processor.words import names
+
+#: An object's place in the list of its kind: epoch seconds, and its turn among all.
+Position = tuple[int, int]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
-    seq INTEGER PRIMARY KEY,       -- the order of creation, which lists follow
+    seq INTEGER PRIMARY KEY,       -- the order of creation within a second
     id TEXT NOT NULL UNIQUE,
     kind TEXT NOT NULL,            -- the object's `object`
     created INTEGER NOT NULL,      -- epoch seconds by the sandbox's clock
@@ -32,7 +34,9 @@ CREATE TABLE IF NOT EXISTS objects (
     private TEXT,                  -- JSON facts that the API never shows
     body TEXT NOT NULL             -- JSON as the API shows it
 );
-CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, seq);
+-- Which lists follow: with bounds and cursor a page is one range of it.
+CREATE INDEX IF NOT EXISTS objects_by_age ON objects (kind, created, seq);
+DROP INDEX IF EXISTS objects_by_kind;
 CREATE INDEX IF NOT EXISTS objects_by_intent ON objects (payment_intent, kind);
 CREATE INDEX IF NOT EXISTS objects_by_charge ON objects (charge, kind);
 CREATE INDEX IF NOT EXISTS objects_by_checkout ON objects (checkout_id, kind);
@@ -101,27 +105,21 @@ ON CONFLICT (id) DO UPDATE SET
     private = coalesce(excluded.private, objects.private), body = excluded.body
 """
 
-_SELECT = """
-SELECT body FROM objects
-WHERE kind = :kind
-  AND (:status IS NULL OR status = :status)
-  AND (:customer IS NULL OR customer = :customer)
-  AND (:payment_intent IS NULL OR payment_intent = :payment_intent)
-  AND (:charge IS NULL OR charge = :charge)
-  AND (:checkout_id IS NULL OR checkout_id = :checkout_id)
-  AND (:created IS NULL OR created = :created)
-  AND (:gt IS NULL OR created > :gt) AND (:gte IS NULL OR created >= :gte)
-  AND (:lt IS NULL OR created < :lt) AND (:lte IS NULL OR created <= :lte)
-  AND (:before IS NULL OR seq < :before) AND (:after IS NULL OR seq > :after)
-ORDER BY seq DESC LIMIT :limit
-"""
-_OLDEST_FIRST = _SELECT.replace("seq DESC", "seq ASC")
-_NO_FILTER = dict.fromkeys(
-    names(
-        "status customer payment_intent charge checkout_id created gt gte lt lte "
-        "before after"
-    )
-)
+#: What each filter of `select` asks for; a list's place is (created, seq).
+_FILTERS = {
+    "status": "status = :status",
+    "customer": "customer = :customer",
+    "payment_intent": "payment_intent = :payment_intent",
+    "charge": "charge = :charge",
+    "checkout_id": "checkout_id = :checkout_id",
+    "created": "created = :created",
+    "gt": "created > :gt",
+    "gte": "created >= :gte",
+    "lt": "created < :lt",
+    "lte": "created <= :lte",
+    "before": "(created, seq) < (:before_created, :before_seq)",
+    "after": "(created, seq) > (:after_created, :after_seq)",
+}
 
 
 def encode(value: Any) -> str:
@@ -219,19 +217,40 @@ class Storage:
         facts: Json = json.loads(row["private"]) if row and row["private"] else {}
         return facts
 
-    def position(self, identifier: str, kind: str) -> int | None:
+    def position(self, identifier: str, kind: str) -> Position | None:
         """The object's place in its list, for cursors."""
         row = self.connection.execute(
-            "SELECT seq FROM objects WHERE id = ? AND kind = ?", (identifier, kind)
+            "SELECT created, seq FROM objects WHERE id = ? AND kind = ?",
+            (identifier, kind),
         ).fetchone()
-        return int(row["seq"]) if row else None
+        return (int(row["created"]), int(row["seq"])) if row else None
 
     def select(
         self, kind: str, *, limit: int, oldest_first: bool = False, **filters: Any
     ) -> list[Json]:
-        """Objects of a kind that pass every filter given."""
-        query = _OLDEST_FIRST if oldest_first else _SELECT
-        values = {**_NO_FILTER, **filters, "kind": kind, "limit": limit}
+        """Objects of a kind that pass every filter given, newest first.
+
+        Args:
+            kind: The objects' kind.
+            limit: How many at the most.
+            oldest_first: Turn the order around.
+            filters: Values by the names in `_FILTERS`; None is no filter. `before` and
+                `after` are positions.
+        """
+        given = {name: value for name, value in filters.items() if value is not None}
+        order = "ASC" if oldest_first else "DESC"
+        # Only what is asked for stands in the query, so that the index can serve it.
+        wanted = " AND ".join(["kind = :kind", *(_FILTERS[name] for name in given)])
+        values = {**given, "kind": kind, "limit": limit}
+        for cursor in ("before", "after"):
+            if cursor in values:
+                values[f"{cursor}_created"], values[f"{cursor}_seq"] = values.pop(
+                    cursor
+                )
+        query = (
+            f"SELECT body FROM objects WHERE {wanted} "  # noqa: S608  # Constants.
+            f"ORDER BY created {order}, seq {order} LIMIT :limit"
+        )
         rows = self.connection.execute(query, values).fetchall()
         return [json.loads(row["body"]) for row in rows]
 

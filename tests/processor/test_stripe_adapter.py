@@ -13,17 +13,15 @@ from domain.addresses import PageAddresses
 from domain.messages import (
     CancelPaymentIntent,
     ConfirmPaymentIntent,
-    CreatePaymentIntent,
     PreparePaymentIntent,
 )
-from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus, Verdict, judge
 from domain.states import DeclineClass
 from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
 from processor.stripe_adapter import StripeProcessor
 from tests.sandbox.processor_server import API_KEY, Processor
+from tests.specimens.records import PRICE, creation, on_record
 
-PRICE = Money(amount_minor=24900, currency="usd")
 ADDRESSES = PageAddresses("https://shop.example", ["a" * 40])
 KEY_ID = ADDRESSES.new_token(uuid4()).key_id
 
@@ -56,14 +54,8 @@ def fault(server: Processor, action: str, path: str = "/confirm$") -> None:
 
 async def created(adapter: StripeProcessor, checkout_id: UUID) -> PaymentIntent:
     """Return a fresh PaymentIntent of a checkout."""
-    return await adapter.create(
-        CreatePaymentIntent(
-            checkout_id=checkout_id,
-            reference_code="ORD-7K2M-9QXD",
-            buyer_attempt=1,
-            price=PRICE,
-        )
-    )
+    record = on_record(checkout_id)
+    return await adapter.create(creation(record), record)
 
 
 def confirmation(

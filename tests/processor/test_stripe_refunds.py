@@ -11,14 +11,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from domain.messages import ConfirmPaymentIntent, CreatePaymentIntent
+from domain.messages import ConfirmPaymentIntent
 from domain.money import Money
 from domain.refunds import RefundPaymentIntent, RefundStatus
 from domain.states import RefundPurpose
 from processor.port import OutcomeUnknown, RefusedByOurFault
 from processor.stripe_adapter import StripeProcessor
-from tests.processor.test_stripe_adapter import ADDRESSES, KEY_ID, PRICE
+from tests.processor.test_stripe_adapter import ADDRESSES, KEY_ID
 from tests.sandbox.processor_server import API_KEY, Processor
+from tests.specimens.records import PRICE, creation, on_record
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +59,8 @@ def refund_in_dashboard(server: Processor, intent_id: str) -> None:
 async def charged(adapter: StripeProcessor, method: str = "pm_card_visa") -> str:
     """Return a PaymentIntent that succeeded."""
     checkout_id = uuid4()
-    intent = await adapter.create(
-        CreatePaymentIntent(
-            checkout_id=checkout_id,
-            reference_code="ORD-7K2M-9QXD",
-            buyer_attempt=1,
-            price=PRICE,
-        )
-    )
+    record = on_record(checkout_id)
+    intent = await adapter.create(creation(record), record)
     await adapter.confirm(
         ConfirmPaymentIntent(
             checkout_id=checkout_id,
@@ -98,7 +93,7 @@ async def test_refund_carries_our_id(adapter: StripeProcessor) -> None:
     assert refund.refund_id == request.refund_id
     assert refund.amount == request.amount
     assert refund.status is RefundStatus.SUCCEEDED
-    assert await adapter.look_up_refund(refund.processor_refund_id) == refund
+    assert await adapter.list_refunds(request.payment_intent_id) == [refund]
 
 
 async def test_repeated_refund_is_one_refund(adapter: StripeProcessor) -> None:
@@ -181,7 +176,7 @@ async def test_refund_that_fails_later_says_so(
     )
     tell(server, "clock", advance_seconds=10)
 
-    after = await adapter.look_up_refund(refund.processor_refund_id)
+    (after,) = await adapter.list_refunds(refund.payment_intent_id)
 
     assert refund.status is RefundStatus.SUCCEEDED
     assert after.status is RefundStatus.FAILED

@@ -40,6 +40,7 @@ from domain.messages import (
     SendEmail,
 )
 from domain.money import Money
+from domain.on_record import CheckoutOnRecord
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.refunds import (
     CANCEL_WITHIN,
@@ -53,6 +54,7 @@ from domain.refunds import (
 from processor.port import OutcomeUnknown, RefusedByOurFault
 from tests.database.conftest import CHARGED_AT, PRICE
 from tests.specimens.mails import COMPANY
+from tests.specimens.records import read_on_record
 from tests.workflows.post import HOURS
 
 _ADDRESSES = PageAddresses("https://shop.test", ["k" * 40])
@@ -80,7 +82,10 @@ class Bank:
     keys: dict[str, Refund] = field(default_factory=dict)
     posts: list[RefundPaymentIntent] = field(default_factory=list)
 
-    async def create(self, request: CreatePaymentIntent) -> PaymentIntent:
+    async def create(
+        self, request: CreatePaymentIntent, record: CheckoutOnRecord
+    ) -> PaymentIntent:
+        assert record.checkout_id == request.checkout_id
         intent = PaymentIntent(
             payment_intent_id=f"pi_{request.checkout_id.hex}",
             status=PaymentIntentStatus.REQUIRES_PAYMENT_METHOD,
@@ -117,11 +122,6 @@ class Bank:
             self.lose_replies -= 1
             raise OutcomeUnknown("no_reply")
         return self.keys[key]
-
-    async def look_up_refund(self, processor_refund_id: str) -> Refund:
-        return next(
-            r for r in self.refunds if r.processor_refund_id == processor_refund_id
-        )
 
     async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
         self._ask()
@@ -197,7 +197,7 @@ class RefundWorld:
     @property
     def activities(self) -> list[Callable[..., Any]]:
         """Return what a worker registers."""
-        payments = PaymentActivities(self.bank)
+        payments = PaymentActivities(self.bank, read_on_record)
         orders = OrderActivities(self.engine)
         aftermath = RefundActivities(self.engine)
         cases = CaseActivities(self.engine)
