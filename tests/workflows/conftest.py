@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
+from temporalio.worker._workflow_instance import _TimerHandle, _WorkflowInstanceImpl
 
 from domain.identifiers import workflow_id_of
 from domain.messages import CheckoutInput, CheckoutResult
@@ -72,6 +73,25 @@ async def register_attributes(environment: WorkflowEnvironment) -> None:
             },
         )
     )
+
+
+@pytest.fixture(autouse=True)
+def _timers_run_out() -> Iterator[None]:
+    """Leave a timer that nobody waits for to fire unheard, instead of cancelling it.
+
+    When a timer fires while the workflow task that cancels it is under way, the
+    time-skipping server refuses the task and never gives it out again: the run stands
+    still for ever. Skipped time makes such meetings common. A real server takes the
+    cancellation; the tests on one (`tests/durability`) cancel as the product does.
+    https://github.com/temporalio/sdk-java/issues/2606, .../issues/3088
+    """
+
+    def forget(instance: _WorkflowInstanceImpl, handle: _TimerHandle) -> None:
+        instance._pending_timers.pop(handle._seq, None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_WorkflowInstanceImpl, "_timer_handle_cancelled", forget)
+        yield
 
 
 @pytest.fixture
