@@ -68,11 +68,13 @@ class Fault:
         return int(get_json(self._address)["hits"])
 
 
-def processor_fault(purchase: Purchase, action: str, **more: Any) -> Fault:
-    """Arm a fault for this checkout's confirmation at the processor."""
+def processor_fault(
+    purchase: Purchase, action: str, *, path: str = "/confirm$", **more: Any
+) -> Fault:
+    """Arm a fault for this checkout at the processor: for its confirmation, or so."""
     match = {
         "method": "POST",
-        "path_regex": "/confirm$",
+        "path_regex": path,
         "checkout_id": str(purchase.checkout_id),
     }
     wanted = {"action": action, "match": match, **more}

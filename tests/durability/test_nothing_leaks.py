@@ -11,16 +11,28 @@ from temporalio.client import Client
 from domain.identifiers import workflow_id_of
 from stack.driver import Stack
 from tests.durability.breaking import processor_fault
-from tests.durability.counting import Purchase
+from tests.durability.counting import Purchase, get_json
 
 
 def test_logs_histories_and_metrics_hold_no_person_and_no_secret(
     stack: Stack, purchase: Purchase
 ) -> None:
-    """After a purchase with trouble, no trace but the database knows who bought."""
-    with processor_fault(purchase, "act_then_drop_reply"):
+    """After a purchase with trouble, no trace of ours but the rows says who bought.
+
+    The processor is told. Its first answer is lost, so it is told a second time, in the
+    same words, or it would refuse.
+    """
+    with (
+        processor_fault(purchase, "act_then_drop_reply", path="/payment_intents$"),
+        processor_fault(purchase, "act_then_drop_reply"),
+    ):
         purchase.pay()
         purchase.wait_whole()
+    (intent,) = get_json(
+        f"{stack.at.processor}/sandbox/payment_intents",
+        checkout_id=str(purchase.checkout_id),
+    )["data"]
+    assert intent["metadata"]["email"] == purchase.email
     secret_things = {
         "the buyer's address": purchase.email,
         "the token of the page": purchase.address.rpartition("/c/")[2],

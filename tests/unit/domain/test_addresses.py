@@ -63,3 +63,15 @@ def test_the_bank_sends_the_buyer_back_to_the_same_page() -> None:
     assert addresses.bank_return(CHECKOUT, key_id) == (
         addresses.page(CHECKOUT, key_id) + "/return"
     )
+
+
+def test_digest_of_a_lost_row_is_that_of_the_token() -> None:
+    """A row made anew is found by the address that the buyer was given before."""
+    before = PageAddresses(SHOP, [OLD])
+    old = before.new_token(CHECKOUT)
+
+    after = PageAddresses(SHOP, [NEW, OLD])
+
+    assert after.digest(CHECKOUT, old.key_id) == token_digest(old.token)
+    with pytest.raises(AddressKeyMissing):
+        PageAddresses(SHOP, [NEW]).digest(CHECKOUT, old.key_id)

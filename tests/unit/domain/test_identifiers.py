@@ -36,6 +36,8 @@ def test_a_reference_can_be_read_out_on_the_phone(raw: bytes) -> None:
     assert len(code) == len("ORD-7K2M-9QXD")
     assert code.startswith("ORD-")
     assert not set(code.removeprefix("ORD-")) & set("01OIL")
+    assert ids.is_reference_code(code)
+    assert not ids.is_reference_code(code.lower())
 
 
 def test_references_differ_where_their_bytes_do() -> None:
