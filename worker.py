@@ -18,6 +18,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.client import Client
 from temporalio.runtime import Runtime
+from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.access import (
@@ -26,14 +27,17 @@ from activities.access import (
     RecordAccess,
     RecordAccessEnded,
 )
+from activities.books import BooksActivities
 from activities.cases import CaseActivities
 from activities.correspondence import CorrespondenceActivities
 from activities.emails import EmailActivities, ReadOwedEmail
+from activities.ledger import DigestAddress, EngineLedger, LedgerActivities
 from activities.letters import Letters
 from activities.observed import ActivityLog
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities, ReadRecord
 from activities.refunds import RefundActivities
+from activities.repairs import RepairActivities
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
@@ -50,7 +54,9 @@ from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
 from settings import Settings, SettingsError, load_settings
 from workflows.checkout import CheckoutWorkflow
-from workflows.door import TASK_QUEUE, connect
+from workflows.door import TASK_QUEUE, CheckoutDoor, connect
+from workflows.reconciliation import ReconciliationWorkflow
+from workflows.schedule import keep_schedule
 
 #: A workflow whose worker died waits this long for it before another may go on. The
 #: SDK's default of ten seconds is most of a customer's patience.
@@ -68,6 +74,9 @@ GRACEFUL_SHUTDOWN = timedelta(seconds=3)
 
 #: How often to knock while Temporal is not there yet.
 _CONNECT_EVERY_SECONDS = 0.5
+
+#: Until it is there, only what each checkout's own workflow knows is put right.
+_SCHEDULE_AGAIN_SECONDS = 5.0
 
 _log = logs.get_logger()
 
@@ -87,8 +96,10 @@ async def run(settings: Settings) -> None:
         outside = await _outside(settings, parts)
         async with _worker(settings, client, outside):
             _log.info("worker_ready", task_queue=TASK_QUEUE)
+            scheduling = asyncio.create_task(_keep_schedule(client))
             await stop.wait()
             _log.info("worker_stopping")
+            scheduling.cancel()
     _log.info("worker_stopped")
 
 
@@ -115,6 +126,18 @@ async def _connect(
         except TimeoutError:
             continue
     return None
+
+
+async def _keep_schedule(client: Client) -> None:
+    """Make the schedule of the reconciliation; Temporal may have to come back first."""
+    while True:
+        try:
+            await keep_schedule(client, TASK_QUEUE)
+        except RPCError as error:
+            _log.warning("schedule_not_kept_yet", reason=error.status.name)
+            await asyncio.sleep(_SCHEDULE_AGAIN_SECONDS)
+        else:
+            return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,10 +192,17 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         _email_reader(engine),
         Letters(_company(settings), outside.addresses).write,
     )
+    ledger = EngineLedger(
+        engine,
+        _address_digester(outside.addresses),
+        is_account_shared=settings.stripe_account_is_shared,
+    )
+    books, own = BooksActivities(outside.processor, ledger), LedgerActivities(engine)
+    repairs = RepairActivities(CheckoutDoor(client).request_repair)
     return Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[CheckoutWorkflow],
+        workflows=[CheckoutWorkflow, ReconciliationWorkflow],
         activities=[
             payments.create_payment_intent,
             payments.prepare_payment_intent,
@@ -200,6 +230,13 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             cases.open_case,
             cases.close_case,
             cases.record_repair,
+            books.compare_pages,
+            books.ask_about_intents,
+            own.begin_run,
+            own.look_locally,
+            own.decide,
+            own.finish_run,
+            repairs.ask_for_repairs,
         ],
         # The sandbox costs a third of a workflow's time. The tests run every workflow
         # inside it, and the linter bans what it would catch. docs/decisions/0003.
@@ -209,6 +246,13 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
     )
+
+
+def _address_digester(addresses: PageAddresses) -> DigestAddress:
+    def digest(record: CheckoutOnRecord) -> bytes:
+        return addresses.digest(record.checkout_id, record.token_key_id)
+
+    return digest
 
 
 def _record_reader(engine: AsyncEngine) -> ReadRecord:

@@ -27,6 +27,9 @@ _IDS = (
     "repair_id",
 )
 
+#: The workflows whose id names a checkout.
+_CHECKOUTS = "CheckoutWorkflow"
+
 _log = get_logger()
 
 
@@ -45,7 +48,7 @@ class _LoggedActivity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         ids = {"workflow_id": info.workflow_id} | _ids_in(*input.args)
-        if info.workflow_id:
+        if info.workflow_type == _CHECKOUTS and info.workflow_id:
             ids.setdefault("checkout_id", str(checkout_id_of(info.workflow_id)))
         started = time.monotonic()
         outcome = "died"

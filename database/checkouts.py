@@ -439,7 +439,11 @@ async def store_payment_intent(
             checkouts.c.stage == Stage.CHARGING,
             checkouts.c.buyer_attempt == store.buyer_attempt,
         )
-        .values(payment_intent_id=store.payment_intent_id, updated_at=func.now())
+        .values(
+            payment_intent_id=store.payment_intent_id,
+            intent_closed_at=None,
+            updated_at=func.now(),
+        )
         .returning(checkouts.c.checkout_id)
     )
     if attempt.one_or_none() is None or checkout.one_or_none() is None:

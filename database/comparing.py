@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,14 @@ from sqlalchemy.types import BigInteger, Boolean, Text, TypeEngine, Uuid
 
 from domain.money import Money
 from domain.payments import ProcessorCharge
-from domain.reconciliation import Difference, DiscrepancyKind, Tally
+from domain.reconciliation import (
+    Difference,
+    DiscrepancyKind,
+    PaidOrder,
+    Span,
+    Tally,
+    tally_of,
+)
 from domain.refunds import STATE_OF_STATUS, Dispute, Refund
 
 
@@ -29,16 +35,6 @@ class Compared:
 
     tally: Tally
     differences: tuple[Difference, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaidOrder:
-    """An order that a page should have shown the charge of, and did not."""
-
-    checkout_id: UUID
-    reference_code: str
-    payment_intent_id: str
-    price: Money
 
 
 def _arrays(statement: str, **columns: TypeEngine[Any]) -> TextClause:
@@ -174,7 +170,7 @@ _DISPUTES = _arrays(
 _UNSEEN = text(
     """
     SELECT orders.checkout_id, checkouts.reference_code, orders.payment_intent_id,
-        orders.amount_minor, orders.currency
+        orders.amount_minor, orders.currency, orders.charged_at
     FROM orders JOIN checkouts ON checkouts.checkout_id = orders.checkout_id
     WHERE orders.charged_at >= :seen_from AND orders.charged_at < :seen_before
     AND orders.payment_intent_id <> ALL (:seen)
@@ -204,12 +200,10 @@ async def compare_charges(
         },
     )
     rows = result.all()
-    differences = tuple(
-        _of_charge(row) for row in rows if row.kind is not None
-    )
+    differences = tuple(_of_charge(row) for row in rows if row.kind is not None)
     told = sum(1 for row in rows if row.is_told)
     return Compared(
-        tally=_tally(len(rows), differences, charges=len(rows), told=told),
+        tally=tally_of(differences, compared=len(rows), charges=len(rows), told=told),
         differences=differences,
     )
 
@@ -242,7 +236,9 @@ async def compare_refunds(
         for row in result
         if row.checkout_id is not None
     )
-    return Compared(tally=_tally(len(refunds), differences), differences=differences)
+    return Compared(
+        tally=tally_of(differences, compared=len(refunds)), differences=differences
+    )
 
 
 async def compare_disputes(
@@ -272,27 +268,25 @@ async def compare_disputes(
         for row in result
         if row.checkout_id is not None
     )
-    return Compared(tally=_tally(len(disputes), differences), differences=differences)
+    return Compared(
+        tally=tally_of(differences, compared=len(disputes)), differences=differences
+    )
 
 
 async def list_unseen_orders(
-    connection: AsyncConnection,
-    seen_from: datetime,
-    seen_before: datetime,
-    seen: Sequence[str],
+    connection: AsyncConnection, span: Span, seen: Sequence[str]
 ) -> list[PaidOrder]:
     """Read the orders of a span whose charge the processor's list did not show.
 
     Args:
         connection: Reads only.
-        seen_from: Where the span of the page begins; included.
-        seen_before: Where it ends; not included.
+        span: The time that the page has shown all charges of.
         seen: The PaymentIntents that the page showed, and its neighbours' of the same
             second.
     """
     result = await connection.execute(
         _UNSEEN,
-        {"seen_from": seen_from, "seen_before": seen_before, "seen": list(seen)},
+        {"seen_from": span.begin, "seen_before": span.before, "seen": list(seen)},
     )
     return [
         PaidOrder(
@@ -300,6 +294,7 @@ async def list_unseen_orders(
             reference_code=row.reference_code,
             payment_intent_id=row.payment_intent_id,
             price=Money(amount_minor=row.amount_minor, currency=row.currency),
+            charged_at=row.charged_at,
         )
         for row in result
     ]
@@ -353,16 +348,3 @@ def _detail(kind: DiscrepancyKind, row: Row[Any]) -> str:
             return f"The processor gave {gave} back; we have {ours}."
         case _:
             return f"The processor shows a dispute of {taken}; we have none."
-
-
-def _tally(
-    compared: int,
-    differences: Sequence[Difference],
-    *,
-    charges: int = 0,
-    told: int = 0,
-) -> Tally:
-    found: dict[str, int] = {}
-    for difference in differences:
-        found[difference.kind] = found.get(difference.kind, 0) + 1
-    return Tally(compared=compared, charges=charges, told=told, found=found)

@@ -48,6 +48,7 @@ from domain.reconciliation import (
     DiscrepancyKind,
     DiscrepancyState,
     FinishRun,
+    OpenIntent,
     ReconcileInput,
     Remedy,
     RunPlan,
@@ -180,7 +181,9 @@ async def _state(connection: AsyncConnection) -> Row[Any]:
 
 
 async def _now(connection: AsyncConnection) -> datetime:
-    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (
+        await connection.execute(select(func.clock_timestamp()))
+    ).scalar_one()
     return now
 
 
@@ -260,8 +263,7 @@ async def note_differences(
                     ),
                     and_(
                         discrepancies.c.state == DiscrepancyState.REPAIRING,
-                        discrepancies.c.asked_at
-                        < func.clock_timestamp() - REPAIR_HAS,
+                        discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
                     ),
                 ),
             ),
@@ -382,15 +384,6 @@ def _local(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenIntent:
-    """A PaymentIntent that, for all we know, may still move money."""
-
-    checkout_id: UUID
-    payment_intent_id: str
-    is_attempt_open: bool
-
-
 async def list_open_intents(
     connection: AsyncConnection, limit: int
 ) -> list[OpenIntent]:
@@ -421,15 +414,13 @@ async def list_open_intents(
     ]
 
 
-async def mark_intent_closed(
-    connection: AsyncConnection, checkout_id: UUID, payment_intent_id: str
-) -> None:
+async def mark_intent_closed(connection: AsyncConnection, intent: OpenIntent) -> None:
     """The processor shows it canceled: it need not be asked about again."""
     await connection.execute(
         update(checkouts)
         .where(
-            checkouts.c.checkout_id == checkout_id,
-            checkouts.c.payment_intent_id == payment_intent_id,
+            checkouts.c.checkout_id == intent.checkout_id,
+            checkouts.c.payment_intent_id == intent.payment_intent_id,
             checkouts.c.stage == Stage.OPEN,
         )
         .values(intent_closed_at=func.clock_timestamp())
@@ -483,9 +474,7 @@ async def _due(connection: AsyncConnection, plan: RunPlan) -> Sequence[Row[Any]]
             (discrepancies.c.asked_at >= _RUN_STARTED_AT).label("is_asked"),
         )
         .outerjoin(checkouts, checkouts.c.checkout_id == discrepancies.c.checkout_id)
-        .join(
-            reconciliation_runs, reconciliation_runs.c.run_id == literal(plan.run_id)
-        )
+        .join(reconciliation_runs, reconciliation_runs.c.run_id == literal(plan.run_id))
         .where(
             or_(
                 and_(
@@ -674,9 +663,7 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
     return Reconciled(
         watermark_at=state.watermark_at,
         age=None if state.watermark_at is None else now - state.watermark_at,
-        held=Held(
-            since=state.held_at, actor=state.held_by, reason=state.held_reason
-        )
+        held=Held(since=state.held_at, actor=state.held_by, reason=state.held_reason)
         if is_held
         else None,
         last_found=dict(last.found) if last else {},

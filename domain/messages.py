@@ -76,11 +76,14 @@ class RepairRequest:
         repair_id: Names the request; the same id twice is one repair.
         actor: Who asked: a staff account's name, `reconciliation`, `webhook`, `cli`.
         reason: Why, in the actor's words.
+        payment_intent_id: A charge of this checkout that the actor saw at the
+            processor; the row may not know it.
     """
 
     repair_id: UUID
     actor: str
     reason: str
+    payment_intent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@
 Annotations are evaluated, not postponed; see `domain.messages`.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -45,6 +47,12 @@ BULK_FROM = 10
 #: webhooks look broken.
 SILENCE_FROM = 5
 SILENCE_SHARE = 0.5
+
+#: Open PaymentIntents that one run asks the processor about.
+MOST_INTENTS = 200
+
+#: Differences that a run tells of in words; all of them are rows.
+MOST_EXAMPLES = 20
 
 #: A run that has shown no sign of life for this long is dead; the next takes over.
 RUN_IS_DEAD_AFTER = timedelta(minutes=3)
@@ -260,6 +268,27 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One difference, as the comparison states it.
+
+    Attributes:
+        subject: What it is about: the id of the charge's PaymentIntent, of the refund,
+            of the dispute, or of the checkout and its attempt. With the kind it names
+            the difference for ever.
+        detail: Both sides, in words; no personal data.
+        is_settled: It is about something so old that a second look would show the same.
+    """
+
+    kind: DiscrepancyKind
+    subject: str
+    checkout_id: UUID | None
+    payment_intent_id: str | None
+    amount: Money | None
+    detail: str
+    is_settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
     """What a run compares.
 
@@ -288,15 +317,17 @@ class Tally:
 
     Attributes:
         compared: Objects of the processor that were compared.
-        told: Charges among them that a webhook had told of.
         charges: How many of them were charges.
+        told: How many of those a webhook had told of.
         found: How often each kind was found.
+        examples: The first few differences, in words.
     """
 
+    found: dict[str, int]
     compared: int = 0
     charges: int = 0
     told: int = 0
-    found: dict[str, int]
+    examples: tuple[str, ...] = ()
 
     def plus(self, other: "Tally") -> "Tally":
         """Return the sum of both."""
@@ -309,6 +340,7 @@ class Tally:
                 kind: self.found.get(kind, 0) + other.found.get(kind, 0)
                 for kind in sorted(kinds)
             },
+            examples=(*self.examples, *other.examples)[:MOST_EXAMPLES],
         )
 
 
@@ -346,6 +378,14 @@ class ReconcileInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BeginRun:
+    """Begin a run of this id."""
+
+    run_id: UUID
+    asked: ReconcileInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ComparePages:
     """Compare pages of one listing, from where the cursor stands.
 
@@ -357,6 +397,46 @@ class ComparePages:
     listing: Listing
     cursor: Cursor | None
     most_pages: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskAboutIntents:
+    """Ask the processor about open PaymentIntents, one by one, `most` at the most."""
+
+    plan: RunPlan
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIntent:
+    """A PaymentIntent that, for all we know, may still move money.
+
+    Attributes:
+        is_attempt_open: The row waits for its outcome; a workflow is at it.
+    """
+
+    checkout_id: UUID
+    payment_intent_id: str
+    is_attempt_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidOrder:
+    """An order that a page should have shown the charge of, and did not."""
+
+    checkout_id: UUID
+    reference_code: str
+    payment_intent_id: str
+    price: Money
+    charged_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A span of time; `begin` is in it, `before` is not."""
+
+    begin: datetime
+    before: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -416,40 +496,19 @@ class ReconcileResult:
     """What a run came to, for whoever started it.
 
     Attributes:
+        tally: What was compared and found.
         is_busy: Another run is under way; nothing was done.
         warnings: What looks broken about us, in sentences.
     """
 
     run_id: UUID
+    tally: Tally
     is_busy: bool = False
     is_dry: bool = False
-    compared: int = 0
-    found: dict[str, int]
     repairs: int = 0
     cases: int = 0
     withheld: int = 0
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One difference, as the comparison states it.
-
-    Attributes:
-        subject: What it is about: the id of the charge's PaymentIntent, of the refund,
-            of the dispute, or of the checkout and its attempt. With the kind it names
-            the difference for ever.
-        detail: Both sides, in words; no personal data.
-        is_settled: It is about something so old that a second look would show the same.
-    """
-
-    kind: DiscrepancyKind
-    subject: str
-    checkout_id: UUID | None
-    payment_intent_id: str | None
-    amount: Money | None
-    detail: str
-    is_settled: bool = False
 
 
 def warnings_of(run: FinishRun) -> tuple[str, ...]:
@@ -471,3 +530,26 @@ def warnings_of(run: FinishRun) -> tuple[str, ...]:
     if run.withheld:
         said.append(f"{run.withheld} repairs wait for a later run")
     return tuple(said)
+
+
+def tally_of(
+    differences: Sequence[Difference],
+    *,
+    compared: int = 0,
+    charges: int = 0,
+    told: int = 0,
+) -> Tally:
+    """Count what one step found."""
+    return Tally(
+        found=dict(Counter(difference.kind.value for difference in differences)),
+        compared=compared,
+        charges=charges,
+        told=told,
+        examples=tuple(
+            f"{difference.kind}: {difference.detail}"
+            for difference in differences[:MOST_EXAMPLES]
+        ),
+    )
+
+
+NOTHING_FOUND = Tally(found={})

@@ -121,11 +121,18 @@ ATTENTION = WorkerMetric(
     description="Checkouts marked as needing a person, by the step that is stuck.",
     labels=("step",),
 )
+DISCREPANCIES = WorkerMetric(
+    name="holdfast_discrepancies",
+    description="Differences between the processor and us that a run found, by kind.",
+    labels=("kind",),
+)
 
 
-def count(meter: MetricMeter, metric: WorkerMetric, **labels: str) -> None:
-    """Count one more of `metric`, on a workflow's or an activity's meter."""
-    meter.create_counter(metric.name, metric.description).add(1, labels)
+def count(
+    meter: MetricMeter, metric: WorkerMetric, *, by: int = 1, **labels: str
+) -> None:
+    """Count `by` more of `metric`, on a workflow's or an activity's meter."""
+    meter.create_counter(metric.name, metric.description).add(by, labels)
 
 
 class MetricsAddressTaken(Exception):

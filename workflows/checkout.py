@@ -67,6 +67,7 @@ class CheckoutWorkflow:
         self._is_pay_requested = False
         self._repairs: list[RepairRequest] = []
         self._repaired: set[str] = set()
+        self._told_of: list[str] = []
         self._did: list[str] = []
         self._correspondent = Correspondent(checkout.checkout_id, self._steps)
         self._may_owe_word = False
@@ -122,6 +123,8 @@ class CheckoutWorkflow:
             return
         self._repaired.add(str(repair.repair_id))
         self._repairs.append(repair)
+        if repair.payment_intent_id is not None:
+            self._told_of.append(repair.payment_intent_id)
         # Before access is opened, too, a repair may have to do with money going back.
         self._aftercare.knock()
 
@@ -199,17 +202,27 @@ class CheckoutWorkflow:
         return workflow.now() - (claim.claimed_at or workflow.now()) > MAY_LEAVE_AFTER
 
     async def _late_charge(self, claim: PaymentClaim) -> Charge | None:
-        """Ask whether a PaymentIntent that was declined has succeeded after all."""
+        """Ask whether a PaymentIntent that was declined has succeeded after all.
+
+        And whether one has that the row does not name, as after a restore: whoever
+        asked for the repair saw it at the processor, which has the last word here too.
+        """
         is_news = not self._did or self._is_news()
         self._news_seen = self._steps.news
-        if claim.payment_intent_id is None or not is_news:
+        told_of, self._told_of = self._told_of, []
+        if not is_news:
             return None
-        intent = await self._steps.attempt(
-            policies.LOOK_UP,
-            PaymentActivities.look_up_payment_intent,
-            claim.payment_intent_id,
-        )
-        return self._found(intent)
+        known = [claim.payment_intent_id] if claim.payment_intent_id else []
+        for payment_intent_id in dict.fromkeys([*told_of, *known]):
+            intent = await self._steps.attempt(
+                policies.LOOK_UP,
+                PaymentActivities.look_up_payment_intent,
+                payment_intent_id,
+            )
+            charge = self._found(intent)
+            if charge is not None:
+                return charge
+        return None
 
     async def _another_card(self) -> bool:
         """Stay for a while after a decline; False when the time is over."""
@@ -236,6 +249,8 @@ class CheckoutWorkflow:
 
     def _found(self, intent: PaymentIntent | None) -> Charge | None:
         if intent is None or judge(intent) is not Verdict.CHARGED:
+            return None
+        if intent.checkout_id != self._checkout.checkout_id:
             return None
         self._did.append("found a charge that the row did not know")
         return charge_of(intent)

@@ -169,6 +169,42 @@ NOTHING_IN_SIGHT = timedelta(days=1)
 STAYS_FOR_MAIL = timedelta(days=16)
 
 
+#: A step of the reconciliation is repeated for so long; then its run is given up, and
+#: the next one starts from the same watermark.
+STEP_OF_RUN = timedelta(minutes=8)
+
+#: A hung run is ended after this, so that it cannot keep the next ones from starting.
+RUN_LASTS = timedelta(minutes=12)
+
+#: The processor's largest page holds 100 objects. So many pages take seconds to a
+#: minute, and the heartbeat keeps the place.
+PAGES_AT_ONCE = 200
+
+BEGIN_RUN = _database("say what to compare")
+COMPARE_PAGES = Step(
+    name="compare the processor's books with ours",
+    local_timeout=timedelta(minutes=5),
+    timeout=timedelta(minutes=5),
+    # One page may take the processor's 20 seconds.
+    heartbeat=timedelta(seconds=30),
+)
+ASK_ABOUT_INTENTS = Step(
+    name="ask about open PaymentIntents",
+    local_timeout=timedelta(minutes=5),
+    timeout=timedelta(minutes=5),
+    heartbeat=timedelta(seconds=30),
+)
+LOOK_LOCALLY = _database("look for what does not get on")
+DECIDE = _database("decide what is done")
+ASK_FOR_REPAIRS = Step(
+    name="ask for the repairs",
+    local_timeout=timedelta(minutes=2),
+    timeout=timedelta(minutes=2),
+    heartbeat=timedelta(seconds=10),
+)
+FINISH_RUN = _database("close the run")
+
+
 def rung(ladder: tuple[timedelta, ...], index: int) -> timedelta:
     """Return a ladder's wait at this rung; the last one repeats."""
     return ladder[min(index, len(ladder) - 1)]

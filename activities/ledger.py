@@ -1,0 +1,266 @@
+"""Our side of the reconciliation: what the comparison reads and writes of our rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from temporalio import activity
+
+from activities.failures import sorted_failures
+from database import comparing, reconciliation
+from database.cases import tell_payment_case
+from database.comparing import Compared
+from database.rebuilding import Rebuilding, rebuild_checkout
+from domain.addresses import AddressKeyMissing
+from domain.on_record import CheckoutOnRecord
+from domain.payments import ChargePage, ProcessorCharge
+from domain.reconciliation import (
+    OVERLAP,
+    BeginRun,
+    Decided,
+    Difference,
+    DiscrepancyKind,
+    FinishRun,
+    OpenIntent,
+    PaidOrder,
+    RunPlan,
+    Span,
+    Tally,
+    tally_of,
+)
+from domain.refunds import DisputePage, RefundPage
+from observability import logs, metrics
+
+#: Hashes the address that a buyer was given: which checkout, which of the secrets.
+DigestAddress = Callable[[CheckoutOnRecord], bytes]
+
+_log = logs.get_logger()
+
+
+class EngineLedger:
+    """The `Ledger` on PostgreSQL; each method is one transaction.
+
+    Args:
+        engine: The application role's database.
+        digest: Hashes the address of a checkout's page.
+        is_account_shared: Others charge on the processor's account too: a payment
+            that names no checkout is theirs.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, digest: DigestAddress, *, is_account_shared: bool
+    ) -> None:
+        self._engine = engine
+        self._digest = digest
+        self._is_account_shared = is_account_shared
+
+    async def compare_charges(self, plan: RunPlan, page: ChargePage) -> Tally:
+        """Compare a page, note what differs, and make lost rows anew."""
+        async with self._engine.begin() as connection:
+            compared = await comparing.compare_charges(connection, page.charges)
+            charges = {c.payment_intent_id or c.charge_id: c for c in page.charges}
+            found = [
+                _settled(plan, difference, charges[difference.payment_intent_id or ""])
+                for difference in compared.differences
+                if not self._is_anothers(difference)
+            ]
+            found += [_unreadable(name) for name in page.not_understood]
+            if not plan.is_dry:
+                for difference in found:
+                    await self._rebuild(connection, difference, charges)
+            await reconciliation.note_differences(connection, plan, found)
+        return tally_of(
+            found,
+            compared=compared.tally.compared,
+            charges=compared.tally.charges,
+            told=compared.tally.told,
+        )
+
+    async def compare_refunds(self, plan: RunPlan, page: RefundPage) -> Tally:
+        """Compare a page and note what differs."""
+        async with self._engine.begin() as connection:
+            compared = await comparing.compare_refunds(connection, page.refunds)
+            return await _noted(connection, plan, compared)
+
+    async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
+        """Compare a page and note what differs."""
+        async with self._engine.begin() as connection:
+            compared = await comparing.compare_disputes(connection, page.disputes)
+            return await _noted(connection, plan, compared)
+
+    async def list_unseen_orders(
+        self, span: Span, seen: Sequence[str]
+    ) -> list[PaidOrder]:
+        """Read the orders of a span whose charge was not shown."""
+        async with self._engine.begin() as connection:
+            return await comparing.list_unseen_orders(connection, span, seen)
+
+    async def list_open_intents(self, limit: int) -> list[OpenIntent]:
+        """Read PaymentIntents whose end we do not know."""
+        async with self._engine.begin() as connection:
+            return await reconciliation.list_open_intents(connection, limit)
+
+    async def note(self, plan: RunPlan, differences: Sequence[Difference]) -> None:
+        """Write differences down; a dry run writes nothing."""
+        async with self._engine.begin() as connection:
+            await reconciliation.note_differences(connection, plan, differences)
+
+    async def mark_intent_closed(self, intent: OpenIntent) -> None:
+        """The processor shows it canceled."""
+        async with self._engine.begin() as connection:
+            await reconciliation.mark_intent_closed(connection, intent)
+
+    async def show_life(self, plan: RunPlan, tally: Tally) -> None:
+        """Say that the run is alive."""
+        if plan.is_dry:
+            return
+        async with self._engine.begin() as connection:
+            await reconciliation.touch_run(connection, plan.run_id, tally)
+
+    def _is_anothers(self, difference: Difference) -> bool:
+        is_foreign = difference.kind is DiscrepancyKind.FOREIGN_CHARGE
+        return is_foreign and self._is_account_shared
+
+    async def _rebuild(
+        self,
+        connection: AsyncConnection,
+        difference: Difference,
+        charges: dict[str, ProcessorCharge],
+    ) -> None:
+        """Make a lost row anew; what cannot be stays for a person, with the reason."""
+        if difference.kind is not DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT:
+            return
+        charge = charges[difference.payment_intent_id or ""]
+        record = charge.on_record
+        if record is None:
+            return
+        try:
+            address = self._digest(record)
+        except AddressKeyMissing:
+            # Its secret was taken out of the settings: the buyer's address leads to
+            # nothing, so a person decides.
+            return
+        outcome = await rebuild_checkout(connection, record, charge, address)
+        _log.warning(
+            "a lost checkout was found at the processor",
+            checkout_id=str(record.checkout_id),
+            payment_intent_id=charge.payment_intent_id,
+            outcome=outcome.value,
+        )
+        if outcome is Rebuilding.REBUILT:
+            await tell_payment_case(
+                connection,
+                difference.payment_intent_id or "",
+                "The checkout was made again from what the processor keeps, and is "
+                "being delivered.",
+                is_done=True,
+            )
+
+
+class LedgerActivities:
+    """The reconciliation's own book-keeping.
+
+    Args:
+        engine: The application role's database.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @activity.defn
+    async def begin_run(self, begin: BeginRun) -> RunPlan | None:
+        """Say what to compare, and write the run's row; None while another runs.
+
+        Repeat: finds its own row, and returns what that says.
+        Survives: a crash leaves the row or none.
+
+        Raises:
+            ApplicationError: `DatabaseAway` is repeated.
+        """
+        with sorted_failures():
+            async with self._engine.begin() as connection:
+                return await reconciliation.begin_run(
+                    connection, begin.run_id, begin.asked
+                )
+
+    @activity.defn
+    async def look_locally(self, plan: RunPlan) -> Tally:
+        """Note what our rows alone show to be stuck.
+
+        Repeat: notes the same, once.
+        Survives: leaves all or none of it noted.
+
+        Raises:
+            ApplicationError: `DatabaseAway` is repeated.
+        """
+        with sorted_failures():
+            async with self._engine.begin() as connection:
+                found = await reconciliation.look_locally(connection)
+                await reconciliation.note_differences(connection, plan, found)
+        return tally_of(found)
+
+    @activity.defn
+    async def decide(self, plan: RunPlan) -> Decided:
+        """Choose this run's repairs, and open the cases.
+
+        Repeat: returns the same repairs; opened cases are found open.
+        Survives: a crash leaves all of it marked or nothing. Marked, and never asked
+            for: the next sighting after `REPAIR_HAS` asks again.
+
+        Raises:
+            ApplicationError: `DatabaseAway` is repeated.
+        """
+        with sorted_failures():
+            async with self._engine.begin() as connection:
+                return await reconciliation.decide(connection, plan)
+
+    @activity.defn
+    async def finish_run(self, finish: FinishRun) -> tuple[str, ...]:
+        """Close the run's row, move the watermark, and say what looks broken.
+
+        Repeat: changes nothing more.
+        Survives: a crash leaves the row open; the next run starts from the same
+            watermark.
+
+        Raises:
+            ApplicationError: `DatabaseAway` is repeated.
+        """
+        with sorted_failures():
+            async with self._engine.begin() as connection:
+                warnings = await reconciliation.finish_run(connection, finish)
+        for kind, count in finish.tally.found.items():
+            metrics.count(
+                activity.metric_meter(), metrics.DISCREPANCIES, by=count, kind=kind
+            )
+        for warning in warnings:
+            _log.error("reconciliation_warns", warning=warning)
+        return warnings
+
+
+async def _noted(
+    connection: AsyncConnection, plan: RunPlan, compared: Compared
+) -> Tally:
+    await reconciliation.note_differences(connection, plan, compared.differences)
+    return compared.tally
+
+
+def _settled(
+    plan: RunPlan, difference: Difference, charge: ProcessorCharge
+) -> Difference:
+    """A charge that has been there for hours will look the same in five minutes."""
+    is_old = charge.charged_at < plan.compare_before - OVERLAP
+    return replace(difference, is_settled=is_old)
+
+
+def _unreadable(name: str) -> Difference:
+    """What the adapter cannot read may be money all the same."""
+    return Difference(
+        kind=DiscrepancyKind.FOREIGN_CHARGE,
+        subject=name,
+        checkout_id=None,
+        payment_intent_id=name,
+        amount=None,
+        detail="The processor tells of a charge in words that we do not know.",
+    )

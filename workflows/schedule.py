@@ -1,0 +1,74 @@
+"""The schedule of the reconciliation: made, or brought up to date, at worker start."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+
+from domain.reconciliation import ReconcileInput
+from workflows import policies
+from workflows.reconciliation import ReconciliationWorkflow
+
+SCHEDULE_ID = "reconciliation"
+
+EVERY = timedelta(minutes=5)
+
+#: Temporal was away: one tick is made up for. More would be in vain, since a run goes
+#: back to the watermark, however long ago that was.
+_CATCH_UP = timedelta(minutes=5)
+
+_NOTE = "Compares the processor's books with ours. Paused here, nothing is compared."
+
+
+async def keep_schedule(client: Client, task_queue: str) -> None:
+    """Make the schedule, or bring it up to date; a pause by a person stays.
+
+    Workers that start at once may all do this: each writes the same.
+
+    Raises:
+        RPCError: Temporal did not take it.
+    """
+    wanted = _schedule(task_queue)
+    try:
+        await client.create_schedule(SCHEDULE_ID, wanted)
+    except ScheduleAlreadyRunningError:
+
+        def bring_up_to_date(found: ScheduleUpdateInput) -> ScheduleUpdate:
+            wanted.state = found.description.schedule.state
+            return ScheduleUpdate(wanted)
+
+        await client.get_schedule_handle(SCHEDULE_ID).update(bring_up_to_date)
+
+
+def _schedule(task_queue: str) -> Schedule:
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            ReconciliationWorkflow.run,
+            ReconcileInput(),
+            id=SCHEDULE_ID,
+            task_queue=task_queue,
+            run_timeout=policies.RUN_LASTS,
+            static_summary="Compare the processor's books with ours",
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=EVERY)]),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.SKIP,
+            catchup_window=_CATCH_UP,
+            # A run that failed is no reason to look no more.
+            pause_on_failure=False,
+        ),
+        state=ScheduleState(note=_NOTE),
+    )
