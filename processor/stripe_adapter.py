@@ -80,13 +80,14 @@ class StripeProcessor:
         # The SDK would otherwise send timings of one request with the next.
         stripe.enable_telemetry = False
         self._http = stripe.HTTPXClient(timeout=REQUEST_TIMEOUT_SECONDS)
-        services = stripe.StripeClient(
+        self._client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_base} if api_base else None,
             max_network_retries=0,
             http_client=self._http,
-        ).v1
-        self._intents, self._charges = services.payment_intents, services.charges
+        )
+        services = self._client.v1
+        self._intents = services.payment_intents
         self._refunds, self._disputes = services.refunds, services.disputes
         self._addresses = addresses
 
@@ -198,11 +199,8 @@ class StripeProcessor:
 
     async def list_charges(self, request: ListCharges) -> ChargePage:
         """Return a page of the charges that moved money; see the port."""
-        params: stripe.params.ChargeListParams = _span(request)
-        params["expand"] = ["data.payment_intent"]
-        with _sorted():
-            answer = await self._charges.list_async(params)
-        page = page_of(answer.to_dict(), charge_of)
+        body = await self._list("charges", request, expand=["data.payment_intent"])
+        page = page_of(body, charge_of)
         return ChargePage(
             charges=page.made,
             next_cursor=page.next_cursor,
@@ -212,9 +210,7 @@ class StripeProcessor:
 
     async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
         """Return a page of refunds; see the port."""
-        with _sorted():
-            answer = await self._refunds.list_async(_span(request))
-        page = page_of(answer.to_dict(), of_an_intent(refund_of))
+        page = page_of(await self._list("refunds", request), of_an_intent(refund_of))
         return RefundPage(
             refunds=page.made,
             next_cursor=page.next_cursor,
@@ -224,9 +220,7 @@ class StripeProcessor:
 
     async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
         """Return a page of disputes; see the port."""
-        with _sorted():
-            answer = await self._disputes.list_async(_span(request))
-        page = page_of(answer.to_dict(), of_an_intent(dispute_of))
+        page = page_of(await self._list("disputes", request), of_an_intent(dispute_of))
         return DisputePage(
             disputes=page.made,
             next_cursor=page.next_cursor,
@@ -234,8 +228,21 @@ class StripeProcessor:
             not_understood=page.not_understood,
         )
 
+    async def _list(self, what: str, request: ListMade, **more: Any) -> dict[str, Any]:
+        """Return a page as plain JSON.
 
-def _span(request: ListMade) -> Any:
+        The SDK's typed objects would cost a tenth of a second of CPU for a page of a
+        hundred charges, in which no checkout of this worker gets on.
+        """
+        with _sorted():
+            answer = await self._client.raw_request_async(
+                "get", f"/v1/{what}", **_span(request), **more
+            )
+        body: dict[str, Any] = answer.data
+        return body
+
+
+def _span(request: ListMade) -> dict[str, Any]:
     """Return what all of Stripe's lists take.
 
     Stripe counts whole seconds: what was made in a second that the span begins or ends
