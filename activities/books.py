@@ -168,9 +168,9 @@ class BooksActivities:
                 amount=shown.price,
                 detail=f"The processor took {shown.price}; no order.",
             )
-        if verdict is Verdict.CANCELED and not intent.is_attempt_open:
-            if not plan.is_dry:
-                await self._ledger.mark_intent_closed(intent)
+        is_over = verdict is Verdict.CANCELED and not intent.is_attempt_open
+        if is_over and not plan.is_dry:
+            await self._ledger.mark_intent_closed(intent)
         return None
 
     async def _turn(self, pages: ComparePages, cursor: Cursor | None) -> _Turned:

@@ -134,7 +134,8 @@ class EngineLedger:
             return
         charge = charges[difference.payment_intent_id or ""]
         record = charge.on_record
-        if record is None:
+        if record is None or charge.refunded_minor >= charge.amount.amount_minor:
+            # Too little is known, or nothing is owed any more: a person decides.
             return
         try:
             address = self._digest(record)

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import cases, checkouts, repairs
 from domain.identifiers import derived_id
-from domain.reconciliation import PERSONS_KINDS, cause_of
 from domain.messages import OpenCase, RecordRepair, RepairRequest
+from domain.reconciliation import PERSONS_KINDS, cause_of
 from domain.states import AccessState, CaseState
 
 #: What no step of a workflow can put right, so that its success must not hide it.

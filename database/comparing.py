@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Row, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
@@ -52,9 +51,9 @@ _CHARGES = _arrays(
         SELECT * FROM unnest(
             :charges, :intents, :checkouts, :amounts, :currencies, :refunded,
             :disputed
-        ) AS page (
+        ) WITH ORDINALITY AS page (
             charge_id, payment_intent_id, named_id, amount_minor, currency,
-            refunded_minor, is_disputed
+            refunded_minor, is_disputed, place
         )
     ), joined AS (
         SELECT
@@ -66,8 +65,8 @@ _CHARGES = _arrays(
             own.currency AS price_currency,
             other.payment_intent_id AS other_intent,
             second_charges.state AS second_state,
-            coalesce(given.minor, 0) AS given_minor,
-            coalesce(given.sending_minor, 0) AS sending_minor,
+            coalesce(given.minor, 0)::bigint AS given_minor,
+            coalesce(given.sending_minor, 0)::bigint AS sending_minor,
             dispute.dispute_id,
             EXISTS (
                 SELECT FROM processor_events AS event
@@ -115,6 +114,7 @@ _CHARGES = _arrays(
             WHEN is_disputed AND dispute_id IS NULL THEN 'dispute_opened'
         END AS kind
     FROM joined
+    ORDER BY place
     """,
     charges=Text(),
     intents=Text(),
@@ -321,30 +321,23 @@ def _subject(kind: DiscrepancyKind, row: Row[Any]) -> str:
 
 def _detail(kind: DiscrepancyKind, row: Row[Any]) -> str:
     taken = Money(amount_minor=row.amount_minor, currency=row.currency)
-    match kind:
-        case DiscrepancyKind.FOREIGN_CHARGE:
-            return f"The processor took {taken} and names no checkout of ours."
-        case DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT:
-            return (
-                f"The processor took {taken} for checkout {row.named_id}, which is "
-                "not in our records."
-            )
-        case DiscrepancyKind.DUPLICATE_CHARGE:
-            return (
-                f"The processor took {taken} once more for {row.reference_code}, "
-                f"which {row.other_intent} paid for."
-            )
-        case DiscrepancyKind.AMOUNT_MISMATCH:
-            price = Money(amount_minor=row.price_minor, currency=row.price_currency)
-            return (
-                f"The processor took {taken} for {row.reference_code}, whose price is "
-                f"{price}."
-            )
-        case DiscrepancyKind.CHARGE_WITHOUT_ORDER:
-            return f"The processor took {taken} for {row.reference_code}; no order."
-        case DiscrepancyKind.REFUND_NOT_RECORDED:
-            gave = Money(amount_minor=row.refunded_minor, currency=row.currency)
-            ours = Money(amount_minor=row.given_minor, currency=row.currency)
-            return f"The processor gave {gave} back; we have {ours}."
-        case _:
-            return f"The processor shows a dispute of {taken}; we have none."
+    took = f"The processor took {taken}"
+    told: dict[DiscrepancyKind, str] = {
+        DiscrepancyKind.FOREIGN_CHARGE: f"{took} and names no checkout of ours.",
+        DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT: f"{took} for checkout {row.named_id}, "
+        "which is not in our records.",
+        DiscrepancyKind.DUPLICATE_CHARGE: f"{took} once more for {row.reference_code}, "
+        f"which {row.other_intent} paid for.",
+        DiscrepancyKind.CHARGE_WITHOUT_ORDER: f"{took} for {row.reference_code}, which "
+        "has no order.",
+        DiscrepancyKind.DISPUTE_OPENED: f"The processor shows a dispute of {taken}; we "
+        "have none.",
+    }
+    if kind is DiscrepancyKind.AMOUNT_MISMATCH:
+        price = Money(amount_minor=row.price_minor, currency=row.price_currency)
+        return f"{took} for {row.reference_code}, whose price is {price}."
+    if kind is DiscrepancyKind.REFUND_NOT_RECORDED:
+        gave = Money(amount_minor=row.refunded_minor, currency=row.currency)
+        ours = Money(amount_minor=row.given_minor, currency=row.currency)
+        return f"The processor gave {gave} back; we have {ours}."
+    return told[kind]

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row, and_, case, func, literal, or_, select, text, update
+from sqlalchemy import Row, and_, case, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -38,6 +38,7 @@ from domain.reconciliation import (
     IN_FLIGHT_FOR,
     MOST_REPAIRS,
     MOST_REPAIRS_OF_ONE,
+    MOST_SIGHTINGS,
     OVERLAP,
     REPAIR_HAS,
     RULES,
@@ -259,7 +260,7 @@ async def note_differences(
                 or_(
                     and_(
                         discrepancies.c.state == DiscrepancyState.SEEN,
-                        discrepancies.c.sightings < 2,
+                        discrepancies.c.sightings < MOST_SIGHTINGS,
                     ),
                     and_(
                         discrepancies.c.state == DiscrepancyState.REPAIRING,
@@ -285,7 +286,7 @@ def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
         "currency": None if amount is None else amount.currency,
         "detail": difference.detail,
         # What the processor shows of long ago flickers no more.
-        "sightings": 2 if difference.is_settled else 1,
+        "sightings": MOST_SIGHTINGS if difference.is_settled else 1,
         "run_id": plan.run_id,
     }
 
@@ -311,6 +312,11 @@ async def _without_access(connection: AsyncConnection) -> list[Difference]:
             checkouts.c.access_state == AccessState.PENDING,
             entitlements.c.state == EntitlementState.PENDING,
             orders.c.created_at < func.clock_timestamp() - _ACCESS_WITHIN,
+            # An order that the processor shows no charge for is a person's to open.
+            ~exists().where(
+                discrepancies.c.checkout_id == checkouts.c.checkout_id,
+                discrepancies.c.kind == DiscrepancyKind.ORDER_WITHOUT_CHARGE,
+            ),
         )
     )
     return [
@@ -372,7 +378,7 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
 
 
 def _local(
-    kind: DiscrepancyKind, row: Row[Any], detail: str, *, turn: int = 0
+    kind: DiscrepancyKind, row: Row[*tuple[Any, ...]], detail: str, *, turn: int = 0
 ) -> Difference:
     return Difference(
         kind=kind,
@@ -612,7 +618,7 @@ async def hold(connection: AsyncConnection, actor: str, reason: str) -> bool:
         update(reconciliation_state)
         .where(reconciliation_state.c.held_at.is_(None))
         .values(held_at=func.clock_timestamp(), held_by=actor, held_reason=reason)
-        .returning(reconciliation_state.c.only)
+        .returning(reconciliation_state.c.is_only)
     )
     return held.scalar_one_or_none() is not None
 
@@ -623,7 +629,7 @@ async def let_go(connection: AsyncConnection) -> bool:
         update(reconciliation_state)
         .where(reconciliation_state.c.held_at.is_not(None))
         .values(held_at=None, held_by=None, held_reason=None)
-        .returning(reconciliation_state.c.only)
+        .returning(reconciliation_state.c.is_only)
     )
     return let.scalar_one_or_none() is not None
 

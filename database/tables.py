@@ -487,7 +487,7 @@ second_charges = Table(
 reconciliation_state = Table(
     "reconciliation_state",
     metadata,
-    Column("only", Boolean, primary_key=True, server_default="true"),
+    Column("is_only", Boolean, primary_key=True, server_default="true"),
     #: All that the processor made before has been compared; None before the first run.
     Column("watermark_at", Instant),
     #: When the last deep pass ended.
@@ -496,7 +496,7 @@ reconciliation_state = Table(
     Column("held_at", Instant),
     Column("held_by", Text),
     Column("held_reason", Text),
-    CheckConstraint("only", name="one_row"),
+    CheckConstraint("is_only", name="one_row"),
     CheckConstraint(
         "num_nonnulls(held_at, held_by, held_reason) IN (0, 3)", name="held_by_someone"
     ),

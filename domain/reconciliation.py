@@ -48,6 +48,10 @@ BULK_FROM = 10
 SILENCE_FROM = 5
 SILENCE_SHARE = 0.5
 
+#: A person is bothered after so many sightings: between two runs, most of what is out
+#: of step for a moment has fallen into it again.
+MOST_SIGHTINGS = 2
+
 #: Open PaymentIntents that one run asks the processor about.
 MOST_INTENTS = 200
 
@@ -155,7 +159,7 @@ RULES: dict[DiscrepancyKind, Rule] = {
         means="The charge names no checkout of ours, or too little to make it again.",
         starts_from=Side.PROCESSOR,
         remedy=Remedy.PERSON,
-        sightings=2,
+        sightings=MOST_SIGHTINGS,
         comes_to="A case with all that the processor knows: a person finds the buyer, "
         "or gives the money back.",
     ),
@@ -163,7 +167,7 @@ RULES: dict[DiscrepancyKind, Rule] = {
         means="The charge is for another amount or currency than the checkout's price.",
         starts_from=Side.PROCESSOR,
         remedy=Remedy.PERSON,
-        sightings=2,
+        sightings=MOST_SIGHTINGS,
         comes_to="A case: a person delivers, or gives the difference back.",
     ),
     DiscrepancyKind.DUPLICATE_CHARGE: Rule(
@@ -193,7 +197,7 @@ RULES: dict[DiscrepancyKind, Rule] = {
         means="We have an order, and the processor shows no charge for it.",
         starts_from=Side.OURS,
         remedy=Remedy.PERSON,
-        sightings=2,
+        sightings=MOST_SIGHTINGS,
         comes_to="A case. Nothing is taken from the customer by itself.",
     ),
     DiscrepancyKind.ORDER_WITHOUT_ACCESS: Rule(

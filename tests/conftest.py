@@ -64,6 +64,8 @@ def database(migrated: Database) -> Database:
     tables = ", ".join(table.name for table in metadata.sorted_tables)
     with migrated.connect_as_owner() as connection:
         connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE".encode())
+        # The migration's own row.
+        connection.execute("INSERT INTO reconciliation_state DEFAULT VALUES")
     return migrated
 
 

@@ -132,6 +132,25 @@ RULES = {
         "ck_second_charges_state_known",
         "ck_second_charges_proven_has_amount",
     },
+    "reconciliation_state": {
+        "pk_reconciliation_state",
+        "ck_reconciliation_state_one_row",
+        "ck_reconciliation_state_held_by_someone",
+    },
+    "reconciliation_runs": {
+        "pk_reconciliation_runs",
+        "ck_reconciliation_runs_state_known",
+        "ck_reconciliation_runs_span_has_length",
+        "ck_reconciliation_runs_finished_has_time",
+    },
+    "discrepancies": {
+        "pk_discrepancies",
+        "uq_discrepancies_kind_subject",
+        "ck_discrepancies_kind_known",
+        "ck_discrepancies_state_known",
+        "ck_discrepancies_asked_has_id",
+        "ck_discrepancies_repairing_has_time",
+    },
     "audit": {"pk_audit"},
     "api_requests": {
         "pk_api_requests",

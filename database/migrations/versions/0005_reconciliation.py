@@ -43,18 +43,18 @@ def upgrade() -> None:
 def _create_state() -> None:
     op.create_table(
         "reconciliation_state",
-        sa.Column("only", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column("is_only", sa.Boolean(), server_default="true", nullable=False),
         sa.Column("watermark_at", _INSTANT, nullable=True),
         sa.Column("deep_at", _INSTANT, nullable=True),
         sa.Column("held_at", _INSTANT, nullable=True),
         sa.Column("held_by", sa.Text(), nullable=True),
         sa.Column("held_reason", sa.Text(), nullable=True),
-        sa.CheckConstraint("only", name=op.f("ck_reconciliation_state_one_row")),
+        sa.CheckConstraint("is_only", name=op.f("ck_reconciliation_state_one_row")),
         sa.CheckConstraint(
             "num_nonnulls(held_at, held_by, held_reason) IN (0, 3)",
             name=op.f("ck_reconciliation_state_held_by_someone"),
         ),
-        sa.PrimaryKeyConstraint("only", name=op.f("pk_reconciliation_state")),
+        sa.PrimaryKeyConstraint("is_only", name=op.f("pk_reconciliation_state")),
     )
 
 
