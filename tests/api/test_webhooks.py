@@ -462,6 +462,26 @@ async def test_an_older_secret_still_counts_while_one_is_rotated(
     assert (await deliver(shop, event())).status_code == 200
 
 
+async def test_a_live_shop_takes_live_events_alone(make_shop: MakeShop) -> None:
+    """Where real money moves, a test event of the same account is refused."""
+    shop = make_shop(
+        environment="production",
+        company_name="Mara's tools",
+        support_email="help@shop.example",
+        mail_from="Mara <pay@shop.example>",
+        stripe_api_key="rk_live_0123456789",
+        stripe_publishable_key="pk_live_0123456789",
+    )
+
+    answers = [
+        (await deliver(shop, event(live=live, event_id=f"evt_{live}"))).status_code
+        for live in (True, False)
+    ]
+
+    assert answers == [200, 400]
+    assert shop.sql("SELECT event_id FROM processor_events") == [("evt_True",)]
+
+
 async def test_without_a_secret_nothing_is_believed(make_shop: MakeShop) -> None:
     """No secret set means no event is taken, not every one."""
     shop = make_shop(stripe_webhook_secrets=[])
