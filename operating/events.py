@@ -184,7 +184,7 @@ def _line(row: InboxRow) -> str:
 
 def _state(row: InboxRow) -> str:
     if row.applied_at is not None:
-        return f"it was told {_at(row.applied_at)}"
+        return f"it was told on {_at(row.applied_at)}"
     if row.ignored_at is not None:
         return f"ignored by {row.ignored_by}: {row.ignored_reason}"
     return "waits"
