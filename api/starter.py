@@ -4,8 +4,9 @@ Runs in every API process, every second. A press on Pay whose message to the wor
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
 have not been charged" provably true; webhooks whose hint got lost are passed on again;
 refunds whose workflow was not told are knocked for;
-once a minute, checkouts whose run is gone are found and put right. Each replica may do
-all of it at any time: every step is safe to repeat.
+once a minute, checkouts whose run is gone are found and put right, and plans whose time
+is over are asked to end. Each replica may do all of it at any time: every step is safe
+to repeat.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from database.checkouts import (
     take_unclaimed_requests,
     withdraw_requests,
 )
-from database.inbox import list_waiting
+from database.inbox import OVERDUE_AFTER, list_waiting
 from database.refunds import WaitingRefund, take_waiting_refunds, unmark_knocked
 from domain.deadlines import WITHDRAW_AFTER
 from domain.messages import CheckoutInput, PayRequest
@@ -36,9 +37,8 @@ UNCLAIMED_AFTER = timedelta(seconds=3)
 _BATCH = 20
 
 #: By then a workflow knows what the processor answered it; most hints are none any
-#: more. After a day the reconciliation has passed by.
+#: more.
 _HINT_AFTER = timedelta(seconds=2)
-_HINT_UNTIL = timedelta(days=1)
 
 _PAUSE_SECONDS = 1.0
 
@@ -65,18 +65,22 @@ class Starter:
 
     async def round(self) -> None:
         """Do one round; an outage costs the round, never the loop."""
-        try:
-            await self._start_unclaimed()
-            await self._withdraw()
-            await self._pass_hints_on()
-            await self._knock_for_refunds()
-            await self._find_lost_runs()
-        except RecordsUnavailable as error:
-            self._down("database", str(error))
-        except Exception:
-            _log.exception("a round of the starter loop failed")
-        else:
-            self._up("database")
+        for step in (
+            self._start_unclaimed,
+            self._withdraw,
+            self._pass_hints_on,
+            self._knock_for_refunds,
+            self._find_lost_runs,
+        ):
+            try:
+                await step()
+            except RecordsUnavailable as error:
+                self._down("database", str(error))
+                return
+            except Exception:
+                # One row that trips a step must not keep the other steps from theirs.
+                _log.exception("a step of the starter loop failed", step=step.__name__)
+        self._up("database")
 
     async def _start_unclaimed(self) -> None:
         unclaimed = await self._parts.records.write(
@@ -114,7 +118,7 @@ class Starter:
             lambda connection: list_waiting(
                 connection,
                 older_than=_HINT_AFTER,
-                younger_than=_HINT_UNTIL,
+                younger_than=OVERDUE_AFTER,
                 limit=_BATCH,
             )
         )

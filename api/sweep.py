@@ -6,6 +6,10 @@ little earlier than its ladder says, and its history grows by a few events. So o
 that have not moved for two minutes are looked at, 20 a minute at the most, and each at
 most once in ten minutes by each process. A customer who should have heard from us by
 now is looked at in the same way, and who waited for the end of a pause is one of them.
+
+Whose bought time is over is found here too, since no run stays for a year to notice.
+Nothing is ended by the sweep: it knocks on the checkout's workflow, which is the only
+one to open and end access.
 """
 
 from __future__ import annotations
@@ -15,12 +19,21 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from api.parts import Parts
 from api.repairs import Unfinished, look_or_repair
 from database.correspondence import owe_open_again
-from database.sweeps import StaleCheckout, list_stale
+from database.sweeps import (
+    EndedSubscription,
+    StaleCheckout,
+    list_stale,
+    take_ended_subscriptions,
+    unmark_asked,
+)
+from domain.messages import CheckoutInput, RepairRequest
+from domain.words import moment_in_words
+from workflows.door import DoorClosed
 
 #: A run that is well has told its row of every step within seconds; a worker that died
 #: is replaced within five.
@@ -34,6 +47,9 @@ LOOK_EVERY = timedelta(minutes=10)
 
 #: Looks per sweep; keeps a backlog from crowding out the buyers of now.
 _BATCH = 20
+
+#: Makes a repair's id from a subscription's: its end is asked for often and done once.
+_ENDINGS = UUID("2c0f4b0e-8f5c-4a55-b1d4-6f1d6f3f5b8e")
 
 #: Checkouts remembered; five times what ten minutes of full sweeps come to.
 _MOST_REMEMBERED = 1000
@@ -60,7 +76,7 @@ class Sweep:
         """Sweep, unless the last time was a moment ago.
 
         Returns:
-            How many checkouts were looked at.
+            How many checkouts were looked at or asked to end.
 
         Raises:
             DoorClosed: Temporal is down; whoever was not reached is asked next time.
@@ -79,14 +95,19 @@ class Sweep:
                 connection, STALE_AFTER, _BATCH, besides=list(self._looked_at)
             )
         )
-        # Side by side: each may take two full seconds while Temporal is down.
-        looks = await asyncio.gather(
-            *(self._look(one) for one in due), return_exceptions=True
+        ended = await self._parts.records.write(
+            lambda connection: take_ended_subscriptions(connection, _BATCH)
         )
-        for error in looks:
+        # Side by side: each may take two full seconds while Temporal is down.
+        asked = await asyncio.gather(
+            *(self._look(one) for one in due),
+            *(self._end(one) for one in ended),
+            return_exceptions=True,
+        )
+        for error in asked:
             if error is not None:
                 raise error
-        return len(due)
+        return len(asked)
 
     async def _look(self, one: StaleCheckout) -> None:
         checkout = Unfinished(
@@ -98,6 +119,23 @@ class Sweep:
         self._looked_at[one.checkout_id] = self._clock()
         if len(self._looked_at) > _MOST_REMEMBERED:
             self._looked_at.popitem(last=False)
+
+    async def _end(self, one: EndedSubscription) -> None:
+        checkout = CheckoutInput(
+            checkout_id=one.checkout_id, reference_code=one.reference_code
+        )
+        repair = RepairRequest(
+            repair_id=uuid5(_ENDINGS, str(one.subscription_id)),
+            actor="sweep",
+            reason=f"the plan ended on {moment_in_words(one.ends_at)}",
+        )
+        try:
+            await self._parts.door.request_repair(checkout, repair)
+        except DoorClosed:
+            await self._parts.records.write(
+                lambda connection: unmark_asked(connection, one.subscription_id)
+            )
+            raise
 
     def _forget(self, before: float) -> None:
         while self._looked_at and next(iter(self._looked_at.values())) <= before:

@@ -1,12 +1,14 @@
 """The processor's webhook: verify the raw bytes, commit the row, answer, then hint.
 
 An event is a hint to look, never the truth itself: nothing here changes a checkout. A
-charge that no order can be found for becomes a case for support.
+charge that no order can be found for becomes a case for support. An event of another
+account is kept and ignored, whatever it names: our key could not look there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID, uuid5
 
 from fastapi import APIRouter
@@ -14,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.parts import Parts, TheParts
-from api.records import RecordsUnavailable
+from api.parts import Door, TheParts
+from api.records import Records, RecordsUnavailable
 from api.repairs import Unfinished, look_or_repair
 from database.cases import open_payment_case
 from database.checkouts import (
@@ -70,6 +72,18 @@ _REPAIRS = UUID("0b9f7a8e-52a4-4e0c-8f3e-3a4b2f4f6d55")
 _log = logs.get_logger("api.webhooks")
 
 
+class Messenger(Protocol):
+    """What passing a hint on takes; the parts of an API process are one."""
+
+    @property
+    def records(self) -> Records:
+        """The database."""
+
+    @property
+    def door(self) -> Door:
+        """The way to the workflows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Misfit:
     """A charge that no order of ours stands for, as support reads of it."""
@@ -94,9 +108,16 @@ async def receive(request: Request, parts: TheParts) -> Response:
         return _refused("WrongWorld", "live and test events do not mix")
     kept = _kept(event)
     received = await parts.records.write(
-        lambda connection: receive_event(connection, kept, needs_hint=_needs_hint(kept))
+        lambda connection: receive_event(
+            connection,
+            kept,
+            needs_hint=_needs_hint(kept),
+            ignored_reason=_why_ignored(event),
+        )
     )
     outcome = "accepted" if received.is_new else "repeated"
+    if event.account_id is not None:
+        outcome = "foreign"
     metrics.WEBHOOKS.labels(outcome=outcome).inc()
     if received.is_waiting:
         hinting = pass_on(parts, kept, is_fresh=True)
@@ -104,29 +125,19 @@ async def receive(request: Request, parts: TheParts) -> Response:
     return JSONResponse({"received": True})
 
 
-async def pass_on(parts: Parts, event: InboxEvent, *, is_fresh: bool = False) -> None:
+async def pass_on(
+    parts: Messenger, event: InboxEvent, *, is_fresh: bool = False
+) -> None:
     """Tell the checkout's workflow to look; what cannot be told now stays waiting.
 
     Args:
-        parts: The parts of this process.
+        parts: The way to the database and to the workflows.
         event: A row of the inbox that still waits.
         is_fresh: It arrived just now, so the workflow may be hearing the same from the
             processor's own answer.
     """
     try:
-        checkout = await parts.records.read(lambda c: _checkout_of(c, event))
-        if misfit := _misfit(event, checkout):
-            await _tell_support(parts, event, misfit)
-            if misfit.cause == _SECOND_CHARGE and checkout is not None:
-                await _have_it_proven(parts, event, checkout, misfit)
-        elif checkout is not None:
-            if is_fresh and (_is_being_confirmed(checkout) or _is_aftermath(event)):
-                # A signal in the middle of a workflow task makes the whole task run
-                # again. In two seconds the loop passes the hint on, if it still is one.
-                return
-            logs.bind(checkout_id=checkout.checkout_id)
-            await _tell(parts, event, checkout)
-        await parts.records.write(lambda c: mark_applied(c, event.event_id))
+        await apply_event(parts, event, is_fresh=is_fresh)
     except (DoorClosed, RecordsUnavailable) as error:
         _log.warning(
             "hint waits for the starter loop",
@@ -134,9 +145,38 @@ async def pass_on(parts: Parts, event: InboxEvent, *, is_fresh: bool = False) ->
             kind=event.kind,
             cause=type(error).__name__,
         )
+    except Exception:
+        # It stays waiting as well; the other hints of the same round have theirs.
+        _log.exception(
+            "hint could not be passed on", event_id=event.event_id, kind=event.kind
+        )
 
 
-async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
+async def apply_event(
+    parts: Messenger, event: InboxEvent, *, is_fresh: bool = False
+) -> None:
+    """Do what `pass_on` does, and tell what stands in the way.
+
+    Raises:
+        DoorClosed: Temporal did not take it. Safe to repeat.
+        RecordsUnavailable: Unknown whether it was applied. Safe to repeat.
+    """
+    checkout = await parts.records.read(lambda c: find_checkout(c, event))
+    if misfit := _misfit(event, checkout):
+        await _tell_support(parts, event, misfit)
+        if misfit.cause == _SECOND_CHARGE and checkout is not None:
+            await _have_it_proven(parts, event, checkout, misfit)
+    elif checkout is not None:
+        if is_fresh and (_is_being_confirmed(checkout) or _is_aftermath(event)):
+            # A signal in the middle of a workflow task makes the whole task run
+            # again. In two seconds the loop passes the hint on, if it still is one.
+            return
+        logs.bind(checkout_id=checkout.checkout_id)
+        await _tell(parts, event, checkout)
+    await parts.records.write(lambda c: mark_applied(c, event.event_id))
+
+
+async def _tell(parts: Messenger, event: InboxEvent, checkout: CheckoutRow) -> None:
     """Give the hint; have a charge put right that no workflow is looking after.
 
     Raises:
@@ -159,7 +199,7 @@ async def _tell(parts: Parts, event: InboxEvent, checkout: CheckoutRow) -> None:
 
 
 async def _have_it_proven(
-    parts: Parts, event: InboxEvent, checkout: CheckoutRow, misfit: _Misfit
+    parts: Messenger, event: InboxEvent, checkout: CheckoutRow, misfit: _Misfit
 ) -> None:
     """Have the workflow ask the processor for both charges; a second one goes back.
 
@@ -218,7 +258,7 @@ def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
     )
 
 
-async def _tell_support(parts: Parts, event: InboxEvent, misfit: _Misfit) -> None:
+async def _tell_support(parts: Messenger, event: InboxEvent, misfit: _Misfit) -> None:
     """Open a case for the payment: a person decides whether it goes back.
 
     Raises:
@@ -239,7 +279,7 @@ async def _tell_support(parts: Parts, event: InboxEvent, misfit: _Misfit) -> Non
         )
 
 
-async def _checkout_of(
+async def find_checkout(
     connection: AsyncConnection, event: InboxEvent
 ) -> CheckoutRow | None:
     """Find the checkout an event is about, by its metadata or by its payment."""
@@ -274,6 +314,12 @@ def _kept(event: ProcessorEvent) -> InboxEvent:
 def _needs_hint(event: InboxEvent) -> bool:
     is_of_payment = event.kind.startswith("payment_intent.")
     return (is_of_payment and event.kind != _NO_NEWS) or _is_aftermath(event)
+
+
+def _why_ignored(event: ProcessorEvent) -> str | None:
+    if event.account_id is None:
+        return None
+    return f"it is of the account {event.account_id}, not of ours"
 
 
 def _refused(kind: str, cause: str) -> Response:

@@ -2,8 +2,10 @@
 
 A webhook commits its row, answers 200, and only then passes the hint on. A row without
 `applied_at` is a hint that still waits: the process died in between, or Temporal was
-down. The starter loop passes such rows on again while they are young; an older one has
-been overtaken by the reconciliation.
+down. The starter loop passes such rows on again while they are younger than a day
+(`list_waiting`); the reconciliation applies those that are older (`list_overdue`), and
+an operator may replay any. A row with `ignored_at` waits no more: its event is of
+another account, or a person decided so, and the row says why.
 
 Mails that came back are rows here too (`database.inbound`), applied as they arrive.
 """
@@ -11,14 +13,27 @@ Mails that came back are rows here too (`database.inbound`), applied as they arr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import processor_events
+from database.tables import audit, processor_events
+
+#: A hint that waits longer than this is the reconciliation's. Until then the processor
+#: delivers it again by itself, and whatever kept it waiting may pass.
+OVERDUE_AFTER = timedelta(days=1)
+
+#: Who ignores what can be none of ours.
+MACHINE = "holdfast"
+
+
+#: Somebody must still be told (`ix_processor_events_waiting`).
+_IS_WAITING: ColumnElement[bool] = and_(
+    processor_events.c.applied_at.is_(None), processor_events.c.ignored_at.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +66,37 @@ class Received:
     is_waiting: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxRow:
+    """An event as an operator sees it.
+
+    Attributes:
+        received_at: When its first delivery was written.
+        applied_at: When its hint was passed on; None while it waits for that.
+        ignored_at: When it was decided that nobody is told; None otherwise.
+        ignored_by: Who decided.
+        ignored_reason: Why.
+    """
+
+    event: InboxEvent
+    received_at: datetime
+    applied_at: datetime | None
+    ignored_at: datetime | None
+    ignored_by: str | None
+    ignored_reason: str | None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether somebody must still be told."""
+        return self.applied_at is None and self.ignored_at is None
+
+
 async def receive_event(
-    connection: AsyncConnection, event: InboxEvent, *, needs_hint: bool
+    connection: AsyncConnection,
+    event: InboxEvent,
+    *,
+    needs_hint: bool,
+    ignored_reason: str | None = None,
 ) -> Received:
     """Write an event down, or find it written (`pk_processor_events`).
 
@@ -60,7 +104,12 @@ async def receive_event(
         connection: In a transaction.
         event: What was delivered.
         needs_hint: Whether somebody must be told; if not, the row is closed at once.
+        ignored_reason: Why nobody may be told, whatever it says; None for ours.
     """
+    is_hint = needs_hint and ignored_reason is None
+    ignored: dict[str, object] = {}
+    if ignored_reason is not None:
+        ignored = _ignored(MACHINE, ignored_reason)
     written = await connection.execute(
         insert(processor_events)
         .values(
@@ -68,19 +117,26 @@ async def receive_event(
             kind=event.kind,
             payment_intent_id=event.payment_intent_id,
             checkout_id=event.checkout_id,
-            applied_at=None if needs_hint else func.clock_timestamp(),
+            applied_at=None if is_hint or ignored_reason else func.clock_timestamp(),
+            **ignored,
         )
         .on_conflict_do_nothing()
         .returning(processor_events.c.event_id)
     )
     if written.scalar_one_or_none() is not None:
-        return Received(is_new=True, is_waiting=needs_hint)
+        return Received(is_new=True, is_waiting=is_hint)
     found = await connection.execute(
-        select(processor_events.c.applied_at).where(
-            processor_events.c.event_id == event.event_id
-        )
+        select(_IS_WAITING).where(processor_events.c.event_id == event.event_id)
     )
-    return Received(is_new=False, is_waiting=found.scalar_one() is None)
+    return Received(is_new=False, is_waiting=bool(found.scalar_one()))
+
+
+def _ignored(actor: str, reason: str) -> dict[str, object]:
+    return {
+        "ignored_at": func.clock_timestamp(),
+        "ignored_by": actor,
+        "ignored_reason": reason,
+    }
 
 
 async def mark_applied(connection: AsyncConnection, event_id: str) -> None:
@@ -93,6 +149,96 @@ async def mark_applied(connection: AsyncConnection, event_id: str) -> None:
         )
         .values(applied_at=func.clock_timestamp())
     )
+
+
+async def ignore_event(
+    connection: AsyncConnection, event_id: str, *, actor: str, reason: str
+) -> bool:
+    """Let an event wait no more, for a reason that its row and the audit keep.
+
+    Returns:
+        False when it does not wait: there is none of this id, it was passed on, or it
+        is ignored already. Nothing was written then.
+    """
+    moved = await connection.execute(
+        update(processor_events)
+        .where(processor_events.c.event_id == event_id, _IS_WAITING)
+        .values(**_ignored(actor, reason))
+        .returning(processor_events.c.kind, processor_events.c.checkout_id)
+    )
+    row = moved.one_or_none()
+    if row is None:
+        return False
+    await connection.execute(
+        audit.insert().values(
+            actor=actor,
+            action="event.ignored",
+            checkout_id=row.checkout_id,
+            after={"event": event_id, "kind": row.kind, "reason": reason},
+        )
+    )
+    return True
+
+
+async def note_replay(
+    connection: AsyncConnection, event: InboxEvent, *, actor: str
+) -> None:
+    """Keep in the audit by whose wish an event was told again."""
+    await connection.execute(
+        audit.insert().values(
+            actor=actor,
+            action="event.replayed",
+            checkout_id=event.checkout_id,
+            after={"event": event.event_id, "kind": event.kind},
+        )
+    )
+
+
+async def read_event(connection: AsyncConnection, event_id: str) -> InboxRow | None:
+    """Read one event; None when it never arrived."""
+    result = await connection.execute(
+        select(processor_events).where(processor_events.c.event_id == event_id)
+    )
+    row = result.one_or_none()
+    return None if row is None else _inbox_row(row)
+
+
+async def list_unapplied(connection: AsyncConnection, limit: int) -> list[InboxRow]:
+    """Read what waits and what was ignored, newest first, for an operator."""
+    result = await connection.execute(
+        select(processor_events)
+        .where(
+            or_(_IS_WAITING, processor_events.c.ignored_at.is_not(None)),
+        )
+        .order_by(processor_events.c.received_at.desc(), processor_events.c.event_id)
+        .limit(limit)
+    )
+    return [_inbox_row(row) for row in result]
+
+
+async def list_overdue(
+    connection: AsyncConnection, older_than: timedelta, limit: int
+) -> list[InboxEvent]:
+    """Read hints that have waited for too long, oldest first.
+
+    For the reconciliation, which looks at their payments afresh and then calls
+    `mark_applied`: the starter loop leaves them alone (`ix_processor_events_waiting`).
+
+    Args:
+        connection: Reads only.
+        older_than: How long they have waited at least; `OVERDUE_AFTER` leaves no gap.
+        limit: Rows at the most.
+    """
+    result = await connection.execute(
+        select(processor_events)
+        .where(
+            _IS_WAITING,
+            processor_events.c.received_at <= func.clock_timestamp() - older_than,
+        )
+        .order_by(processor_events.c.received_at, processor_events.c.event_id)
+        .limit(limit)
+    )
+    return [_event(row) for row in result]
 
 
 async def list_waiting(
@@ -110,19 +256,31 @@ async def list_waiting(
     result = await connection.execute(
         select(processor_events)
         .where(
-            processor_events.c.applied_at.is_(None),
+            _IS_WAITING,
             processor_events.c.received_at < now - older_than,
             processor_events.c.received_at > now - younger_than,
         )
         .order_by(processor_events.c.received_at)
         .limit(limit)
     )
-    return [
-        InboxEvent(
-            event_id=row.event_id,
-            kind=row.kind,
-            payment_intent_id=row.payment_intent_id,
-            checkout_id=row.checkout_id,
-        )
-        for row in result
-    ]
+    return [_event(row) for row in result]
+
+
+def _event(row: Row[tuple[object, ...]]) -> InboxEvent:
+    return InboxEvent(
+        event_id=row.event_id,
+        kind=row.kind,
+        payment_intent_id=row.payment_intent_id,
+        checkout_id=row.checkout_id,
+    )
+
+
+def _inbox_row(row: Row[tuple[object, ...]]) -> InboxRow:
+    return InboxRow(
+        event=_event(row),
+        received_at=row.received_at,
+        applied_at=row.applied_at,
+        ignored_at=row.ignored_at,
+        ignored_by=row.ignored_by,
+        ignored_reason=row.ignored_reason,
+    )

@@ -142,8 +142,10 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
                 exists().where(refunds.c.checkout_id == orders.c.checkout_id),
                 exists().where(second_charges.c.checkout_id == orders.c.checkout_id),
             ).label("has_aftermath"),
+            (subscriptions.c.ends_at <= func.clock_timestamp()).label("is_over"),
         )
         .join(checkouts, checkouts.c.checkout_id == orders.c.checkout_id)
+        .join(subscriptions, subscriptions.c.order_id == orders.c.order_id)
         .join(entitlements, entitlements.c.order_id == orders.c.order_id)
         .join(emails, emails.c.checkout_id == orders.c.checkout_id)
         .where(orders.c.checkout_id == order.checkout_id, emails.c.kind == RECEIPT)
@@ -153,10 +155,11 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
         order_id=row.order_id,
         entitlement_id=row.entitlement_id,
         receipt_id=row.email_id,
-        is_granted=row.entitlement_state != EntitlementState.PENDING,
+        is_granted=row.entitlement_state != EntitlementState.PENDING
+        and not row.is_over,
         is_receipt_sent=row.email_state == EmailState.SENT,
         is_new=is_new,
-        has_aftermath=row.has_aftermath,
+        has_aftermath=row.has_aftermath or row.is_over,
         is_access_ended=row.entitlement_state == EntitlementState.ENDED,
         money=MoneyState(row.money_state),
     )

@@ -52,6 +52,7 @@ from domain.refunds import (
     money_after,
     needs_person,
     next_submission,
+    runs_out,
 )
 from domain.states import (
     ACCEPTED_REFUNDS,
@@ -265,6 +266,7 @@ async def next_refund_step(
             aftermath.payment_intent_id,
             *(charge for charge, _ in aftermath.unreturned),
         ),
+        is_over=runs_out(aftermath),
     )
 
 
@@ -732,6 +734,8 @@ async def record_access_ended(
 ) -> None:
     """Write that access is over, once: entitlement, checkout and subscription.
 
+    The subscription is `expired` by its time and `canceled` with its money.
+
     The rows are taken in the order of `record_access`: a late try of that one would
     otherwise wait for us while we wait for it.
     """
@@ -758,7 +762,11 @@ async def record_access_ended(
             orders.c.checkout_id == ended.checkout_id,
             subscriptions.c.state == SubscriptionState.ACTIVE,
         )
-        .values(state=SubscriptionState.CANCELED)
+        .values(
+            state=SubscriptionState.EXPIRED
+            if ended.is_over
+            else SubscriptionState.CANCELED
+        )
     )
 
 
@@ -929,11 +937,16 @@ async def _read_aftermath(
     connection: AsyncConnection, paid: Row[tuple[object, ...]]
 ) -> Aftermath:
     checkout_id = paid.checkout_id
-    entitlement = await connection.execute(
-        select(entitlements.c.entitlement_id)
+    ordered = await connection.execute(
+        select(
+            entitlements.c.entitlement_id,
+            (subscriptions.c.ends_at <= func.clock_timestamp()).label("is_over"),
+        )
         .join(orders, orders.c.order_id == entitlements.c.order_id)
+        .join(subscriptions, subscriptions.c.order_id == orders.c.order_id)
         .where(orders.c.checkout_id == checkout_id)
     )
+    order = ordered.one_or_none()
     charges = await connection.execute(
         select(second_charges).where(
             second_charges.c.checkout_id == checkout_id,
@@ -967,8 +980,9 @@ async def _read_aftermath(
             # What its bank takes back itself, we do not owe.
             and charge.payment_intent_id not in by_bank
         ),
-        entitlement_id=entitlement.scalar_one_or_none(),
+        entitlement_id=None if order is None else order.entitlement_id,
         is_disputed=any(dispute.closed_at is None for dispute in known),
+        is_over=order is not None and order.is_over,
     )
 
 

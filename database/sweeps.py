@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import checkouts
-from domain.states import AccessState, MoneyState, Stage
+from database.tables import checkouts, orders, subscriptions
+from domain.states import AccessState, MoneyState, Stage, SubscriptionState
+
+#: Who was asked to end a subscription is asked again after this: its run may be gone,
+#: or it waits in rounds for an application that is down, and each question grows its
+#: history a little.
+ASK_AGAIN_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +87,75 @@ async def list_stale(
         )
         for row in result
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedSubscription:
+    """A subscription whose time is over although its row does not say so yet."""
+
+    subscription_id: UUID
+    checkout_id: UUID
+    reference_code: str
+    ends_at: datetime
+
+
+async def take_ended_subscriptions(
+    connection: AsyncConnection, limit: int
+) -> list[EndedSubscription]:
+    """Find subscriptions past their end, longest past first, and mark them as asked.
+
+    Replicas that sweep at the same time take different ones. The end itself is written
+    by the checkout's workflow alone (`ix_subscriptions_running`).
+
+    Args:
+        connection: In a transaction.
+        limit: Rows at the most.
+    """
+    now = func.clock_timestamp()
+    ended = (
+        select(subscriptions.c.subscription_id)
+        .where(
+            subscriptions.c.state == SubscriptionState.ACTIVE,
+            subscriptions.c.ends_at <= now,
+            or_(
+                subscriptions.c.end_asked_at.is_(None),
+                subscriptions.c.end_asked_at < now - ASK_AGAIN_AFTER,
+            ),
+        )
+        .order_by(subscriptions.c.ends_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    asked = await connection.execute(
+        update(subscriptions)
+        .where(
+            subscriptions.c.subscription_id.in_(ended),
+            orders.c.order_id == subscriptions.c.order_id,
+            checkouts.c.checkout_id == orders.c.checkout_id,
+        )
+        .values(end_asked_at=now)
+        .returning(
+            subscriptions.c.subscription_id,
+            checkouts.c.checkout_id,
+            checkouts.c.reference_code,
+            subscriptions.c.ends_at,
+        )
+    )
+    return [
+        EndedSubscription(
+            subscription_id=row.subscription_id,
+            checkout_id=row.checkout_id,
+            reference_code=row.reference_code,
+            ends_at=row.ends_at,
+        )
+        for row in asked
+    ]
+
+
+async def unmark_asked(connection: AsyncConnection, subscription_id: UUID) -> None:
+    """The workflow could not be asked: the next sweep does it."""
+    await connection.execute(
+        update(subscriptions)
+        .where(subscriptions.c.subscription_id == subscription_id)
+        .values(end_asked_at=None)
+    )

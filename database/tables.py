@@ -235,8 +235,16 @@ subscriptions = Table(
     Column("state", Text, nullable=False, server_default=SubscriptionState.ACTIVE),
     Column("starts_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
+    #: When the checkout's workflow was last asked to end it; None before its time.
+    Column("end_asked_at", Instant),
     _one_of("state", SubscriptionState),
     CheckConstraint("ends_at > starts_at", name="ends_after_start"),
+    #: What the sweep asks for once a minute: whose time is over.
+    Index(
+        "ix_subscriptions_running",
+        "ends_at",
+        postgresql_where=text("state = 'active'"),
+    ),
 )
 
 entitlements = Table(
@@ -311,11 +319,19 @@ processor_events = Table(
     Column("received_at", Instant, nullable=False, server_default=_NOW),
     #: When its hint was passed on; None while it still waits for that.
     Column("applied_at", Instant),
+    #: Nobody is told of it, by whose word and why; a replay still may.
+    Column("ignored_at", Instant),
+    Column("ignored_by", Text),
+    Column("ignored_reason", Text),
+    CheckConstraint(
+        "num_nonnulls(ignored_at, ignored_by, ignored_reason) IN (0, 3)",
+        name="ignored_by_somebody",
+    ),
     Index("ix_processor_events_payment_intent_id", "payment_intent_id"),
     Index(
         "ix_processor_events_waiting",
         "received_at",
-        postgresql_where=text("applied_at IS NULL"),
+        postgresql_where=text("applied_at IS NULL AND ignored_at IS NULL"),
     ),
 )
 

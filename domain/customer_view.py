@@ -629,8 +629,11 @@ def _day(moment: datetime | None) -> str | None:
 
 
 def _access_over(facts: CustomerFacts) -> str | None:
-    is_over = facts.access is AccessState.ENDED
-    return "Your access has ended with it." if is_over else None
+    if facts.access is not AccessState.ENDED:
+        return None
+    # Money may go back and access stay, until the bought time runs out.
+    is_past = facts.access_until is not None and facts.access_until <= facts.now
+    return "Your access has ended." if is_past else "Your access has ended with it."
 
 
 def _already_paid(facts: CustomerFacts) -> str | None:

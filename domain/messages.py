@@ -56,6 +56,8 @@ class CheckoutEnd(StrEnum):
     DELIVERED = "delivered"
     #: The whole price went back, and access with it.
     REFUNDED = "refunded"
+    #: The bought time ran out, and access with it.
+    ENDED = "ended"
     NOT_CHARGED = "not_charged"
     NOTHING_REQUESTED = "nothing_requested"
 
@@ -234,10 +236,11 @@ class OrderWritten:
         entitlement_id: The one entitlement of the order.
         receipt_id: The owed receipt in the outbox.
         is_new: This call wrote it; False when it was there before.
-        is_granted: The company's application has already opened access.
+        is_granted: The company's application has already opened access, and the bought
+            time is not over: there is nothing left to open or to end.
         is_receipt_sent: The receipt has already left.
-        has_aftermath: Refunds, or a second charge, are known of: the workflow must ask
-            what is due. For all others it asks nothing.
+        has_aftermath: Refunds, or a second charge, are known of, or the bought time is
+            over: the workflow must ask what is due. For all others it asks nothing.
         is_access_ended: Access is over, and never opens again.
         money: Where the money stands.
     """

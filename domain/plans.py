@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from domain.money import Money
 
@@ -29,8 +29,10 @@ class Plan:
 def add_months(start: datetime, months: int) -> datetime:
     """Return the same day `months` later; the month's last day where there is none.
 
-    A year from 29 February ends on 28 February.
+    A year from 29 February ends on 28 February. Days are those of UTC, as on pages and
+    in mails: in which zone an instant was written must not move the end.
     """
+    start = start.astimezone(UTC)
     month_index = start.month - 1 + months
     year, month = start.year + month_index // 12, month_index % 12 + 1
     day = min(start.day, calendar.monthrange(year, month)[1])

@@ -237,6 +237,7 @@ class Aftermath:
         unreturned: How much of proven second charges, by PaymentIntent, we owe.
         entitlement_id: None until the order is written.
         is_disputed: A dispute is open.
+        is_over: The bought time has run out.
     """
 
     payment_intent_id: str
@@ -247,10 +248,11 @@ class Aftermath:
     unreturned: tuple[tuple[str, int], ...] = ()
     entitlement_id: UUID | None = None
     is_disputed: bool = False
+    is_over: bool = False
 
 
 class RefundStepKind(StrEnum):
-    """What a checkout's workflow has to do next about money that goes back."""
+    """What a checkout's workflow has to do next about what comes after the charge."""
 
     #: Ask the processor about a second charge.
     PROVE = "prove"
@@ -280,6 +282,7 @@ class RefundStep:
         is_late: An outcome has been unknown for too long; a person should know.
         needs_person: A refund failed for good, or a dispute is open.
         payment_intent_ids: All whose money went to us under this checkout.
+        is_over: Access ends because the bought time ran out, not with the money.
     """
 
     kind: RefundStepKind
@@ -293,6 +296,7 @@ class RefundStep:
     is_late: bool = False
     needs_person: bool = False
     payment_intent_ids: tuple[str, ...] = ()
+    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,10 +365,15 @@ class RecordSecondCharge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndEntitlement:
-    """Tell the company's application that access is over, and write that it knows."""
+    """Tell the company's application that access is over, and write that it knows.
+
+    Attributes:
+        is_over: The bought time ran out; otherwise access went with the money.
+    """
 
     checkout_id: UUID
     entitlement_id: UUID
+    is_over: bool = False
 
 
 def money_after(aftermath: Aftermath) -> MoneyState:
@@ -392,6 +401,11 @@ def takes_access(aftermath: Aftermath, among: Collection[RefundState]) -> bool:
     own = [refund for refund in _own(aftermath) if refund.state in among]
     is_whole = _sum(own, among) >= aftermath.price.amount_minor
     return is_whole and own[-1].ends_access
+
+
+def runs_out(aftermath: Aftermath) -> bool:
+    """Say whether access ends by the calendar; money that has gone back ends it too."""
+    return aftermath.is_over and not takes_access(aftermath, {RefundState.SUCCEEDED})
 
 
 def needs_person(aftermath: Aftermath) -> bool:
@@ -446,8 +460,8 @@ def due_step(
         kind = _due(refund, now)
         if kind is not None:
             return kind, refund
-    if aftermath.access is not AccessState.ENDED and takes_access(
-        aftermath, {RefundState.SUCCEEDED}
+    if aftermath.access is not AccessState.ENDED and (
+        aftermath.is_over or takes_access(aftermath, {RefundState.SUCCEEDED})
     ):
         return RefundStepKind.END_ACCESS, None
     times = [charge.next_look_at for charge in aftermath.unproven]

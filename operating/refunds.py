@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from database.checkouts import (
     find_by_reference,
     read_checkout,
 )
-from database.engine import make_engine
 from database.refunds import (
     RefundRefused,
     cancel_refund,
@@ -27,6 +25,7 @@ from database.refunds import (
 from domain.messages import CheckoutInput
 from domain.money import parse_money
 from domain.refunds import CANCEL_WITHIN, RefundRequest
+from operating.database import DatabaseAway, on_database
 from settings import Settings, SettingsError, load_settings
 from workflows.door import CheckoutDoor, DoorClosed, connect
 
@@ -120,23 +119,16 @@ async def _knock(
 
 
 def _run(work: Callable[[Settings, AsyncEngine], Awaitable[str]]) -> int:
-    async def go(settings: Settings) -> str:
-        engine = make_engine(
-            settings.database_url.get_secret_value(),
-            pool_size=1,
-            application_name="holdfast-cli",
-        )
-        try:
-            return await work(settings, engine)
-        finally:
-            await engine.dispose()
-
     try:
-        said = asyncio.run(go(load_settings()))
+        settings = load_settings()
+        said = on_database(
+            settings.database_url.get_secret_value(),
+            lambda engine: work(settings, engine),
+        )
     except CheckoutNotFound as error:
         sys.stderr.write(f"No checkout is called {error}.\n")
         return 1
-    except (RefundRefused, SettingsError, ValueError) as error:
+    except (DatabaseAway, RefundRefused, SettingsError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{said}\n")

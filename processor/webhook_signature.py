@@ -38,6 +38,7 @@ class ProcessorEvent:
         event_id: The processor's id; a redelivery carries the same one.
         kind: As `payment_intent.succeeded`.
         is_live: Whether it speaks of real money.
+        account_id: The connected account that it comes from; None for our own.
         payment_intent_id: What it is about; None for events of other objects.
         checkout_id: Our id from the object's metadata, as text. None when there is
             none, or what stands there cannot be one: anybody may write metadata.
@@ -46,6 +47,7 @@ class ProcessorEvent:
     event_id: str
     kind: str
     is_live: bool
+    account_id: str | None
     payment_intent_id: str | None
     checkout_id: str | None
 
@@ -102,6 +104,8 @@ def parse(body: bytes) -> ProcessorEvent:
             event_id=_word(event["id"]),
             kind=_word(event["type"]),
             is_live=bool(event["livemode"]),
+            # https://docs.stripe.com/api/events/object#event_object-account
+            account_id=_word(event["account"]) if event.get("account") else None,
             payment_intent_id=_word(intent) if intent else None,
             checkout_id=checkout_id if _is_word(checkout_id) else None,
         )

@@ -7,6 +7,7 @@ the opening of access: there is a single writer.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -36,7 +37,7 @@ _SHORTEST_WAIT = timedelta(milliseconds=100)
 
 
 class RefundAsked(Exception):
-    """While access could not be opened, a refund was asked for: look at it first."""
+    """While the application could not be told, something was asked for: look first."""
 
 
 class Aftercare:
@@ -77,7 +78,7 @@ class Aftercare:
         return done
 
     def leave_if_asked(self) -> None:
-        """End the attempts to open access while a refund may be the better answer.
+        """End the attempts to open or end access while a refund may have to go first.
 
         Raises:
             RefundAsked: There is something to look at first.
@@ -120,7 +121,11 @@ class Aftercare:
                 case RefundStepKind.SUBMIT if step.submit is not None:
                     await self._submit(step.submit)
                 case RefundStepKind.END_ACCESS if step.entitlement_id is not None:
-                    await self._end_access(step.entitlement_id)
+                    # An application that is down must not keep money from going back.
+                    with suppress(RefundAsked):
+                        await self._end_access(
+                            step.entitlement_id, is_over=step.is_over
+                        )
                 case RefundStepKind.WAIT if step.until is not None:
                     return max(step.until - workflow.now(), _SHORTEST_WAIT), step
                 case _:
@@ -258,12 +263,15 @@ class Aftercare:
             and intent.checkout_id == self._checkout_id
         )
 
-    async def _end_access(self, entitlement_id: UUID) -> None:
+    async def _end_access(self, entitlement_id: UUID, *, is_over: bool) -> None:
         await self._steps.durably(
             policies.END_ACCESS,
             AccessActivities.end_entitlement,
             EndEntitlement(
-                checkout_id=self._checkout_id, entitlement_id=entitlement_id
+                checkout_id=self._checkout_id,
+                entitlement_id=entitlement_id,
+                is_over=is_over,
             ),
+            before_round=self.leave_if_asked,
         )
-        self._did.append("ended access")
+        self._did.append("ended access" + (": its time is over" if is_over else ""))

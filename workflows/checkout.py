@@ -346,7 +346,7 @@ class CheckoutWorkflow:
                 return result
             wait = await self._tend(result, look_afresh=is_news)
             if self._aftercare.has_ended_access:
-                result = replace(result, end=CheckoutEnd.REFUNDED)
+                result = replace(result, end=self._end_of_access())
             await self._answer_repairs(result.end)
             if wait is None:
                 # What was put right is so now, whatever mail may still be to come.
@@ -418,6 +418,10 @@ class CheckoutWorkflow:
                     outcome=f"{end}: {done}",
                 ),
             )
+
+    def _end_of_access(self) -> CheckoutEnd:
+        is_returned = self._steps.money is MoneyState.REFUNDED
+        return CheckoutEnd.REFUNDED if is_returned else CheckoutEnd.ENDED
 
     def _end_without_charge(self) -> CheckoutResult:
         self._steps.now_stands(MoneyState.NOT_CHARGED, AccessState.NONE)

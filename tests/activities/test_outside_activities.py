@@ -222,6 +222,53 @@ async def test_application_in_trouble_is_told_and_the_next_try_works(
     assert grants(application, order.entitlement_id) == [1]
 
 
+def ends(database: Database) -> tuple[object, ...]:
+    """Return the states of subscription, entitlement and access."""
+    with database.connect_as_owner() as connection:
+        row = connection.execute(
+            "SELECT subscriptions.state, entitlements.state, access_state"
+            " FROM checkouts JOIN orders USING (checkout_id)"
+            " JOIN subscriptions USING (order_id) JOIN entitlements USING (order_id)"
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    "action", ["error_500", "act_then_drop_reply", "refuse", "gone_410"]
+)
+async def test_the_end_is_told_again_until_the_application_has_said_yes(
+    access: AccessActivities,
+    application: Server,
+    database: Database,
+    paid: Paid,
+    action: str,
+) -> None:
+    """Until then the rows call it active; a late call to open it opens nothing."""
+    order = await paid.written()
+    await run(access.grant_entitlement, request_for(paid, order))
+    end = EndEntitlement(
+        checkout_id=paid.checkout_id, entitlement_id=order.entitlement_id, is_over=True
+    )
+    application.arm(action=action)
+
+    with pytest.raises(ApplicationError):
+        await run(access.end_entitlement, end)
+    in_between = ends(database)
+    for _ in range(2):
+        await run(access.end_entitlement, end)
+    await run(access.grant_entitlement, request_for(paid, order))
+
+    assert in_between == ("active", "active", "ACTIVE")
+    assert ends(database) == ("expired", "ended", "ENDED")
+    (known,) = (
+        entry
+        for entry in application.seen("/api/entitlements")["entitlements"]
+        if entry["entitlement_id"] == str(order.entitlement_id)
+    )
+    assert known["state"] == "ended"
+
+
 async def delivered(engine: AsyncEngine, paid: Paid) -> OrderWritten:
     """Open the access: a receipt does not leave before."""
     order = await paid.written()

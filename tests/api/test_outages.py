@@ -324,7 +324,7 @@ async def test_the_starter_loop_survives_what_nobody_expected(
     with pytest.raises(asyncio.CancelledError):
         await loop
     assert [request.checkout_id for request in shop.door.paid] == [opened.checkout_id]
-    assert "a round of the starter loop failed" in log_lines.getvalue()
+    assert "a step of the starter loop failed" in log_lines.getvalue()
 
 
 async def test_two_replicas_start_each_request(make_shop: MakeShop) -> None:

@@ -11,10 +11,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from api import webhooks
 from api.starter import Starter
 from database.cases import open_payment_case
+from database.inbox import OVERDUE_AFTER, InboxEvent, ignore_event, list_overdue
 from tests.api.conftest import MakeShop
 from tests.api.doubles import NOW, WEBHOOK_SECRET, Opened, Shop
 
@@ -26,13 +28,15 @@ def event(
     event_id: str = "evt_1",
     payment: str = "pi_1",
     live: bool = False,
+    account: str | None = None,
 ) -> bytes:
     """Return an event as the processor writes it."""
     metadata = {"checkout_id": str(opened.checkout_id)} if opened else {}
     subject = {"id": payment, "object": "payment_intent", "metadata": metadata}
-    return json.dumps(
-        {"id": event_id, "type": kind, "livemode": live, "data": {"object": subject}}
-    ).encode()
+    written = {"id": event_id, "type": kind, "livemode": live}
+    if account is not None:
+        written["account"] = account
+    return json.dumps(written | {"data": {"object": subject}}).encode()
 
 
 def sign(
@@ -149,7 +153,7 @@ async def test_a_hint_that_did_not_get_through_is_passed_on_later(shop: Shop) ->
 
 
 async def test_hints_of_yesterday_are_left_to_the_reconciliation(shop: Shop) -> None:
-    """A row older than a day is no longer passed on."""
+    """A row older than a day is the reconciliation's, and handed to it."""
     opened = await shop.open()
     await shop.pay(opened)
     shop.door.is_closed = True
@@ -159,6 +163,78 @@ async def test_hints_of_yesterday_are_left_to_the_reconciliation(shop: Shop) -> 
     shop.sql("UPDATE processor_events SET received_at = now() - interval '25 h'")
 
     await Starter(shop.parts).round()
+    overdue = await shop.parts.records.read(
+        lambda c: list_overdue(c, OVERDUE_AFTER, 10)
+    )
+
+    assert shop.door.hinted == []
+    assert [one.event_id for one in overdue] == ["evt_1"]
+
+
+async def test_a_hint_that_trips_a_round_keeps_no_other_from_its_way(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, log_lines: io.StringIO
+) -> None:
+    """A bug about one event costs that hint alone, and it is logged."""
+    first, second = await shop.open(), await shop.open("eli@example.com")
+    for opened in (first, second):
+        await shop.pay(opened)
+    shop.door.is_closed = True
+    await deliver(shop, event(first, payment="pi_odd"))
+    await deliver(shop, event(second, event_id="evt_2"))
+    await shop.settle()
+    shop.door.is_closed = False
+    really = webhooks.find_checkout
+
+    async def trips(connection: AsyncConnection, hint: InboxEvent) -> object:
+        if hint.payment_intent_id == "pi_odd":
+            raise ValueError("a bug")
+        return await really(connection, hint)
+
+    monkeypatch.setattr(webhooks, "find_checkout", trips)
+
+    await later(shop)
+
+    assert shop.door.hinted == [second.checkout_id]
+    assert "hint could not be passed on" in log_lines.getvalue()
+    assert shop.sql(
+        "SELECT event_id FROM processor_events WHERE applied_at IS NULL"
+    ) == [("evt_1",)]
+
+
+@pytest.mark.parametrize("kind", ["payment_intent.succeeded", "charge.refunded"])
+async def test_an_event_of_another_account_is_kept_and_ignored(
+    shop: Shop, kind: str
+) -> None:
+    """Whatever it names, nobody is told; the row says why, and answers once."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    foreign = event(opened, kind=kind, account="acct_9")
+
+    answers = [(await deliver(shop, foreign)).status_code for _ in range(2)]
+    await later(shop)
+
+    assert answers == [200, 200]
+    assert (shop.door.hinted, shop.door.repairs) == ([], [])
+    assert shop.sql("SELECT count(*) FROM cases") == [(0,)]
+    assert shop.sql(
+        "SELECT applied_at, ignored_by, ignored_reason FROM processor_events"
+    ) == [(None, "holdfast", "it is of the account acct_9, not of ours")]
+
+
+async def test_an_ignored_event_does_not_come_back_by_a_redelivery(shop: Shop) -> None:
+    """What a person decided stands when the processor delivers it again."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.door.is_closed = True
+    await deliver(shop, event(opened))
+    await shop.settle()
+    await shop.parts.records.write(
+        lambda c: ignore_event(c, "evt_1", actor="dana", reason="a test of ours")
+    )
+    shop.door.is_closed = False
+
+    await deliver(shop, event(opened))
+    await later(shop)
 
     assert shop.door.hinted == []
 
@@ -384,6 +460,26 @@ async def test_an_older_secret_still_counts_while_one_is_rotated(
     )
 
     assert (await deliver(shop, event())).status_code == 200
+
+
+async def test_a_live_shop_takes_live_events_alone(make_shop: MakeShop) -> None:
+    """Where real money moves, a test event of the same account is refused."""
+    shop = make_shop(
+        environment="production",
+        company_name="Mara's tools",
+        support_email="help@shop.example",
+        mail_from="Mara <pay@shop.example>",
+        stripe_api_key="rk_live_0123456789",
+        stripe_publishable_key="pk_live_0123456789",
+    )
+
+    answers = [
+        (await deliver(shop, event(live=live, event_id=f"evt_{live}"))).status_code
+        for live in (True, False)
+    ]
+
+    assert answers == [200, 400]
+    assert shop.sql("SELECT event_id FROM processor_events") == [("evt_True",)]
 
 
 async def test_without_a_secret_nothing_is_believed(make_shop: MakeShop) -> None:

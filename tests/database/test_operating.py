@@ -15,6 +15,7 @@ from stack.places import DataFolder, write_private
 from stack.postgres import APP_ROLE, app_url_of
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
+from tests.unit.test_operators_image import in_the_image
 
 pytestmark = pytest.mark.postgres
 
@@ -72,6 +73,22 @@ async def test_an_operator_pauses_looks_and_resumes(
             " ORDER BY audit_id"
         ).fetchall()
     assert lines == [("dana", "payments.paused"), ("dana", "payments.resumed")]
+
+
+def test_the_image_holds_what_the_commands_need(database: Database) -> None:
+    """They do their work with the production image's packages and folders alone."""
+    done = [
+        in_the_image(*words, database_url=database.app_url)
+        for words in (
+            ("pause", "--reason", "x", "--actor", "dana"),
+            ("status", "--json"),
+            ("events", "list"),
+            ("resume", "--actor", "dana"),
+        )
+    ]
+
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 4
+    assert json.loads(done[1].stdout)["paused"]["actor"] == "dana"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,10 @@ RULES = {
         "fk_promises_checkout_id",
         "ck_promises_kept_by_something",
     },
-    "processor_events": {"pk_processor_events"},
+    "processor_events": {
+        "pk_processor_events",
+        "ck_processor_events_ignored_by_somebody",
+    },
     "cases": {
         "pk_cases",
         "uq_cases_checkout_id",

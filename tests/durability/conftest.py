@@ -23,6 +23,7 @@ _ORDER = (
     "test_large_answer",
     "test_nothing_leaks",
     "test_worker_killed",
+    "test_plan_ends",
     "test_table_locked",
     "test_api_killed",
     "test_edge",

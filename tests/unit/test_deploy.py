@@ -175,10 +175,12 @@ def test_the_image_holds_the_product_and_no_more() -> None:
         "activities",
         "workflows",
         "api",
+        "operating",
     }
 
     assert copied == expected
     assert set(re.findall(r"^COPY ([a-z]+) \1$", tried, re.MULTILINE)) == {"sandbox"}
+    assert "COPY settings.py worker.py cli.py ./" in product
     assert "--require-hashes" in product
     assert "USER 10001" in product
     assert not re.search(r"secret|password|token|api_key", DOCKERFILE, re.IGNORECASE)
@@ -187,6 +189,7 @@ def test_the_image_holds_the_product_and_no_more() -> None:
         expected | {"sandbox"}
     )
     assert "\n*\n" in ignored
+    assert "\n!cli.py\n" in ignored
 
 
 def test_the_sandboxs_pins_are_those_that_are_tested() -> None:

@@ -259,6 +259,8 @@ class RefundWorld:
     @activity.defn
     async def end_entitlement(self, end: EndEntitlement) -> None:
         """Fake application, real rows."""
+        if self.is_application_away:
+            raise ApplicationError("scripted", type="ApplicationAway")
         self.application[end.entitlement_id] = "ended"
         async with self.engine.begin() as connection:
             await record_access_ended(connection, end)

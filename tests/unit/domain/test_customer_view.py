@@ -409,3 +409,41 @@ def test_the_receipt_speaks_of_an_error_only_when_one_may_have_been_seen(
     seen = may_have_seen_an_error(NOW, NOW + wait, was_interrupted=was_interrupted)
 
     assert seen is expected
+
+
+@pytest.mark.parametrize(
+    ("until", "sentence"),
+    [
+        (NOW + timedelta(days=30), "Your access has ended with it."),
+        (NOW - timedelta(days=30), "Your access has ended."),
+        (None, "Your access has ended with it."),
+    ],
+)
+def test_access_ends_with_the_money_only_while_there_was_some_left(
+    until: datetime | None, sentence: str
+) -> None:
+    """Money may go back and access stay until its year is over: both are then true."""
+    facts = replace(
+        PLAIN,
+        money=MoneyState.REFUNDED,
+        access=AccessState.ENDED,
+        refunded=PLAIN.price,
+        access_until=until,
+    )
+
+    assert sentence in customer_view(facts).sentences
+
+
+def test_a_year_that_ran_out_speaks_of_no_refund() -> None:
+    """Nothing went back, so no sentence lets anybody look for it on a statement."""
+    facts = replace(
+        PLAIN,
+        money=MoneyState.CHARGED,
+        access=AccessState.ENDED,
+        charged_at=NOW - timedelta(days=366),
+        access_until=NOW - timedelta(days=1),
+    )
+    view = customer_view(facts)
+
+    assert (view.page, view.headline) == (Page.ENDED, "Your plan has ended.")
+    assert not re.search("refund|return|back", " ".join(view.sentences).lower())

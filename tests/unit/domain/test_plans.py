@@ -40,6 +40,16 @@ def test_a_plan_ends_on_the_same_day(start: str, months: int, expected: str) -> 
     assert add_months(begun, months).isoformat() == f"{expected}T14:32:00+00:00"
 
 
+def test_the_day_is_counted_in_utc() -> None:
+    """How an instant was written, in which zone, does not move the end by a day."""
+    here = datetime.fromisoformat("2026-12-31T20:00:00-05:00")
+
+    end = add_months(here, 1)
+
+    assert end == add_months(here.astimezone(UTC), 1)
+    assert end.isoformat() == "2027-02-01T01:00:00+00:00"
+
+
 @given(instants, st.integers(1, 120))
 def test_nobody_loses_a_day_that_exists(start: datetime, months: int) -> None:
     """The month is exactly right, and the day is as late as that month allows."""

@@ -24,6 +24,7 @@ from domain.refunds import (
     money_after,
     needs_person,
     next_submission,
+    runs_out,
 )
 from domain.states import AccessState, MoneyState, RefundPurpose, RefundState
 
@@ -135,6 +136,36 @@ def test_access_ends_once() -> None:
     assert due_step(after(back), NOW)[0] is RefundStepKind.END_ACCESS
     ended = after(back, access=AccessState.ENDED)
     assert due_step(ended, NOW)[0] is RefundStepKind.NOTHING
+
+
+def test_access_ends_with_its_time() -> None:
+    """When the bought time is over access ends, unless it has ended before."""
+    waiting = row(RefundState.REQUESTED, not_before=NOW + timedelta(minutes=10))
+
+    assert due_step(after(is_over=True), NOW)[0] is RefundStepKind.END_ACCESS
+    assert due_step(after(waiting, is_over=True), NOW)[0] is RefundStepKind.END_ACCESS
+    ended = after(waiting, is_over=True, access=AccessState.ENDED)
+    assert due_step(ended, NOW)[0] is RefundStepKind.WAIT
+
+
+def test_money_that_is_due_goes_before_the_end_of_access() -> None:
+    """An end that cannot be told yet must never keep money from going back."""
+    for state in (RefundState.REQUESTED, RefundState.SUBMITTING, RefundState.PENDING):
+        due = row(state)
+
+        assert due_step(after(due, is_over=True), NOW) == (RefundStepKind.LOOK, due)
+
+
+@pytest.mark.parametrize("state", RefundState)
+def test_access_runs_out_unless_it_went_with_the_money(state: RefundState) -> None:
+    """Only a whole price that has gone back makes an end something else than time."""
+    whole, part = after(row(state), is_over=True), after(row(state, 100), is_over=True)
+    kept = after(row(state, ends_access=False), is_over=True)
+
+    assert runs_out(whole) is (state is not RefundState.SUCCEEDED)
+    assert runs_out(part)
+    assert runs_out(kept)
+    assert not runs_out(after(row(state)))
 
 
 def test_a_new_key_needs_an_hour_and_quiet() -> None:

@@ -124,6 +124,15 @@ def test_an_event_of_another_object_names_its_payment() -> None:
     assert parse(body).checkout_id is None
 
 
+def test_the_account_of_an_event_is_read() -> None:
+    """Only an event of a connected account names one; ours names none."""
+    of_another = json.dumps(EVENT | {"account": "acct_1"}).encode()
+
+    assert parse(BODY).account_id is None
+    assert parse(json.dumps(EVENT | {"account": None}).encode()).account_id is None
+    assert parse(of_another).account_id == "acct_1"
+
+
 @given(
     st.binary(max_size=200)
     | st.recursive(
@@ -156,12 +165,17 @@ def _changed(where: str, value: object) -> bytes:
 
 
 @pytest.mark.parametrize("value", ODD, ids=repr)
-@pytest.mark.parametrize("where", ["id", "type", "payment", "payment of another"])
+@pytest.mark.parametrize(
+    "where", ["id", "type", "payment", "payment of another", "account"]
+)
 def test_what_no_database_could_keep_is_refused(where: str, value: object) -> None:
     """An id is visible ASCII of a sane length; a signature is no excuse."""
     body = _changed(where, value)
     if where.startswith("payment") and not value:
         assert parse(body).payment_intent_id is None
+        return
+    if where == "account" and not value:
+        assert parse(body).account_id is None
         return
 
     with pytest.raises(EventRefused):
