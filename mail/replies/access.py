@@ -34,8 +34,8 @@ def blank_page(facts: ReplyFacts, company: Company) -> Said:
         to_do=words.NOT_AGAIN,
         next_step=f"The button below takes you in, {words.and_runs_until(bought)}.",
         more=(
-            "I am sorry. You paid and got a blank page, and that was us, not you.",
-            facts.what_broke or "",
+            "I am sorry. You paid and got a blank page, and that was us, not you. "
+            f"{facts.what_broke or ''}",
             _one_payment(bought),
             f"If you cannot get in, {words.COMES_TO_ME}",
         ),
@@ -122,8 +122,7 @@ def compensation(facts: ReplyFacts, company: Company) -> Said:
         to_do=words.NOTHING_TO_DO,
         next_step="Nothing more is due, and all else stays as it was.",
         more=(
-            f"{_the_wait(facts, bought)} {words.OUR_FAULT}",
-            facts.what_broke or "",
+            f"{_the_wait(facts, bought)} {facts.what_broke or ''} {words.OUR_FAULT}",
             "The days do not undo it. They are yours all the same.",
             "If you would rather have your money back, reply and say so.",
         ),

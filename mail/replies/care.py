@@ -32,8 +32,7 @@ def angry(facts: ReplyFacts, company: Company) -> Said:
         more=("Here is what happened, minute by minute.",),
         steps=tuple((moment_in_words(one.at), one.what) for one in facts.timeline),
         after=words.sentences(
-            f"{came} and got that in return. I am sorry.",
-            facts.what_changed or "",
+            f"{came} and got that in return. I am sorry. {facts.what_changed or ''}",
             f"Nothing here is hidden: {company.statement_descriptor} on your statement "
             "is us, and your order's page shows what we know.",
             "You are free to ask your bank as well. Whatever you choose, I answer you "
@@ -88,8 +87,8 @@ def many_people(facts: ReplyFacts, company: Company) -> Said:
         to_do=stands.to_do,
         next_step=stands.next_step,
         more=(
-            f"{facts.what_broke or ''} {hit} {words.OUR_FAULT}",
-            facts.what_changed or "",
+            f"{facts.what_broke or ''} {hit} {words.OUR_FAULT} "
+            f"{facts.what_changed or ''}",
             "I write to each of you, with the facts of your own order. "
             "Yours stand below. "
             f"If something in it is not right, {words.COMES_TO_ME}",
@@ -132,8 +131,8 @@ def after_the_fix(facts: ReplyFacts, company: Company) -> Said:
         to_do=stands.to_do,
         next_step=stands.next_step,
         more=(
-            f"You should know how it ended. {facts.what_broke or ''}",
-            facts.what_changed or "",
+            f"You should know how it ended. {facts.what_broke or ''} "
+            f"{facts.what_changed or ''}",
             "It cost you time, and perhaps trust, and I am sorry.",
             "I write about this only once. If you have a question, "
             f"{words.COMES_TO_ME}",

@@ -43,6 +43,10 @@ INSTEAD: tuple[tuple[str, str], ...] = (
         r"valued customer|we value|rest assured|kindly|as per|at the earliest",
         "say it as you would across a table",
     ),
+    (
+        r"being processed|your request|escalated|forwarded to",
+        "say what was done, by whom and when",
+    ),
     (r"policy|terms and conditions", "say what you do for them"),
     (r"noreply|unsubscribe|maintenance", "leave it out"),
     (

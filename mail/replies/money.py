@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.deadlines import UNKNOWN_FOR, in_words
-from domain.replies import Purchase, ReplyFacts, proof_of_no_charge
+from domain.replies import Purchase, ReplyFacts, ReturnedMoney, proof_of_no_charge
 from domain.states import AccessState, MoneyState, NotChargedReason
 from domain.words import card_in_words
 from mail.facts import Company, LetterNotDue
@@ -28,23 +28,21 @@ def went_through(facts: ReplyFacts, company: Company) -> Said:
         subjects=(f"Yes, we received your {bought.price}", "Yes, it went through"),
         fact=f"Yes, your payment went through: we received your {bought.price} {at}.",
         to_do=stands.to_do,
-        next_step=stands.next_step,
-        more=_after_yes(bought, company),
+        next_step=f"{stands.next_step} {_on_the_statement(bought, company)}",
+        more=_after_yes(bought),
         button=words.way_in(facts, company),
     )
 
 
-def _after_yes(bought: Purchase, company: Company) -> tuple[str, ...]:
-    line = _on_the_statement(bought, company)
+def _after_yes(bought: Purchase) -> tuple[str, ...]:
     match bought.access:
         case AccessState.ACTIVE:
             return (
-                line,
                 "Your access is open, and the button below takes you in. "
                 f"If it does not, {words.COMES_TO_ME}",
             )
         case AccessState.ENDED:
-            return (line,)
+            return ()
         case AccessState.NONE | AccessState.PENDING:
             return (
                 "You have paid and cannot get in yet. "
@@ -72,18 +70,20 @@ def paid_twice(facts: ReplyFacts, _company: Company) -> Said:
         fact=f"You are right: we charged you twice, and the second {refund.amount} "
         f"went back {at}.",
         to_do=words.NOTHING_TO_DO,
-        next_step=words.BANKS,
+        next_step=_banks(refund),
         more=(
-            words.BY_NUMBER if refund.reference else "",
             "It should not have happened, and I am sorry. "
-            "You asked, and you were right to.",
-            facts.what_broke or "",
+            f"You asked, and you were right to. {facts.what_broke or ''}",
             f"You keep what you bought, {words.and_runs_until(bought)}.",
             "If the money does not show up, reply to this e-mail. "
             "I look for it with you.",
         ),
         button=words.to_page(facts),
     )
+
+
+def _banks(refund: ReturnedMoney) -> str:
+    return f"{words.BANKS} {words.BY_NUMBER}" if refund.reference else words.BANKS
 
 
 def second_line_is_hold(facts: ReplyFacts, _company: Company) -> Said:
@@ -170,7 +170,7 @@ def not_charged(facts: ReplyFacts, company: Company) -> Said:
         to_do=stands.to_do,
         next_step=stands.next_step,
         more=(
-            *view.sentences[1:],
+            " ".join(view.sentences[1:]),
             sorry,
             "Your order is kept as it was. If you have changed your mind, you need not "
             "do anything.",
@@ -213,10 +213,9 @@ def money_back(facts: ReplyFacts, _company: Company) -> Said:
         subjects=(f"We returned {refund.amount} to you", "We returned your money"),
         fact=f"Done: we returned {what} {at}.",
         to_do=words.NOTHING_TO_DO,
-        next_step=words.BANKS,
+        next_step=_banks(refund),
         more=(
-            "Some banks show no new line. They take the first one away."
-            + (f" {words.BY_NUMBER}" if refund.reference else ""),
+            "Some banks show no new line. They take the first one away.",
             _plan_after(bought, facts),
             "You owe us no reason. If you would like to tell me what was missing, "
             "I am glad to read it.",

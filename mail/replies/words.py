@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from domain.customer_view import Page
+from domain.customer_view import CustomerView, Page
 from domain.deadlines import BANK_CHECK_FOR, in_words
 from domain.replies import Purchase, ReplyFacts, ReturnedMoney, proof_of_no_charge
-from domain.states import AccessState, MoneyState
+from domain.states import AccessState, DeclineClass, MoneyState
 from domain.words import (
     at_in_words,
     by_in_words,
@@ -141,7 +141,7 @@ def _not_charged(facts: ReplyFacts, bought: Purchase) -> Standing:
         return _standing(
             f"Your bank declined the card, and you have not been charged the "
             f"{bought.price}",
-            view.sentences[0],
+            _advice(bought, view),
             "We keep your order as it is, so you can go on where you were.",
         )
     return _standing(
@@ -149,6 +149,13 @@ def _not_charged(facts: ReplyFacts, bought: Purchase) -> Standing:
         "If you still want it, you can safely try again from your order's page.",
         view.sentences[0],
     )
+
+
+def _advice(bought: Purchase, view: CustomerView) -> str:
+    """Return the page's advice; what they can do stands in the second sentence."""
+    if bought.decline is DeclineClass.TRY_AGAIN:
+        return "You can use the card again. Your bank could not answer just then."
+    return view.sentences[0]
 
 
 def _standing(fact: str, to_do: str, next_step: str, *, short: str = "") -> Standing:
