@@ -44,7 +44,7 @@ INSTEAD: tuple[tuple[str, str], ...] = (
         "say it as you would across a table",
     ),
     (
-        r"being processed|your request|escalated|forwarded to",
+        r"being processed|your request (is|has|will)|escalated|forwarded to",
         "say what was done, by whom and when",
     ),
     (r"policy|terms and conditions", "say what you do for them"),

@@ -132,6 +132,15 @@ RULES = {
         "ck_second_charges_state_known",
         "ck_second_charges_proven_has_amount",
     },
+    "replies": {
+        "pk_replies",
+        "uq_replies_message_id",
+        "fk_replies_checkout_id",
+        "fk_replies_case_id",
+        "ck_replies_situation_known",
+        "ck_replies_has_subject",
+        "ck_replies_body_hash_is_sha256",
+    },
     "audit": {"pk_audit"},
     "api_requests": {
         "pk_api_requests",
