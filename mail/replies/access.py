@@ -13,12 +13,12 @@ from mail.replies import words
 from mail.replies.words import Said
 
 _HOW_WE_KNOW = {
-    Verified.PAGE_LINK: "You wrote with the address of your order's page, which only "
-    "you have. So I know that it is you.",
-    Verified.CARD_AND_DAY: "You named the card's last four digits and the day. "
-    "So I know that it is you.",
+    Verified.PAGE_LINK: "You sent the address of your order's page, so I know it's "
+    "you.",
+    Verified.CARD_AND_DAY: "You named the card's last four digits and the day, so I "
+    "know it's you.",
 }
-_NO_PICTURES = "Please never send a picture of your card, to us or to anybody."
+_NO_PICTURES = "Please never send a picture of your card, to us or to anyone."
 
 
 def blank_page(facts: ReplyFacts, company: Company) -> Said:
@@ -34,10 +34,10 @@ def blank_page(facts: ReplyFacts, company: Company) -> Said:
         to_do=words.NOT_AGAIN,
         next_step=f"The button below takes you in, {words.and_runs_until(bought)}.",
         more=(
-            "I am sorry. You paid and got a blank page, and that was us, not you. "
+            "I'm sorry. You paid and got a blank page, and that was us, not you. "
             f"{facts.what_broke or ''}",
             _one_payment(bought),
-            f"If you cannot get in, {words.COMES_TO_ME}",
+            f"If you can't get in, {words.COMES_TO_ME}",
         ),
         button=words.way_in(facts, company),
     )
@@ -46,9 +46,7 @@ def blank_page(facts: ReplyFacts, company: Company) -> Said:
 def _one_payment(bought: Purchase) -> str:
     if bought.payments_shown != 1 or bought.asked_at is None:
         return ""
-    return (
-        "The card processor was asked as well. It shows one payment of yours, not two."
-    )
+    return "The card processor was asked too. It shows one payment from you, not two."
 
 
 def wrong_address(facts: ReplyFacts, company: Company) -> Said:
@@ -62,10 +60,10 @@ def wrong_address(facts: ReplyFacts, company: Company) -> Said:
         subjects=("Your plan now has the right address",),
         fact=f"We received your {bought.price} {at}, and your access is open.",
         to_do=words.NOT_AGAIN,
-        next_step=f"From now on our mail goes to {facts.email}, as this one does.",
+        next_step=f"From now on our mail goes to {facts.email}, as this letter does.",
         more=(
-            f"The address on your order was {facts.wrong_address}, so our mail did not "
-            "reach you. I have corrected it. Such a slip is quickly made.",
+            f"Your order had the address {facts.wrong_address}, so our mail didn't "
+            "reach you. I've corrected it. It's an easy slip to make.",
             f"{how} {_NO_PICTURES}",
             "The button below takes you in.",
         ),
@@ -87,7 +85,7 @@ def no_mail(facts: ReplyFacts, company: Company) -> Said:
         sender = parseaddr(company.mail_from)[1]
         what = (
             f"Our receipt left {left}, and your mail server took it. "
-            f"It may be in the spam folder. It came from {sender}."
+            f"It may be in your spam folder, from {sender}."
         )
     return Said(
         subjects=(
@@ -96,11 +94,11 @@ def no_mail(facts: ReplyFacts, company: Company) -> Said:
         ),
         fact=f"We received your {bought.price} {at}, and your access is open.",
         to_do=words.NOT_AGAIN,
-        next_step="The button below takes you in, without that mail.",
+        next_step="The button below takes you in, even without that mail.",
         more=(
-            f"{what} I am sorry that you had to ask for it.",
-            "All that was in it is below, and on your order's page.",
-            "If our mail should go to another address, reply and tell me which.",
+            f"{what} I'm sorry you had to ask.",
+            "Everything in it is below, and on your order's page.",
+            "If you'd like our mail at another address, reply and tell me which.",
         ),
         button=words.way_in(facts, company),
         rows=(
@@ -115,16 +113,16 @@ def compensation(facts: ReplyFacts, company: Company) -> Said:
     if added is None:
         raise LetterNotDue("no days were added: this letter is not due")
     until = day_in_words(added.until)
-    days = "1 day" if added.days == 1 else f"{added.days} days"
+    days = "1 more day" if added.days == 1 else f"{added.days} more days"
     return Said(
-        subjects=(f"{days} added to your plan",),
-        fact=f"Your {bought.price} now buys {days} more: your plan runs until {until}.",
+        subjects=(f"{days} on your plan",),
+        fact=f"Your {bought.price} now buys {days}: your plan runs until {until}.",
         to_do=words.NOTHING_TO_DO,
-        next_step="Nothing more is due, and all else stays as it was.",
+        next_step="Nothing more is due, and everything else stays as it was.",
         more=(
             f"{_the_wait(facts, bought)} {facts.what_broke or ''} {words.OUR_FAULT}",
-            "The days do not undo it. They are yours all the same.",
-            "If you would rather have your money back, reply and say so.",
+            "The days don't undo that, but they are yours.",
+            "If you'd rather have your money back, reply and say so.",
         ),
         button=words.way_in(facts, company),
         rows=(("Access until", until),),
@@ -143,4 +141,4 @@ def _the_wait(facts: ReplyFacts, bought: Purchase) -> str:
         opened = f"on {access.astimezone(UTC):%A} at {at}"
     else:
         opened = words.on(access, facts)
-    return f"You paid {words.on(paid, facts)}, and could get in only {opened}."
+    return f"You paid {words.on(paid, facts)} and could only get in {opened}."

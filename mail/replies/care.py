@@ -6,7 +6,7 @@ from datetime import UTC
 
 from domain.replies import ReplyFacts
 from domain.states import MONEY_TAKEN, AccessState, MoneyState
-from domain.words import moment_in_words
+from domain.words import day_in_words, moment_in_words
 from mail.facts import Company
 from mail.replies import words
 from mail.replies.words import Said
@@ -18,28 +18,56 @@ def angry(facts: ReplyFacts, company: Company) -> Said:
     choice, next_step = stands.to_do, stands.next_step
     if _may_return(facts):
         choice = (
-            "If you want it back, reply with the word “refund”, and I return all of it."
+            "If you want it back, reply with the word “refund” and I'll return all of "
+            "it."
         )
         if bought.access is AccessState.ACTIVE:
-            next_step = "Until you answer I change nothing, and your access stays open."
+            next_step = (
+                "Until you answer, I'll change nothing, and your access stays open."
+            )
     is_taken = bought.money in MONEY_TAKEN
     came = "You trusted us with your money" if is_taken else "You came to buy something"
     return Said(
         subjects=(f"What happened with your {bought.price}", "What happened"),
-        fact=f"{stands.short}, and you have reason to be angry.",
+        fact=f"{stands.short}, and you have every reason to be angry.",
         to_do=choice,
         next_step=next_step,
-        more=("Here is what happened, minute by minute.",),
-        steps=tuple((moment_in_words(one.at), one.what) for one in facts.timeline),
+        more=(_lead(facts),),
+        steps=_steps(facts),
         after=words.sentences(
-            f"{came} and got that in return. I am sorry. {facts.what_changed or ''}",
+            f"{came}, and this is what you got. I'm sorry. {facts.what_changed or ''}",
             f"Nothing here is hidden: {company.statement_descriptor} on your statement "
             "is us, and your order's page shows what we know.",
-            "You are free to ask your bank as well. Whatever you choose, I answer you "
-            "myself.",
+            "You're free to ask your bank as well. "
+            "Whatever you choose, I'll answer you myself.",
         ),
         button=words.to_page(facts),
     )
+
+
+def _lead(facts: ReplyFacts) -> str:
+    day = _one_day(facts)
+    when = f" on {day}" if day else ""
+    return f"Here is what happened{when}, minute by minute."
+
+
+def _steps(facts: ReplyFacts) -> tuple[tuple[str, str], ...]:
+    """Write each line with its time; the day stands above when it is the same."""
+    is_one_day = _one_day(facts) is not None
+    return tuple(
+        (
+            f"{one.at.astimezone(UTC):%H:%M} UTC"
+            if is_one_day
+            else moment_in_words(one.at),
+            one.what,
+        )
+        for one in facts.timeline
+    )
+
+
+def _one_day(facts: ReplyFacts) -> str | None:
+    days = {day_in_words(one.at) for one in facts.timeline}
+    return days.pop() if len(days) == 1 else None
 
 
 def _may_return(facts: ReplyFacts) -> bool:
@@ -55,18 +83,18 @@ def somebody_else(_facts: ReplyFacts, _company: Company) -> Said:
     """
     return Said(
         subjects=("About the payment that you asked for",),
-        fact="I can speak about a payment only with the person who made it.",
-        to_do="If that is you, reply with the address of your order's page.",
-        next_step="With that I can tell you all that we know.",
+        fact="I can only talk about a payment with the person who made it.",
+        to_do="If that's you, reply with the address of your order's page.",
+        next_step="With that, I can tell you everything we know.",
         more=(
             "If you no longer have it, the day of the payment and the card's last four "
             "digits will do. Please never send the whole number, or a picture.",
             "If somebody else paid, they can write to us themselves. "
             "Their order's page also shows them where everything stands.",
-            "Is there a line of ours on your own statement that you do not know? "
-            "Reply with its date and amount, and I look for it.",
-            "This may not be the answer you hoped for. "
-            "We keep what is yours just as private.",
+            "Is there a charge from us on your own statement that you don't know? "
+            "Reply with its date and amount, and I'll look for it.",
+            "I know this may not be the answer you hoped for. "
+            "We guard what's yours just as closely.",
         ),
         is_private=True,
     )
@@ -77,7 +105,7 @@ def many_people(facts: ReplyFacts, company: Company) -> Said:
     bought, stands = words.purchase(facts), words.standing(facts)
     hit = "It hit you too."
     if facts.people is not None and facts.people > 1:
-        hit = f"It hit {facts.people} people, and you are one of them."
+        hit = f"It hit {facts.people} people, and you were one of them."
     return Said(
         subjects=(
             f"What broke on our side, and your {bought.price}",
@@ -89,9 +117,9 @@ def many_people(facts: ReplyFacts, company: Company) -> Said:
         more=(
             f"{facts.what_broke or ''} {hit} {words.OUR_FAULT} "
             f"{facts.what_changed or ''}",
-            "I write to each of you, with the facts of your own order. "
-            "Yours stand below. "
-            f"If something in it is not right, {words.COMES_TO_ME}",
+            "I'm writing to each of you with the facts of your own order. "
+            "Yours are below. "
+            f"If something looks wrong, {words.COMES_TO_ME}",
         ),
         button=words.way_in(facts, company),
     )
@@ -107,11 +135,11 @@ def slow_answer(facts: ReplyFacts, company: Company) -> Said:
         to_do=stands.to_do,
         next_step=stands.next_step,
         more=(
-            f"You wrote {wrote}, and I answer {_now(facts)}. "
-            "That is too long when it is about money, and I am sorry.",
-            f"There are few of us, and we are here {company.support_hours}. "
-            "Your payment did not wait for me: machines look after it day and night.",
-            f"If I left something open, {words.COMES_TO_ME}",
+            f"You wrote {wrote}, and I'm answering {_now(facts)}. "
+            "That's too long when it's about money, and I'm sorry.",
+            f"There are only a few of us, here {company.support_hours}. "
+            "Your payment didn't wait for me: machines look after it day and night.",
+            f"If I've left something open, {words.COMES_TO_ME}",
         ),
         button=words.way_in(facts, company),
     )
@@ -133,8 +161,8 @@ def after_the_fix(facts: ReplyFacts, company: Company) -> Said:
         more=(
             f"You should know how it ended. {facts.what_broke or ''} "
             f"{facts.what_changed or ''}",
-            "It cost you time, and perhaps trust, and I am sorry.",
-            "I write about this only once. If you have a question, "
+            "It cost you time, and perhaps some trust. I'm sorry.",
+            "I'm writing about this only once. If you have a question, "
             f"{words.COMES_TO_ME}",
         ),
         button=words.way_in(facts, company),

@@ -156,7 +156,7 @@ GUIDES: dict[Situation, Guide] = {
 PAIRS: tuple[tuple[str, str], ...] = (
     (
         "We apologize for any inconvenience this may have caused.",
-        "I am sorry. You paid and got a blank page, and that was us, not you.",
+        "I'm sorry. You paid and got a blank page, and that was us, not you.",
     ),
     (
         "Your refund request is being processed.",
@@ -166,6 +166,6 @@ PAIRS: tuple[tuple[str, str], ...] = (
         "Unfortunately we cannot confirm your payment at this time.",
         "I don't know yet if your $249.00 went through, and I won't guess.",
     ),
-    ("We will get back to you as soon as possible.", "I write to you by 16:00 UTC."),
-    ("Please try again later.", "You do not need to do anything."),
+    ("We will get back to you as soon as possible.", "I'll write to you by 16:00 UTC."),
+    ("Please try again later.", "You don't need to do anything."),
 )

@@ -39,23 +39,22 @@ def _after_yes(bought: Purchase) -> tuple[str, ...]:
         case AccessState.ACTIVE:
             return (
                 "Your access is open, and the button below takes you in. "
-                f"If it does not, {words.COMES_TO_ME}",
+                f"If it doesn't, {words.COMES_TO_ME}",
             )
         case AccessState.ENDED:
             return ()
         case AccessState.NONE | AccessState.PENDING:
             return (
-                "You have paid and cannot get in yet. "
-                "That is our fault, and I am sorry.",
-                "Your money is safe meanwhile. If you would rather have it back, "
-                "reply and say so.",
+                "You've paid and you can't get in yet. "
+                "That is our fault, and I'm sorry.",
+                "Your money is safe. If you'd rather have it back, reply and say so.",
             )
 
 
 def _on_the_statement(bought: Purchase, company: Company) -> str:
     card = card_in_words(bought.card_brand, bought.card_last4)
     where = f"your {card}" if card else "your statement"
-    return f"It shows as {company.statement_descriptor} on {where}."
+    return f"The payment shows as {company.statement_descriptor} on {where}."
 
 
 def paid_twice(facts: ReplyFacts, _company: Company) -> Said:
@@ -67,16 +66,16 @@ def paid_twice(facts: ReplyFacts, _company: Company) -> Said:
             f"The second {refund.amount} is on its way back",
             "Your second payment is on its way back",
         ),
-        fact=f"You are right: we charged you twice, and the second {refund.amount} "
+        fact=f"You're right: we charged you twice, and the second {refund.amount} "
         f"went back {at}.",
         to_do=words.NOTHING_TO_DO,
         next_step=_banks(refund),
         more=(
-            "It should not have happened, and I am sorry. "
-            f"You asked, and you were right to. {facts.what_broke or ''}",
+            "It should not have happened, and I'm sorry. "
+            f"You were right to ask. {facts.what_broke or ''}",
             f"You keep what you bought, {words.and_runs_until(bought)}.",
-            "If the money does not show up, reply to this e-mail. "
-            "I look for it with you.",
+            "If the money hasn't shown up after that, reply and I'll look for it with "
+            "you.",
         ),
         button=words.to_page(facts),
     )
@@ -98,14 +97,14 @@ def second_line_is_hold(facts: ReplyFacts, _company: Company) -> Said:
         ),
         fact=f"We took one payment of {bought.price}, and no second one.",
         to_do=words.NOTHING_TO_DO,
-        next_step=f"{words.promise(facts)} Until then you need not keep watch.",
+        next_step=f"{words.promise(facts)} Until then you don't need to keep watch.",
         more=(
             f"The card processor was asked {asked}. "
-            f"It shows the payment that you made {paid}, and no other.",
-            "The second line at your bank is a hold. The bank sets the money aside "
-            "and lets it go again by itself, usually after some days.",
-            "Should your bank book it after all, it is ours to return. "
-            "Reply with its date and amount. That is enough for me to find it.",
+            f"It shows the payment you made {paid}, and no other.",
+            "The second line at your bank is a hold. Your bank sets the money aside, "
+            "then lets it go by itself, usually after some days.",
+            "If your bank books it after all, we owe it to you. "
+            "Reply with its date and amount, and I'll find it.",
         ),
         button=words.to_page(facts),
         rows=(("Processor asked", bought.asked_at),),
@@ -134,24 +133,23 @@ def _not_known(bought: Purchase, facts: ReplyFacts) -> tuple[str, ...]:
         at = words.on(bought.asked_at, facts)
         asked = f"The card processor was last asked {at}, and has no clear answer yet."
     return (
-        "If it went through, we finish your order. "
-        "If not, I tell you so, and nothing is owed.",
+        "If it went through, we'll finish your order. "
+        "If it didn't, I'll tell you so, and you owe nothing.",
         asked,
-        f"This has an end. If there is no answer {in_words(UNKNOWN_FOR)} after you "
-        "pressed Pay, we close the attempt. It then cannot charge you.",
-        "A line at your bank may be a hold. A hold goes away by itself.",
-        "I am sorry to leave you waiting. It is your money, and you should know where "
+        f"This has an end. If there is still no answer {in_words(UNKNOWN_FOR)} after "
+        "you pressed Pay, we close the attempt. After that it can't charge you.",
+        "A line at your bank may be a hold. Holds go away by themselves.",
+        "I'm sorry to leave you waiting. It's your money, and you should know where "
         "it is.",
     )
 
 
 def _at_the_bank() -> tuple[str, ...]:
     return (
-        "Your bank wants to know that it is really you. It asks this for some "
-        "payments, and it is not about you.",
-        "If you would rather leave it, you need not do anything. We close the attempt "
-        f"when {words.bank_check_for()} pass without an answer. "
-        "Then nothing is owed.",
+        "Your bank wants to be sure it's really you. It asks this of many people, "
+        "so it says nothing about you.",
+        "If you'd rather leave it, you don't need to do anything. We close the attempt "
+        f"when {words.bank_check_for()} pass without an answer, and you owe nothing.",
     )
 
 
@@ -163,7 +161,7 @@ def not_charged(facts: ReplyFacts, company: Company) -> Said:
         raise LetterNotDue("nothing proves that no money moved")
     sorry = ""
     if bought.reason in _OURS:
-        sorry = "That was on our side. I am sorry that you had to wonder."
+        sorry = "That was on our side, and I'm sorry you had to wonder."
     return Said(
         subjects=("You were not charged",),
         fact=stands.fact,
@@ -172,8 +170,7 @@ def not_charged(facts: ReplyFacts, company: Company) -> Said:
         more=(
             " ".join(view.sentences[1:]),
             sorry,
-            "Your order is kept as it was. If you have changed your mind, you need not "
-            "do anything.",
+            "Your order is kept as it was. If you've changed your mind, just leave it.",
         ),
         button=words.way_in(facts, company),
         rows=(("Attempt", bought.pay_requested_at),),
@@ -189,10 +186,10 @@ def declined(facts: ReplyFacts, company: Company) -> Said:
         to_do=stands.to_do,
         next_step=stands.next_step,
         more=(
-            "Your bank does not tell us why it said no. It tells you, if you ask: its "
-            "number is on the back of your card.",
-            "It happens to most people at some time, often for something small, such "
-            "as a limit for buying online.",
+            "Your bank doesn't tell us why it said no. It will tell you if you ask: "
+            "the number is on the back of your card.",
+            "This happens to most people at some point, often for something small, "
+            "like a limit on buying online.",
             "If you see a line for it at your bank, that is a hold, not a payment. "
             "It goes away by itself.",
         ),
@@ -217,8 +214,8 @@ def money_back(facts: ReplyFacts, _company: Company) -> Said:
         more=(
             "Some banks show no new line. They take the first one away.",
             _plan_after(bought, facts),
-            "You owe us no reason. If you would like to tell me what was missing, "
-            "I am glad to read it.",
+            "You don't owe us a reason. If you'd like to tell me what was missing, "
+            "I'd be glad to read it.",
         ),
         button=words.to_page(facts),
     )
@@ -241,7 +238,7 @@ def dispute(facts: ReplyFacts, company: Company) -> Said:
         raise LetterNotDue("dispute is not known: this letter is not due")
     paid = words.on(words.known(bought.charged_at), facts)
     card = card_in_words(bought.card_brand, bought.card_last4)
-    means = f" with your {card}" if card else ""
+    means = f", with your {card}" if card else ""
     access = ""
     if bought.access_at is not None:
         access = f" Your access opened {words.on(bought.access_at, facts)}."
@@ -250,14 +247,14 @@ def dispute(facts: ReplyFacts, company: Company) -> Said:
         meanwhile = "Your access stays open meanwhile."
     return Said(
         subjects=(f"Your dispute about {opened.amount}", "Your dispute"),
-        fact=f"You have disputed our charge of {opened.amount}, and your bank decides "
-        "about it.",
-        to_do="You do not need to do anything for us.",
-        next_step="Until your bank has decided, we cannot return the money ourselves.",
+        fact=f"You disputed our charge of {opened.amount}, and your bank decides "
+        "about it now.",
+        to_do="You don't need to do anything for us.",
+        next_step="Until your bank decides, we can't return the money ourselves.",
         more=(
-            "It is your right to ask your bank, and I do not ask you to take it back.",
-            f"This is what we know of it. You paid {paid}{means}.{access}",
-            "If you did not know the name on your statement: "
+            "Asking your bank is your right, and I'm not asking you to withdraw it.",
+            f"Here is what we know. You paid {paid}{means}.{access}",
+            "If it was the name on your statement that you didn't recognise: "
             f"{company.statement_descriptor} is us.",
             meanwhile,
         ),
@@ -276,12 +273,12 @@ def invoice(facts: ReplyFacts, _company: Company) -> Said:
         subjects=(f"Your invoice for {bought.price}", "Your invoice"),
         fact=f"The invoice for your {bought.price} is ready, made out to "
         f"{made.made_out_to}.",
-        to_do="You can save or print it with the button below.",
-        next_step="If a line on it is wrong, reply with the right one, and I correct "
-        "it.",
+        to_do="You can save or print it from the button below.",
+        next_step="If a line on it is wrong, reply with the right one and I'll "
+        "correct it.",
         more=(
             f"You paid {paid}, and nothing more is due. "
-            "The invoice and your receipt are about the same payment.",
+            "The invoice and your receipt are for the same payment.",
         ),
         button=Link(label="Open the invoice", url=made.url),
     )

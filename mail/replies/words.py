@@ -21,12 +21,12 @@ from mail.letter import Link
 
 Rows = tuple[tuple[str, datetime | str | None], ...]
 
-NOTHING_TO_DO = "You do not need to do anything."
-NOT_AGAIN = "You do not need to pay again."
+NOTHING_TO_DO = "You don't need to do anything."
+NOT_AGAIN = "You don't need to pay again."
 BANKS = "Banks usually show it within 5 to 10 business days."
 BY_NUMBER = "Your bank can find it by the refund number below."
-COMES_TO_ME = "reply to this e-mail. It comes to me."
-OUR_FAULT = "That was our fault, and I am sorry."
+COMES_TO_ME = "just reply: your answer comes to me."
+OUR_FAULT = "That was our fault, and I'm sorry."
 
 #: A weekday names a day for less than a week; longer ago it needs its date.
 _NAMED_FOR = timedelta(days=6)
@@ -97,7 +97,7 @@ def standing(facts: ReplyFacts) -> Standing:
             )
         case MoneyState.DUPLICATE:
             return _standing(
-                f"We charged you {bought.price} twice, and the second goes back to you",
+                f"We charged you {bought.price} twice, and the second is going back",
                 NOTHING_TO_DO,
                 promise(facts),
                 short=f"We charged you {bought.price} twice",
@@ -184,7 +184,7 @@ def promise(facts: ReplyFacts) -> str:
 
 def _promised(facts: ReplyFacts) -> str:
     by = by_in_words(known(facts.next_message_at), now=facts.now)
-    return f"I write to you by {by}, with or without news."
+    return f"I'll write to you by {by}, with or without news."
 
 
 def on(moment: datetime, facts: ReplyFacts) -> str:

@@ -226,7 +226,8 @@ def _remarks(request: ReplyRequest, draft: Draft) -> list[Remark]:
     facts = request.facts
     ours = suggested_opening(draft, request.company)
     found = []
-    if one_line(request.opening) == one_line(ours) and not request.is_confirmed:
+    is_ours = one_line(request.opening) == one_line(ours)
+    if is_ours and not request.is_confirmed:
         found.append(
             Remark(
                 rule="confirm",
@@ -234,13 +235,14 @@ def _remarks(request: ReplyRequest, draft: Draft) -> list[Remark]:
                 "it.",
             )
         )
-    typed = [request.opening, facts.what_broke or "", facts.what_changed or ""]
+    typed = ["" if is_ours else request.opening]
+    typed += [facts.what_broke or "", facts.what_changed or ""]
     typed += [line.what for line in facts.timeline]
     reading = Reading(
         situation=request.situation,
         facts=facts,
         letter=letter_of(request),
-        typed=tuple(typed),
+        typed=tuple(text for text in typed if text.strip()),
     )
     return [*found, *lint(reading)]
 
