@@ -65,6 +65,8 @@ class Purchase:
     """The checkout that a letter is about, as its row says it.
 
     Attributes:
+        email: The address on the order; a letter to another one tells nothing of it
+            until it is known who writes.
         asked_at: When the processor was last asked about this purchase.
         payments_shown: How many payments it showed then; None when it was not asked.
         was_interrupted: A step broke on the way, so an error page may have been seen.
@@ -74,6 +76,7 @@ class Purchase:
     """
 
     reference_code: str
+    email: str
     plan_name: str
     price: Money
     page_url: str
@@ -444,15 +447,15 @@ def prepare(situation: Situation, facts: ReplyFacts) -> Draft | Blocked:
             instead=(Situation.SOMEBODY_ELSE,),
         )
     untrue = _why_untrue(situation, facts.purchase)
-    lacking = tuple(
+    lacking = dict.fromkeys(
         _missing(fact)
-        for fact in needs(situation, facts.purchase)
+        for fact in (*_who(facts, facts.purchase), *needs(situation, facts.purchase))
         if not _KNOWN[fact](facts, facts.purchase)
     )
     if untrue or lacking:
         return Blocked(
             situation=situation,
-            missing=() if untrue else lacking,
+            missing=() if untrue else tuple(lacking),
             untrue=untrue,
             instead=tuple(one for one in suggest(facts) if one is not situation),
         )
@@ -463,6 +466,12 @@ def needs(situation: Situation, purchase: Purchase) -> tuple[Fact, ...]:
     """Return the facts that a letter needs for a purchase as it stands."""
     standing = _standing_needs(purchase) if situation in _TELLS_STANDING else ()
     return tuple(dict.fromkeys((*standing, *_NEEDS[situation])))
+
+
+def _who(facts: ReplyFacts, purchase: Purchase) -> tuple[Fact, ...]:
+    """Ask who writes before a purchase is spoken of to an address that is not its."""
+    is_own = facts.email.casefold() == purchase.email.casefold()
+    return () if is_own else (Fact.VERIFIED,)
 
 
 def suggest(facts: ReplyFacts) -> tuple[Situation, ...]:
@@ -596,6 +605,8 @@ _SIGNS: tuple[tuple[Situation, _Test], ...] = (
         Situation.SLOW_ANSWER,
         lambda f, _: f.wrote_at is not None and f.now - f.wrote_at > SLOW_AFTER,
     ),
+    (Situation.AFTER_THE_FIX, _KNOWN[Fact.WHAT_CHANGED]),
+    (Situation.MANY_PEOPLE, lambda f, _: f.people is not None and f.people > 1),
     (Situation.PAID_TWICE, _KNOWN[Fact.SECOND_REFUND]),
     (Situation.MONEY_BACK, _KNOWN[Fact.REFUND]),
     (Situation.COMPENSATION, _KNOWN[Fact.ADDED_DAYS]),

@@ -160,6 +160,8 @@ def not_charged(facts: ReplyFacts, company: Company) -> Said:
     if view is None:
         raise LetterNotDue("nothing proves that no money moved")
     sorry = ""
+    is_declined = bought.reason is NotChargedReason.DECLINED
+    kept = "" if is_declined else "Your order is kept as it was. "
     if bought.reason in _OURS:
         sorry = "That was on our side, and I'm sorry you had to wonder."
     return Said(
@@ -170,7 +172,7 @@ def not_charged(facts: ReplyFacts, company: Company) -> Said:
         more=(
             " ".join(view.sentences[1:]),
             sorry,
-            "Your order is kept as it was. If you've changed your mind, just leave it.",
+            f"{kept}If you've changed your mind, just leave it.",
         ),
         button=words.way_in(facts, company),
         rows=(("Attempt", bought.pay_requested_at),),

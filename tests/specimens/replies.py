@@ -44,6 +44,7 @@ _LATE = datetime(2026, 11, 23, 17, 40, tzinfo=UTC)
 #: Nobody knows yet.
 UNKNOWN = Purchase(
     reference_code="ORD-7K2M-9QXD",
+    email="mara@example.com",
     plan_name="Acme one-year plan",
     price=PRICE,
     page_url=PAGE,
@@ -322,7 +323,20 @@ def _about_access() -> list[Variant]:
 
 def _about_people() -> list[Variant]:
     s = Situation
-    friday = datetime(2026, 11, 20, 18, 10, tzinfo=UTC)
+    friday = datetime(2026, 11, 20, 16, 2, tzinfo=UTC)
+    monday = datetime(2026, 11, 23, 9, 5, tzinfo=UTC)
+    bought = replace(
+        IN,
+        pay_requested_at=friday,
+        charged_at=friday,
+        access_at=friday + timedelta(seconds=4),
+        access_until=datetime(2027, 11, 20, 16, 2, tzinfo=UTC),
+        asked_at=None,
+        payments_shown=None,
+        receipt_left_at=friday + timedelta(seconds=5),
+        was_interrupted=False,
+    )
+    late = with_purchase(bought, now=monday, wrote_at=friday + timedelta(minutes=128))
     return [
         ("angry", s.ANGRY, replace(FACTS, timeline=TIMELINE, what_changed=CHANGED)),
         ("somebody-else", s.SOMEBODY_ELSE, replace(FACTS, customer_name=None)),
@@ -331,7 +345,7 @@ def _about_people() -> list[Variant]:
             s.MANY_PEOPLE,
             replace(FACTS, what_broke=BROKE, people=37),
         ),
-        ("slow-answer", s.SLOW_ANSWER, replace(FACTS, wrote_at=friday)),
+        ("slow-answer", s.SLOW_ANSWER, late),
         (
             "after-the-fix",
             s.AFTER_THE_FIX,

@@ -24,6 +24,7 @@ from domain.replies import (
     Purchase,
     ReplyFacts,
     Situation,
+    Verified,
     needs,
     prepare,
     proof_of_no_charge,
@@ -413,6 +414,27 @@ def test_a_promise_that_has_passed_holds_nothing() -> None:
     assert [one.fact for one in blocked.missing] == [Fact.NEXT_MESSAGE]
 
 
+def test_another_address_learns_nothing_until_it_is_known_who_writes() -> None:
+    """Whoever names a purchase from elsewhere is asked first, whatever the letter."""
+    stranger = replace(FACTS, email="thief@example.net")
+    for situation in Situation:
+        blocked = prepare(situation, replace(_usual(situation).facts, verified=None))
+        stolen = replace(
+            _usual(situation).facts, email="thief@example.net", verified=None
+        )
+        assert isinstance(prepare(situation, stolen), Blocked) == (
+            situation is not Situation.SOMEBODY_ELSE
+        )
+        assert isinstance(blocked, Draft) == (situation is not Situation.WRONG_ADDRESS)
+    drafted = prepare(Situation.WENT_THROUGH, stranger)
+    assert isinstance(drafted, Blocked)
+    assert [one.fact for one in drafted.missing] == [Fact.VERIFIED]
+    known = replace(stranger, verified=Verified.CARD_AND_DAY)
+    assert isinstance(prepare(Situation.WENT_THROUGH, known), Draft)
+    upper = replace(FACTS, email="Mara@Example.com")
+    assert isinstance(prepare(Situation.WENT_THROUGH, upper), Draft)
+
+
 def test_every_fact_says_where_it_comes_from() -> None:
     """Nobody is told that something is missing and left alone with it."""
     assert set(WHERE) == set(Fact)
@@ -583,6 +605,8 @@ def test_the_bad_examples_are_refused_and_the_good_ones_are_not(bad: str) -> Non
         ),
         (Situation.SLOW_ANSWER, replace(FACTS, wrote_at=NOW - timedelta(days=3))),
         (Situation.DISPUTE, _usual(Situation.DISPUTE).facts),
+        (Situation.MANY_PEOPLE, _usual(Situation.MANY_PEOPLE).facts),
+        (Situation.AFTER_THE_FIX, _usual(Situation.AFTER_THE_FIX).facts),
         (Situation.INVOICE, _usual(Situation.INVOICE).facts),
         (Situation.COMPENSATION, _usual(Situation.COMPENSATION).facts),
         (Situation.WRONG_ADDRESS, _usual(Situation.WRONG_ADDRESS).facts),
