@@ -41,7 +41,7 @@ pytestmark = pytest.mark.postgres
 REQUEST = reply_to(Situation.WENT_THROUGH, with_purchase(WAITING, next_message_at=NEXT))
 
 
-def _new(checkout_id: UUID | None, request: ReplyRequest = REQUEST) -> NewReply:
+def new_reply(checkout_id: UUID | None, request: ReplyRequest = REQUEST) -> NewReply:
     """A row as the console will write it."""
     request = replace(request, reply_id=uuid4())
     message = write_reply(request)
@@ -66,7 +66,7 @@ async def test_a_letter_is_kept_word_for_word(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
     """What comes out is what went in: text, digest, mail and promise."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     async with engine.begin() as connection:
         assert await write_reply_row(connection, new)
         kept = await read_reply(connection, new.reply_id)
@@ -82,7 +82,7 @@ async def test_pressing_twice_is_one_letter(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
     """The same id with the same mail changes nothing, and is told so."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     async with engine.begin() as connection:
         written = [await write_reply_row(connection, new) for _ in range(2)]
         kept = await list_replies(connection, _checkout(new))
@@ -95,7 +95,7 @@ async def test_an_id_names_one_letter_for_ever(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
     """Other words under a used id, or a used Message-ID, are refused, not sent."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     async with engine.begin() as connection:
         await write_reply_row(connection, new)
         for other in (
@@ -110,7 +110,7 @@ async def test_a_letter_is_marked_sent_once(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
     """The time of the first hand-over stands; until then it waits."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     async with engine.begin() as connection:
         await write_reply_row(connection, new)
         waiting = await list_waiting_replies(connection)
@@ -128,7 +128,7 @@ async def test_a_letter_that_came_back_says_so(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
     """It was sent, and it did not arrive: both stay written, the first word stands."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     async with engine.begin() as connection:
         await write_reply_row(connection, new)
         await mark_reply_sent(connection, new.reply_id)
@@ -149,7 +149,7 @@ async def test_letters_are_listed_in_their_order(
 ) -> None:
     """A case shows what was written, oldest first, and nothing of another customer."""
     mine, other = await open_checkout(Stage.CHARGED), await open_checkout(Stage.CHARGED)
-    new = [_new(mine), _new(other), _new(mine)]
+    new = [new_reply(mine), new_reply(other), new_reply(mine)]
     for one in new:
         async with engine.begin() as connection:
             await write_reply_row(connection, one)
@@ -171,21 +171,21 @@ async def test_a_letter_without_a_purchase_belongs_to_a_case(
             OpenCase(checkout_id=checkout_id, step="x", cause="Wrote", detail="."),
         )
         case_id = (await connection.execute(select(cases.c.case_id))).scalar_one()
-        new = replace(_new(None, request), case_id=case_id)
+        new = replace(new_reply(None, request), case_id=case_id)
         await write_reply_row(connection, new)
         kept = await list_case_replies(connection, case_id)
 
     assert [row.reply_id for row in kept] == [new.reply_id]
     with pytest.raises(IntegrityError, match="ck_replies_has_subject"):
         async with engine.begin() as connection:
-            await write_reply_row(connection, _new(None, request))
+            await write_reply_row(connection, new_reply(None, request))
 
 
 async def test_an_answer_to_a_letter_finds_it(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
     """By its Message-ID, and only together with the order that it names."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     kind = f"reply-{new.reply_id.hex}"
     async with engine.begin() as connection:
         await write_reply_row(connection, new)
@@ -205,7 +205,7 @@ async def test_the_application_cannot_rewrite_what_was_said(
     engine: AsyncEngine, database: Database, open_checkout: OpenCheckout
 ) -> None:
     """Only that it left or came back may be added; the words stand as they were."""
-    new = _new(await open_checkout(Stage.CHARGED))
+    new = new_reply(await open_checkout(Stage.CHARGED))
     async with engine.begin() as connection:
         await write_reply_row(connection, new)
     url = database.app_url.replace("postgresql+psycopg://", "postgresql://")
