@@ -26,6 +26,8 @@ def angry(facts: ReplyFacts, company: Company) -> Said:
                 "Until you answer, I'll change nothing, and your access stays open."
             )
     is_taken = bought.money in MONEY_TAKEN
+    descriptor = company.statement_descriptor
+    line = f"{descriptor} on your statement is us, and " if is_taken else ""
     came = "You trusted us with your money" if is_taken else "You came to buy something"
     return Said(
         subjects=(f"What happened with your {bought.price}", "What happened"),
@@ -36,8 +38,7 @@ def angry(facts: ReplyFacts, company: Company) -> Said:
         steps=_steps(facts),
         after=words.sentences(
             f"{came}, and this is what you got. I'm sorry. {facts.what_changed or ''}",
-            f"Nothing here is hidden: {company.statement_descriptor} on your statement "
-            "is us, and your order's page shows what we know.",
+            f"Nothing here is hidden: {line}your order's page shows what we know.",
             "You're free to ask your bank as well. "
             "Whatever you choose, I'll answer you myself.",
         ),
@@ -125,10 +126,23 @@ def many_people(facts: ReplyFacts, company: Company) -> Said:
     )
 
 
+#: A payment that was not settled without a person, or is ours to deliver for.
+_LOOKED_AFTER = frozenset(MoneyState) - {
+    MoneyState.NOT_CHARGED,
+    MoneyState.REFUNDING,
+    MoneyState.REFUNDED,
+}
+
+
 def slow_answer(facts: ReplyFacts, company: Company) -> Said:
     """Answer late, say so, and say why the machines were not."""
     bought, stands = words.purchase(facts), words.standing(facts)
     wrote = words.on(words.known(facts.wrote_at), facts)
+    machines = ""
+    if bought.money in _LOOKED_AFTER:
+        machines = (
+            " Your payment didn't wait for me: machines look after it day and night."
+        )
     return Said(
         subjects=(f"Our late answer about your {bought.price}", "Our late answer"),
         fact=stands.fact,
@@ -137,8 +151,7 @@ def slow_answer(facts: ReplyFacts, company: Company) -> Said:
         more=(
             f"You wrote {wrote}, and I'm answering {_now(facts)}. "
             "That's too long when it's about money, and I'm sorry.",
-            f"There are only a few of us, here {company.support_hours}. "
-            "Your payment didn't wait for me: machines look after it day and night.",
+            f"There are only a few of us, here {company.support_hours}.{machines}",
             f"If I've left something open, {words.COMES_TO_ME}",
         ),
         button=words.way_in(facts, company),

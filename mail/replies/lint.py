@@ -59,10 +59,12 @@ INSTEAD: tuple[tuple[str, str], ...] = (
 
 #: A sentence that hurries past its own promise.
 _VAGUE = re.compile(
-    r"\b(soon|shortly|in a moment|as soon as possible|asap|immediately|"
-    r"(?<!work )right away|later today|tonight|tomorrow|(this|next) (week|month)|"
-    r"within|"
-    r"in (a|an|one|two|three|a few|\d+) (minutes?|hours?|days?|weeks?)|"
+    r"\b(soon|shortly|in a moment|as soon as possible|asap|eod|immediately|"
+    r"(?<!work )right away|later today|tonight|tomorrow|this (afternoon|evening)|"
+    r"(this|next) (week|month)|(end|close) of (the )?(business|day|week)|"
+    r"by (noon|midnight|then)|within|(will|shall|\w+'ll)\b[^.]{0,60}\btoday|"
+    r"in (half an?|an?|one|two|three|four|five|a few|a couple of|some|\d+) "
+    r"((business|working) )?(min|minute|hour|day|week|month)s?|"
     r"(by|until|before|on|next) (next )?(mon|tues|wednes|thurs|fri|satur|sun)day)\b",
     re.IGNORECASE,
 )
@@ -73,6 +75,7 @@ _DAY = re.compile(
     r"\b(\d{1,2}) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\b"
 )
 _BY_TIME = re.compile(r"\b(?:by|before|until|at the latest) (\d{1,2}:\d\d)")
+_BY_DAY = re.compile(rf"\b(?:by|before) (?={_DAY.pattern})")
 _AMOUNT = re.compile(r"[$€£]\s?\d[\d.,]*\d|(?<![:\d])\b\d[\d.,]*\d (?!UTC)[A-Z]{3}\b")
 _REFERENCE = re.compile(r"\bORD-\w{4}-\w{4}\b", re.IGNORECASE)
 _URL = re.compile(r"https?://|www\.", re.IGNORECASE)
@@ -83,11 +86,18 @@ _CARD_ASKED = re.compile(
 )
 _NOT = re.compile(r"\b(never|not|don't|nothing|no)\b", re.IGNORECASE)
 _NO_CHARGE = re.compile(
-    r"(not|n't|never) (been |yet been )?(charged|taken|debited)|"
-    r"nothing (was|has been|is) (charged|taken)|no (money|payment|charge) (was|has|ha)|"
-    r"no money moved|without being charged",
+    r"(not|n't|never) (been |yet been )?(charged|taken|debited)(?! (you )?twice)|"
+    r"(did not|didn't|have not|haven't|never) (charge|take|debit)|"
+    r"nothing (was|has been|is|got) (charged|taken|debited)|without being charged|"
+    r"no (money|payment|charge) (was|has|have|moved|left|went)",
     re.IGNORECASE,
 )
+_ONCE = re.compile(
+    r"(not|n't|never) (been )?(charged|pay|paid|charge) (you )?twice|"
+    r"(only|just) (one|a single) (payment|charge)|charged (you )?(only )?once",
+    re.IGNORECASE,
+)
+_TWICE = re.compile(r"(?<!not )(?<!n't )(?<!never )charged (you )?twice", re.IGNORECASE)
 _RECEIVED = re.compile(
     r"(received|got|have) your ([$€£]?\d|payment|money)|"
     r"payment (went through|arrived|reached us)|you (have )?paid\b",
@@ -238,7 +248,7 @@ def _known_amounts(facts: ReplyFacts, bought: Purchase) -> set[str]:
         known.add(str(facts.refund.amount))
     if facts.dispute is not None:
         known.add(str(facts.dispute.amount))
-    return known
+    return known | {amount.removesuffix(".00") for amount in known}
 
 
 def _amounts(reading: Reading) -> Iterator[Remark]:
@@ -247,7 +257,6 @@ def _amounts(reading: Reading) -> Iterator[Remark]:
     if bought is None:
         return
     known = _known_amounts(facts, bought)
-    known |= {amount.removesuffix(".00") for amount in known}
     for text in reading.typed:
         for amount in _AMOUNT.findall(text):
             if amount not in known:
@@ -290,9 +299,20 @@ def _times(reading: Reading) -> Iterator[Remark]:
         said += [day for day in map(" ".join, _DAY.findall(text)) if day not in days]
         yield from (Remark(rule="time", words=_only(time, facts)) for time in said)
         said = [f"by {clock}" for clock in _BY_TIME.findall(text) if clock != by]
+        said += _other_days(text, kept)
         vague = _VAGUE.search(_PAST_DAY.sub("", text).replace(words.BANKS, ""))
         said += [vague[0]] if vague else []
         yield from (Remark(rule="promise", words=_only(time, facts)) for time in said)
+
+
+def _other_days(text: str, kept: datetime | None) -> list[str]:
+    """Return the days that are promised and are not the one that is kept."""
+    day = f"{kept.astimezone(UTC).day} {kept.astimezone(UTC):%b}" if kept else None
+    named = [
+        " ".join(_DAY.findall(text[found.start() :])[0])
+        for found in _BY_DAY.finditer(text)
+    ]
+    return [f"by {one}" for one in named if one != day]
 
 
 def _only(said: str, facts: ReplyFacts) -> str:
@@ -394,6 +414,21 @@ _CLAIMS: tuple[tuple[str, re.Pattern[str], _Proof, str], ...] = (
         lambda facts, bought: proof_of_no_charge(bought, facts.now) is not None,
         "Nothing proves that no money was taken. Ask the processor first, or say that "
         "we do not know yet.",
+    ),
+    (
+        "once",
+        _ONCE,
+        lambda _, bought: bought.payments_shown == 1,
+        "Nobody has counted the payments yet. Ask the processor first.",
+    ),
+    (
+        "twice",
+        _TWICE,
+        lambda facts, bought: (
+            bought.money is MoneyState.DUPLICATE
+            or (facts.refund is not None and facts.refund.is_second_charge)
+        ),
+        "Nothing proves a second charge. Ask the processor first.",
     ),
     (
         "received",

@@ -225,7 +225,7 @@ def money_back(facts: ReplyFacts, _company: Company) -> Said:
 
 def _plan_after(bought: Purchase, facts: ReplyFacts) -> str:
     if bought.access is AccessState.ENDED:
-        return "Your plan has ended with it, and nothing more will be charged."
+        return "Your plan has ended, and nothing more will be charged."
     if bought.money is not MoneyState.CHARGED and words.returned(facts).ends_access:
         return "Your plan ends with it, and nothing more will be charged."
     if bought.access is AccessState.ACTIVE:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
+from unicodedata import category
 from uuid import UUID
 
 from domain.identifiers import message_id
@@ -127,8 +128,9 @@ def write_reply(request: ReplyRequest) -> EmailMessage:
         raise ReplyRefused(remarks=remarks)
     earlier = [*request.earlier]
     # What a stranger wrote goes into our headers only if it is a Message-ID.
-    if request.answers and _MESSAGE_ID.fullmatch(request.answers):
-        earlier.append(request.answers)
+    answers = request.answers or ""
+    if answers.isascii() and _MESSAGE_ID.fullmatch(answers):
+        earlier.append(answers)
     return build_message(
         letter_of(request),
         to=request.facts.email,
@@ -153,11 +155,13 @@ def letter_of(request: ReplyRequest) -> PersonalLetter:
     first, *others = (said.next_step, *said.more)
     paragraphs = words.sentences(first, *others)
     promised_at = _promised_at(facts, (*paragraphs, *said.after))
+    name = _plain(facts.customer_name or "")
+    theirs = _subject(request.subject)
     own_subject = first_that_fits(*said.subjects)
     return PersonalLetter(
-        subject=_subject(request.subject) or own_subject,
-        preheader=own_subject if request.subject else paragraphs[0],
-        greeting=f"Hello {facts.customer_name}," if facts.customer_name else "Hello,",
+        subject=theirs or own_subject,
+        preheader=own_subject if theirs else paragraphs[0],
+        greeting=f"Hello {name}," if name else "Hello,",
         opening=_paragraphs(request.opening),
         paragraphs=paragraphs,
         steps=said.steps,
@@ -247,13 +251,19 @@ def _remarks(request: ReplyRequest, draft: Draft) -> list[Remark]:
     return [*found, *lint(reading)]
 
 
+def _plain(theirs: str) -> str:
+    """Write what a stranger wrote without marks that cannot be seen, or be encoded."""
+    seen = [sign if category(sign)[0] != "C" else " " for sign in theirs]
+    return one_line("".join(seen))
+
+
 def _paragraphs(opening: str) -> tuple[str, ...]:
     return tuple(one_line(part) for part in _PARAGRAPHS.split(opening) if part.strip())
 
 
 def _subject(theirs: str | None) -> str | None:
     """Answer under their own subject, so that mail programs keep the thread."""
-    bare = one_line(_RE.sub("", theirs or ""))
+    bare = _RE.sub("", _plain(theirs or ""))
     if not bare:
         return None
     return f"Re: {bare[:_MOST_SUBJECT]}"

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.identifiers import mail_of
 from domain.money import Money
@@ -479,6 +481,14 @@ def test_our_opening_waits_for_a_person() -> None:
         ("promise", "We have your $249.00. You hear from me by Friday."),
         ("promise", "We have your $249.00. You are in by 17:40 UTC."),
         ("promise", "We have your $249.00. It is back in two days."),
+        ("promise", "We have your $249.00. You hear from me in half an hour."),
+        ("promise", "We have your $249.00. You hear from me in two working days."),
+        ("promise", "We have your $249.00. I'll look at your bank's line today."),
+        ("promise", "We have your $249.00. You hear from me by 23 Nov 2026."),
+        ("once", "There was only one payment of $249.00. You need do nothing."),
+        ("twice", "We charged you twice: $249.00 each. You need do nothing."),
+        ("not-charged", "We did not charge you $249.00. You need do nothing."),
+        ("not-charged", "No money left your account for $249.00. Do nothing."),
         ("time", "We have your $249.00. You hear from me by 15:15 UTC."),
         ("time", "We have your $249.00. You hear from me on 5 Jan."),
         ("amount", "We have your $249.00. You get $25.00 of it."),
@@ -507,9 +517,55 @@ def test_our_opening_waits_for_a_person() -> None:
 )
 def test_what_a_person_types_is_read_before_it_leaves(rule: str, opening: str) -> None:
     """Tired hands at night cannot promise, claim or ask what they should not."""
-    facts = replace(FACTS, next_message_at=NEXT)
+    bought = replace(IN, payments_shown=None)
+    facts = with_purchase(bought, next_message_at=NEXT)
 
     assert rule in _typed(Situation.WENT_THROUGH, opening, facts)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "We have your $249, and you were not charged twice. You need do nothing.",
+        "We took your $249.00 on 23 Nov, at 14:32 UTC. I'll write to you by 16:00 UTC.",
+        "Your $249.00 is here. I'll write to you by 24 Nov 2026, 16:00 UTC.",
+        "I opened your access on Monday at 17:40 UTC for your $249.00. Just go in.",
+        "Your $249.00 is safe, and your plan runs until 23 Nov 2027. Do nothing.",
+        "Your $249.00 came once. Please never send me a picture of your card.",
+    ],
+)
+def test_what_a_person_types_well_passes(opening: str) -> None:
+    """The checks are for slips; a plain answer with facts of the case goes out."""
+    facts = replace(FACTS, next_message_at=NEXT)
+
+    assert _typed(Situation.WENT_THROUGH, opening, facts) == set()
+
+
+def test_the_second_charge_may_be_named_when_it_is_proven() -> None:
+    """With both charges shown, "we charged you twice" is the truth."""
+    opening = "Yes, we charged you twice: the second $249.00 went back. Do nothing."
+
+    assert _typed(Situation.PAID_TWICE, opening, replace(FACTS, refund=SECOND)) == set()
+
+
+@given(opening=st.text(), subject=st.none() | st.text(), name=st.none() | st.text())
+def test_whatever_is_typed_is_answered_or_sent(
+    opening: str, subject: str | None, name: str | None
+) -> None:
+    """No text breaks the reading; what passes is a mail with plain headers."""
+    facts = replace(FACTS, customer_name=name)
+    request = reply_to(
+        Situation.WENT_THROUGH,
+        facts,
+        opening=f"Your $249.00 is here. You need do nothing. {opening}",
+        subject=subject,
+    )
+    if check_reply(request):
+        with pytest.raises(ReplyRefused):
+            write_reply(request)
+        return
+    message = write_reply(request)
+    assert message.as_bytes().partition(b"\n\n")[0].isascii()
 
 
 def test_a_strange_subject_or_name_keeps_no_letter_here() -> None:
@@ -700,6 +756,16 @@ def test_what_was_sent_is_kept_word_for_word() -> None:
     assert kept.message_id == message["Message-ID"]
 
 
+@pytest.mark.parametrize(
+    "answers", ["", "<a b@c>", "none", "<ä@example.com>", "<a@b>\r\nBcc: <c@d>"]
+)
+def test_what_is_no_message_id_is_left_out(answers: str) -> None:
+    """A strange mail program of theirs keeps no letter of ours from leaving."""
+    message = write_reply(replace(_usual(Situation.WENT_THROUGH), answers=answers))
+
+    assert message["In-Reply-To"] == "<received.ord-7k2m-9qxd@acme.test>"
+
+
 @EVERY
 def test_headers_are_plain_ascii(specimen: ReplySpecimen) -> None:
     """What stands before the mail on the wire reads back the same."""
@@ -743,6 +809,8 @@ def test_no_name_and_no_subject_adds_a_header(end: str) -> None:
     ("theirs", "ours"),
     [
         ("Hilfe", "Re: Hilfe"),
+        ("Zahlung \udcff\u202edoppelt 😀", "Re: Zahlung doppelt 😀"),
+        ("x" * 200, "Re: " + "x" * 120),
         ("RE: Re: AW: Hilfe", "Re: Hilfe"),
         ("  ", "Yes, we received your $249.00"),
         (None, "Yes, we received your $249.00"),
@@ -752,7 +820,9 @@ def test_the_subject_is_theirs(theirs: str | None, ours: str) -> None:
     """Mail programs keep a thread by its subject, however often it was answered."""
     request = replace(_usual(Situation.WENT_THROUGH), subject=theirs)
 
-    assert write_reply(request)["Subject"] == ours
+    message = write_reply(request)
+    assert message["Subject"] == ours
+    assert message.as_bytes().partition(b"\n\n")[0].isascii()
 
 
 @EVERY
