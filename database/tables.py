@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from domain.reconciliation import DiscrepancyKind, DiscrepancyState, RunState
+from domain.replies import Situation
 from domain.states import (
     MONEY_OF_STAGE,
     AccessState,
@@ -594,6 +595,45 @@ discrepancies = Table(
         "ix_discrepancies_open",
         "last_seen_at",
         postgresql_where=text("state IN ('seen', 'repairing')"),
+    ),
+)
+
+#: Letters that a person signed, kept word for word. The application may write them, and
+#: then only when they left and whether they came back.
+replies = Table(
+    "replies",
+    metadata,
+    #: Made by the editor, so that pressing twice is one letter.
+    Column("reply_id", Uuid, primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), index=True),
+    #: For a letter about a payment that no checkout of ours knows.
+    Column("case_id", Uuid, ForeignKey(cases.c.case_id), index=True),
+    Column("situation", Text, nullable=False),
+    #: The staff account's name.
+    Column("author", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    #: What the person confirmed or wrote.
+    Column("opening", Text, nullable=False),
+    #: The whole text as the customer got it, and its SHA-256.
+    Column("body", Text, nullable=False),
+    Column("body_hash", LargeBinary, nullable=False),
+    #: The mail itself: facts move on, so it could not be written again the same.
+    Column("message", LargeBinary, nullable=False),
+    Column("message_id", Text, nullable=False, unique=True),
+    #: By when it says that we write again; None when it does not.
+    Column("promised_at", Instant),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("sent_at", Instant),
+    #: The mail server's final no, or the code of a bounce; without addresses.
+    Column("refused", Text),
+    _one_of("situation", Situation),
+    CheckConstraint("num_nonnulls(checkout_id, case_id) >= 1", name="has_subject"),
+    CheckConstraint("length(body_hash) = 32", name="body_hash_is_sha256"),
+    Index(
+        "ix_replies_waiting",
+        "created_at",
+        postgresql_where=text("sent_at IS NULL AND refused IS NULL"),
     ),
 )
 

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import idna
 
-from mail.letter import MOST_SUBJECT_CHARACTERS, Letter, has_control
+from mail.letter import MOST_SUBJECT_CHARACTERS, Link, has_control
 
 _MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s@]+>")
 #: What separates addresses, what begins a comment or a name, and `=?`, which begins an
@@ -28,18 +29,46 @@ _NOT_IN_ADDRESS = re.compile(r"[\s,;:<>()\"\\@]|=\?")
 _SENDER = re.compile(r"(?:(?P<name>[^<>]*)<(?P<inner>[^<>]+)>|(?P<bare>[^<>]+))")
 
 
+class Written(Protocol):
+    """What a message is built from: a `Letter`, or one that a person signs."""
+
+    @property
+    def subject(self) -> str:
+        """The fact."""
+        ...
+
+    @property
+    def button(self) -> Link | None:
+        """The one thing to press."""
+        ...
+
+    @property
+    def aside(self) -> Link | None:
+        """A second link."""
+        ...
+
+    def as_text(self) -> str:
+        """Return the variant for readers of plain text."""
+        ...
+
+    def as_html(self) -> str:
+        """Return the variant for everybody else."""
+        ...
+
+
 class MessageRefused(ValueError):
     """A message cannot be built from these values; the text names the field only."""
 
 
 def build_message(
-    letter: Letter,
+    letter: Written,
     *,
     to: str,
     sender: str,
     message_id: str,
     date: datetime | None = None,
     earlier: Sequence[str] = (),
+    by_person: bool = False,
 ) -> EmailMessage:
     """Return the message, ready to be sent.
 
@@ -51,12 +80,14 @@ def build_message(
         date: When it was written; now unless told otherwise.
         earlier: Message-IDs of the mails that it follows, oldest first: mail programs
             show them as one thread.
+        by_person: A person signs it: no header calls it automatic, and its subject may
+            be the customer's own, as long as that is.
 
     Raises:
         MessageRefused: A header would hold a line end, an address is none, or a link
             does not lead to a page.
     """
-    if len(letter.subject) > MOST_SUBJECT_CHARACTERS:
+    if not by_person and len(letter.subject) > MOST_SUBJECT_CHARACTERS:
         raise MessageRefused("subject: longer than 50 characters")
     for name, link in (("button", letter.button), ("aside", letter.aside)):
         if link is not None:
@@ -72,9 +103,10 @@ def build_message(
         ids = [_message_id("earlier", before) for before in earlier]
         message["In-Reply-To"] = ids[-1]
         message["References"] = " ".join(ids)
-    # RFC 3834, and what Exchange reads: no out-of-office replies to a receipt.
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
+    if not by_person:
+        # RFC 3834, and what Exchange reads: no out-of-office replies to a receipt.
+        message["Auto-Submitted"] = "auto-generated"
+        message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     # Quoted-printable passes every mail server, whatever the length of a line.
     message.set_content(letter.as_text(), cte="quoted-printable")
     message.add_alternative(letter.as_html(), subtype="html", cte="quoted-printable")

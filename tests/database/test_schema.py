@@ -154,6 +154,15 @@ RULES = {
         "ck_discrepancies_asked_has_id",
         "ck_discrepancies_repairing_has_time",
     },
+    "replies": {
+        "pk_replies",
+        "uq_replies_message_id",
+        "fk_replies_checkout_id",
+        "fk_replies_case_id",
+        "ck_replies_situation_known",
+        "ck_replies_has_subject",
+        "ck_replies_body_hash_is_sha256",
+    },
     "audit": {"pk_audit"},
     "api_requests": {
         "pk_api_requests",

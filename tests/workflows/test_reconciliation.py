@@ -113,7 +113,8 @@ class Shop:
                     workflow_id_of(UUID(str(checkout_id)))
                 )
                 while not connection.execute(
-                    "SELECT 1 FROM repairs WHERE repair_id = %s AND outcome IS NOT NULL",
+                    "SELECT 1 FROM repairs"
+                    " WHERE repair_id = %s AND outcome IS NOT NULL",
                     (repair_id,),
                 ).fetchone():
                     await handle.query("status")
