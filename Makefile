@@ -9,7 +9,7 @@ PATHS := $(sort $(patsubst %/,%,$(dir $(wildcard */*.py)))) $(wildcard *.py)
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || command -v docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format types compose-check durability bench gallery fetch doctor lock clean
+.PHONY: help setup run demo test check format types compose-check durability bench gallery reconcile fetch doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ run: $(STAMP) ## Start everything on this machine; ARGS="--verbose" and more are
 
 demo: $(STAMP) ## Buy, pull the plug at the worst moment, watch it become whole
 	@exec $(BIN)/python cli.py demo $(ARGS)
+
+reconcile: $(STAMP) ## Compare processor and shop now; ARGS="--data .holdfast --dry-run"
+	@exec $(BIN)/python cli.py reconcile run $(ARGS)
 
 fetch: $(STAMP) ## Fetch or build now what runs and tests would get when they need it
 	@exec $(BIN)/python cli.py doctor --fetch

@@ -6,11 +6,15 @@ answered at once.
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from getpass import getuser
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from operating.address import ShopAddress
 
 app = typer.Typer(
     help="Holdfast, a durable checkout: once a card is charged, the customer gets "
@@ -195,16 +199,7 @@ def replay(
 
     def command() -> None:
         logs.configure("console")
-        shop = (
-            events.ShopAddress.from_settings()
-            if data is None
-            else events.ShopAddress(
-                database_url=_url_of_stack(data),
-                temporal_address=_temporal_of_stack(data),
-                temporal_namespace=_namespace_of_stacks(),
-            )
-        )
-        events.replay(shop, event_id, actor=actor, as_json=as_json)
+        events.replay(_shop_at(data), event_id, actor=actor, as_json=as_json)
 
     _or_sentence(command)
 
@@ -228,6 +223,121 @@ def ignore(
         lambda url: events.ignore(
             url, event_id, actor=actor, reason=reason, as_json=as_json
         ),
+    )
+
+
+@app.command()
+def repair(
+    checkout: Annotated[str, typer.Argument(help="Its id, or its reference code.")],
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; for your colleague.")],
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a checkout afresh and do exactly what is missing. Safe to repeat."""
+    from operating import repairs
+
+    _or_sentence(
+        lambda: repairs.repair(
+            _shop_at(data), checkout, actor=actor, reason=reason, as_json=as_json
+        )
+    )
+
+
+reconcile = typer.Typer(
+    help="The processor's books against ours: run it, look at it, hold it.",
+    no_args_is_help=True,
+)
+app.add_typer(reconcile, name="reconcile")
+
+
+@reconcile.command(name="run")
+def run_reconciliation(
+    *,
+    is_dry: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what differs and do nothing.")
+    ] = False,
+    is_deep: Annotated[
+        bool, typer.Option("--deep", help="Go back four months.")
+    ] = False,
+    since: Annotated[
+        datetime | None, typer.Option(help="Go back to here (UTC), as 2026-01-31.")
+    ] = None,
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare everything since the last run, and have it put right."""
+    from operating import reconciliation
+
+    _or_sentence(
+        lambda: reconciliation.run(
+            _shop_at(data),
+            actor=actor,
+            is_dry=is_dry,
+            is_deep=is_deep,
+            since=since,
+            as_json=as_json,
+        )
+    )
+
+
+@reconcile.command(name="status")
+def reconciliation_status(
+    *, data: StackOption = None, as_json: JsonOption = False
+) -> None:
+    """Say how far it has come, what it found last, and whether it is held."""
+    from operating import reconciliation
+
+    _in_shop(data, lambda url: reconciliation.status(url, as_json=as_json))
+
+
+@reconcile.command()
+def hold(
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; for your colleague.")],
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find and tell, but ask for no repair until `release`."""
+    from operating import reconciliation
+
+    _in_shop(
+        data,
+        lambda url: reconciliation.hold(
+            url, actor=actor, reason=reason, as_json=as_json
+        ),
+    )
+
+
+@reconcile.command()
+def release(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+    """Ask for repairs again; the next run takes up what was withheld."""
+    from operating import reconciliation
+
+    _in_shop(data, lambda url: reconciliation.release(url, as_json=as_json))
+
+
+@reconcile.command()
+def let_mail_go(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+    """Let the mails leave that a bulk repair has held back."""
+    from operating import reconciliation
+
+    _in_shop(data, lambda url: reconciliation.let_mail_go(url, as_json=as_json))
+
+
+def _shop_at(data: Path | None) -> "ShopAddress":
+    """Return where the shop is whose stack has this folder, or the settings' own."""
+    from operating.address import ShopAddress
+
+    if data is None:
+        return ShopAddress.from_settings()
+    return ShopAddress(
+        database_url=_url_of_stack(data),
+        temporal_address=_temporal_of_stack(data),
+        temporal_namespace=_namespace_of_stacks(),
     )
 
 

@@ -97,6 +97,7 @@ class Reconciled:
             run.
         age: How long ago that was, by the database's clock.
         held: The kill switch; None while repairs are asked for.
+        mail_held: Checkouts whose mail waits for a person after a bulk repair.
         last_found: What the last finished run found, by kind.
         last_warnings: What it told of ourselves.
     """
@@ -104,6 +105,7 @@ class Reconciled:
     watermark_at: datetime | None
     age: timedelta | None
     held: Held | None
+    mail_held: int
     last_found: dict[str, int]
     last_warnings: tuple[str, ...]
 
@@ -672,6 +674,16 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
         held=Held(since=state.held_at, actor=state.held_by, reason=state.held_reason)
         if is_held
         else None,
+        mail_held=await _count_held(connection),
         last_found=dict(last.found) if last else {},
         last_warnings=tuple(last.warnings) if last else (),
     )
+
+
+async def _count_held(connection: AsyncConnection) -> int:
+    found = await connection.execute(
+        select(func.count())
+        .select_from(checkouts)
+        .where(checkouts.c.mail_held_at.is_not(None))
+    )
+    return int(found.scalar_one())

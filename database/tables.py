@@ -179,6 +179,11 @@ checkouts = Table(
             " AND intent_closed_at IS NULL"
         ),
     ),
+    Index(
+        "ix_checkouts_mail_held",
+        "mail_held_at",
+        postgresql_where=text("mail_held_at IS NOT NULL"),
+    ),
     Index("ix_checkouts_email", text("lower(email)")),
 )
 

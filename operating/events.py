@@ -26,35 +26,12 @@ from database.inbox import (
     note_replay,
     read_event,
 )
+from operating.address import ShopAddress
 from operating.database import DatabaseAway, NotDone, in_transaction, on_database
-from settings import load_settings
 from workflows.door import CheckoutDoor, DoorClosed, connect
 
 #: Events read at a time for a replay of all.
 _BATCH = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShopAddress:
-    """Where a shop's database and its workflows are."""
-
-    database_url: str
-    temporal_address: str
-    temporal_namespace: str
-
-    @classmethod
-    def from_settings(cls) -> ShopAddress:
-        """Read them where API and worker do.
-
-        Raises:
-            SettingsError: The settings are not usable.
-        """
-        settings = load_settings()
-        return cls(
-            database_url=settings.database_url.get_secret_value(),
-            temporal_address=settings.temporal_address,
-            temporal_namespace=settings.temporal_namespace,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The schedule of the reconciliation: made, or brought up to date, at worker start."""
+"""What starts the reconciliation: its schedule, or a person."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from temporalio.client import (
     ScheduleState,
     ScheduleUpdate,
     ScheduleUpdateInput,
+    WorkflowHandle,
 )
+from temporalio.common import WorkflowIDConflictPolicy
 
-from domain.reconciliation import ReconcileInput
+from domain.reconciliation import ReconcileInput, ReconcileResult
 from workflows import policies
 from workflows.reconciliation import ReconciliationWorkflow
 
@@ -51,6 +53,25 @@ async def keep_schedule(client: Client, task_queue: str) -> None:
             return ScheduleUpdate(wanted)
 
         await client.get_schedule_handle(SCHEDULE_ID).update(bring_up_to_date)
+
+
+async def start_run(
+    client: Client, asked: ReconcileInput, task_queue: str
+) -> WorkflowHandle[ReconciliationWorkflow, ReconcileResult]:
+    """Start a run by hand; the same `run_id` twice is one run.
+
+    Raises:
+        RPCError: Temporal did not take it.
+    """
+    return await client.start_workflow(
+        ReconciliationWorkflow.run,
+        asked,
+        id=f"{SCHEDULE_ID}-{asked.run_id}",
+        task_queue=task_queue,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        run_timeout=policies.RUN_LASTS,
+        static_summary=f"Compare the processor's books with ours, for {asked.actor}",
+    )
 
 
 def _schedule(task_queue: str) -> Schedule:

@@ -27,6 +27,13 @@ def upgrade() -> None:
             " AND intent_closed_at IS NULL"
         ),
     )
+    op.create_index(
+        "ix_checkouts_mail_held",
+        "checkouts",
+        ["mail_held_at"],
+        unique=False,
+        postgresql_where=sa.text("mail_held_at IS NOT NULL"),
+    )
     op.create_index("ix_orders_charged_at", "orders", ["charged_at"], unique=False)
     op.create_index(
         "ix_processor_events_payment_intent_id",
