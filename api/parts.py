@@ -21,6 +21,7 @@ from api.records import Records
 from domain.addresses import PageAddresses
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from domain.plans import Plan
+from domain.reconciliation import ReconcileInput
 from domain.refunds import RefundRequest
 from settings import Settings
 
@@ -46,6 +47,9 @@ class Door(Protocol):
         self, checkout: CheckoutInput, refund: RefundRequest
     ) -> None:
         """Have a refund tended whose row is written."""
+
+    async def reconcile(self, asked: ReconcileInput) -> None:
+        """Begin a run of the reconciliation; the same `run_id` twice is one run."""
 
     async def is_open(self) -> bool:
         """Say whether Temporal answers."""

@@ -3,7 +3,7 @@
 Runs in every API process, every second. A press on Pay whose message to the workflow
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
 have not been charged" provably true; webhooks whose hint got lost are passed on again;
-refunds whose workflow was not told are knocked for;
+refunds and repairs whose workflow was not told are knocked for;
 once a minute, checkouts whose run is gone are found and put right, and plans whose time
 is over are asked to end. Each replica may do all of it at any time: every step is safe
 to repeat.
@@ -12,20 +12,25 @@ to repeat.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from api.parts import Parts
 from api.records import RecordsUnavailable
 from api.sweep import Sweep
 from api.webhooks import pass_on
+from database.cases import WaitingRepair, take_waiting_repairs, unmark_told
 from database.checkouts import (
     take_unclaimed_requests,
     withdraw_requests,
 )
 from database.inbox import OVERDUE_AFTER, list_waiting
+from database.reconciliation import read_age
 from database.refunds import WaitingRefund, take_waiting_refunds, unmark_knocked
 from domain.deadlines import WITHDRAW_AFTER
 from domain.messages import CheckoutInput, PayRequest
+from domain.reconciliation import LATE_AFTER
 from observability import logs, metrics
 from workflows.door import DoorClosed
 
@@ -42,6 +47,9 @@ _HINT_AFTER = timedelta(seconds=2)
 
 _PAUSE_SECONDS = 1.0
 
+#: Between two looks at the reconciliation's age.
+_WATCH_EVERY_SECONDS = 30.0
+
 _log = logs.get_logger("api.starter")
 
 
@@ -50,12 +58,17 @@ class Starter:
 
     Args:
         parts: The parts of this process.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(
+        self, parts: Parts, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._parts = parts
         self._outages: set[str] = set()
         self._sweep = Sweep(parts)
+        self._clock = clock
+        self._watch_at = clock()
 
     async def run(self) -> None:
         """Go round for ever; nothing but a cancellation ends it."""
@@ -70,7 +83,9 @@ class Starter:
             self._withdraw,
             self._pass_hints_on,
             self._knock_for_refunds,
+            self._knock_for_repairs,
             self._find_lost_runs,
+            self._watch_reconciliation,
         ):
             try:
                 await step()
@@ -129,6 +144,34 @@ class Starter:
             lambda connection: take_waiting_refunds(connection, _BATCH)
         )
         await asyncio.gather(*(self._knock(refund) for refund in waiting))
+
+    async def _knock_for_repairs(self) -> None:
+        waiting = await self._parts.records.write(
+            lambda connection: take_waiting_repairs(connection, _BATCH)
+        )
+        await asyncio.gather(*(self._tell(one) for one in waiting))
+
+    async def _tell(self, waiting: WaitingRepair) -> None:
+        try:
+            await self._parts.door.request_repair(waiting.checkout, waiting.repair)
+        except DoorClosed as closed:
+            self._down("temporal", str(closed))
+            await self._parts.records.write(
+                lambda connection: unmark_told(connection, waiting.repair.repair_id)
+            )
+
+    async def _watch_reconciliation(self) -> None:
+        """Measure how old the comparison with the processor is; say once when late."""
+        now = self._clock()
+        if now < self._watch_at:
+            return
+        self._watch_at = now + _WATCH_EVERY_SECONDS
+        age = await self._parts.records.read(read_age)
+        metrics.RECONCILIATION_AGE.set(age.total_seconds())
+        if age > LATE_AFTER:
+            self._down("reconciliation", f"last compared {age} ago")
+        else:
+            self._up("reconciliation")
 
     async def _knock(self, refund: WaitingRefund) -> None:
         checkout = CheckoutInput(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, exists, func, literal, or_, update
+from sqlalchemy import ColumnElement, exists, func, literal, or_, select, update
 from sqlalchemy import case as sql_case
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import cases, checkouts, repairs
 from domain.identifiers import derived_id
-from domain.messages import OpenCase, RecordRepair, RepairRequest
+from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.reconciliation import PERSONS_KINDS, cause_of
 from domain.states import AccessState, CaseState
 
@@ -187,4 +189,86 @@ async def record_repair(connection: AsyncConnection, record: RecordRepair) -> No
             repairs.c.repair_id == record.repair.repair_id, repairs.c.outcome.is_(None)
         )
         .values(outcome=record.outcome, finished_at=func.clock_timestamp())
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRepair:
+    """A repair that was asked for and of which its workflow may not know."""
+
+    checkout: CheckoutInput
+    repair: RepairRequest
+
+
+#: Whoever asked tells the workflow at once; later than this, the asker died.
+_TOLD_WITHIN = timedelta(seconds=5)
+
+#: A workflow that was told and has not answered may have been terminated since. One
+#: that lives takes the same id as one repair.
+_TELL_AGAIN_AFTER = timedelta(minutes=10)
+
+
+async def take_waiting_repairs(
+    connection: AsyncConnection, limit: int
+) -> list[WaitingRepair]:
+    """Take repairs whose workflow was not told, and mark them as told.
+
+    Rows that another replica is taking are skipped. Who cannot tell after all calls
+    `unmark_told`; who dies before leaves them for `_TELL_AGAIN_AFTER`.
+    """
+    now = func.clock_timestamp()
+    waiting = (
+        select(repairs.c.repair_id)
+        .where(
+            repairs.c.outcome.is_(None),
+            repairs.c.requested_at < now - _TOLD_WITHIN,
+            or_(
+                repairs.c.told_at.is_(None), repairs.c.told_at < now - _TELL_AGAIN_AFTER
+            ),
+        )
+        .order_by(repairs.c.requested_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = await connection.execute(
+        update(repairs)
+        .where(
+            repairs.c.repair_id.in_(waiting),
+            checkouts.c.checkout_id == repairs.c.checkout_id,
+        )
+        .values(told_at=now)
+        .returning(
+            repairs.c.repair_id,
+            repairs.c.checkout_id,
+            repairs.c.actor,
+            repairs.c.reason,
+            checkouts.c.reference_code,
+        )
+    )
+    return [
+        WaitingRepair(
+            checkout=CheckoutInput(
+                checkout_id=row.checkout_id, reference_code=row.reference_code
+            ),
+            repair=RepairRequest(
+                repair_id=row.repair_id, actor=row.actor, reason=row.reason
+            ),
+        )
+        for row in taken
+    ]
+
+
+async def mark_told(connection: AsyncConnection, repair_id: UUID) -> None:
+    """The workflow of a repair was told."""
+    await connection.execute(
+        update(repairs)
+        .where(repairs.c.repair_id == repair_id)
+        .values(told_at=func.clock_timestamp())
+    )
+
+
+async def unmark_told(connection: AsyncConnection, repair_id: UUID) -> None:
+    """The workflow could not be told: the next round tries again."""
+    await connection.execute(
+        update(repairs).where(repairs.c.repair_id == repair_id).values(told_at=None)
     )

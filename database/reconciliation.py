@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.cases import open_case, open_payment_case
+from database.inbox import OVERDUE_AFTER, InboxEvent, list_overdue, mark_applied
 from database.refunds import suspect_second_charge
 from database.tables import (
     checkouts,
@@ -456,9 +457,51 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     if is_bulk:
         await _hold_mail(connection, [row.checkout_id for row in held])
     asked = [await _ask(connection, plan, row) for row in chosen]
+    asked += await _ask_for_overdue_events(connection, MOST_REPAIRS - len(asked))
     return Decided(
         repairs=tuple(asked), cases=cases, withheld=len(withheld), is_bulk=is_bulk
     )
+
+
+async def _ask_for_overdue_events(
+    connection: AsyncConnection, limit: int
+) -> list[AskForRepair]:
+    """Take up events that nobody was told of for a day: a look afresh finds their news.
+
+    Those that name no checkout of ours are applied by the comparison of the payments.
+    """
+    asked = []
+    for event in await list_overdue(connection, OVERDUE_AFTER, limit):
+        checkout = await _checkout_of(connection, event)
+        if checkout is not None:
+            asked.append(
+                AskForRepair(
+                    checkout_id=checkout.checkout_id,
+                    reference_code=checkout.reference_code,
+                    repair_id=uuid5(_DIFFERENCES, f"event:{event.event_id}"),
+                    reason=f"the event {event.kind} waited for a day",
+                    payment_intent_id=event.payment_intent_id,
+                )
+            )
+        await mark_applied(connection, event.event_id)
+    return asked
+
+
+async def _checkout_of(
+    connection: AsyncConnection, event: InboxEvent
+) -> Row[UUID, str] | None:
+    found = await connection.execute(
+        select(checkouts.c.checkout_id, checkouts.c.reference_code)
+        .where(
+            or_(
+                checkouts.c.checkout_id == event.checkout_id,
+                checkouts.c.payment_intent_id == event.payment_intent_id,
+            )
+        )
+        .order_by((checkouts.c.checkout_id == event.checkout_id).desc())
+        .limit(1)
+    )
+    return found.one_or_none()
 
 
 async def _due(connection: AsyncConnection, plan: RunPlan) -> Sequence[Row[Any]]:
@@ -678,6 +721,63 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
         last_found=dict(last.found) if last else {},
         last_warnings=tuple(last.warnings) if last else (),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run, as its row has it."""
+
+    run_id: UUID
+    state: RunState
+    started_at: datetime
+    finished_at: datetime | None
+    compared: int
+    found: dict[str, int]
+    repairs: int
+    cases: int
+    withheld: int
+    warnings: tuple[str, ...]
+
+
+async def find_run(connection: AsyncConnection, run_id: UUID) -> RunRow | None:
+    """Read a run; None when there is none."""
+    found = await connection.execute(
+        select(reconciliation_runs).where(reconciliation_runs.c.run_id == run_id)
+    )
+    row = found.one_or_none()
+    if row is None:
+        return None
+    return RunRow(
+        run_id=row.run_id,
+        state=RunState(row.state),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        compared=row.compared,
+        found=dict(row.found),
+        repairs=row.repairs,
+        cases=row.cases,
+        withheld=row.withheld,
+        warnings=tuple(row.warnings),
+    )
+
+
+async def read_age(connection: AsyncConnection) -> timedelta:
+    """Return how old the watermark is; before a first run, how old the first checkout.
+
+    A shop without checkouts has nothing to compare, and is never late.
+    """
+    found = await connection.execute(
+        select(
+            func.clock_timestamp()
+            - func.coalesce(
+                select(reconciliation_state.c.watermark_at).scalar_subquery(),
+                select(func.min(checkouts.c.created_at)).scalar_subquery(),
+                func.clock_timestamp(),
+            )
+        )
+    )
+    age: timedelta = found.scalar_one()
+    return age
 
 
 async def _count_held(connection: AsyncConnection) -> int:

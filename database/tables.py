@@ -373,6 +373,8 @@ repairs = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("requested_at", Instant, nullable=False, server_default=_NOW),
+    #: When its workflow was last told; None while it still has to be.
+    Column("told_at", Instant),
     Column("finished_at", Instant),
     Column("outcome", Text),
     CheckConstraint(

@@ -61,6 +61,10 @@ WEBHOOKS = Counter(
 )
 
 #: Open streams and waiting requests of `/v1`; they are not among the requests below.
+RECONCILIATION_AGE = Gauge(
+    "holdfast_reconciliation_age_seconds",
+    "Seconds since up to when the processor's books were last compared with ours.",
+)
 FOLLOWERS = Gauge(
     "holdfast_followers", "Clients that follow a checkout in this moment."
 )

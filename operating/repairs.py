@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from database.cases import insert_repair
+from database.cases import insert_repair, mark_told
 from database.checkouts import (
     CheckoutNotFound,
     CheckoutRow,
@@ -48,6 +48,8 @@ def repair(
             await CheckoutDoor(client).request_repair(asked, request)
         except DoorClosed:
             return row, False
+        async with engine.begin() as connection:
+            await mark_told(connection, request.repair_id)
         return row, True
 
     row, is_told = on_database(shop.database_url, work)

@@ -19,9 +19,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.identifiers import workflow_id_of
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.reconciliation import ReconcileInput
 from domain.refunds import RefundRequest
 from workflows import search_attributes
 from workflows.checkout import CheckoutWorkflow
+from workflows.schedule import start_run
 
 TASK_QUEUE = "checkout"
 
@@ -184,6 +186,18 @@ class CheckoutDoor:
                     start_signal_args=[argument],
                     rpc_timeout=DEADLINE,
                 )
+        except (RPCError, TimeoutError, RuntimeError) as error:
+            raise DoorClosed(type(error).__name__) from None
+
+    async def reconcile(self, asked: ReconcileInput) -> None:
+        """Begin a run of the reconciliation by hand; the same `run_id` twice is one.
+
+        Raises:
+            DoorClosed: No answer within the deadline; it may begin all the same.
+        """
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                await start_run(self._client, asked, self._task_queue)
         except (RPCError, TimeoutError, RuntimeError) as error:
             raise DoorClosed(type(error).__name__) from None
 

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from api.app import ROUTERS
 from api.parts import Parts
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.reconciliation import ReconcileInput
 from domain.refunds import RefundRequest
 from settings import Settings
 from tests.conftest import Database
@@ -55,6 +56,7 @@ class FakeDoor:
     hinted: list[UUID] = field(default_factory=list)
     repairs: list[tuple[CheckoutInput, RepairRequest]] = field(default_factory=list)
     refunds: list[tuple[CheckoutInput, RefundRequest]] = field(default_factory=list)
+    runs: list[ReconcileInput] = field(default_factory=list)
     #: Raised by every call, for errors that nobody expects.
     error: Exception | None = None
 
@@ -78,6 +80,10 @@ class FakeDoor:
     ) -> None:
         self._pass()
         self.refunds.append((checkout, refund))
+
+    async def reconcile(self, asked: ReconcileInput) -> None:
+        self._pass()
+        self.runs.append(asked)
 
     async def is_open(self) -> bool:
         return not self.is_closed

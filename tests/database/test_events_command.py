@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.states import Stage
 from operating import events
-from operating.database import NotDone
 from operating.address import ShopAddress
+from operating.database import NotDone
 from stack.places import free_port
 from tests.api.doubles import FakeDoor
 from tests.conftest import Database
