@@ -354,6 +354,8 @@ async def test_the_description_is_complete_and_true(shop: Shop) -> None:
         ("POST", "/v1/checkouts/{checkout_id}/pay"),
         ("GET", "/v1/entitlements"),
         ("POST", "/v1/mail"),
+        ("POST", "/v1/reconciliations"),
+        ("GET", "/v1/reconciliations/{run_id}"),
     }
     for path, operations in schema["paths"].items():
         for operation in operations.values():
