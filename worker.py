@@ -37,7 +37,7 @@ from activities.refunds import RefundActivities
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
-from database.refunds import record_access_ended
+from database.aftermath import record_access_ended
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
 from domain.refunds import EndEntitlement

@@ -18,7 +18,7 @@ from activities.failures import FailureKind
 from activities.letters import Letters
 from database.emails import OwedEmail, read_owed_email
 from database.orders import Grant, read_grant, record_access
-from database.refunds import record_access_ended
+from database.aftermath import record_access_ended
 from domain.messages import (
     EmailOutcome,
     GrantEntitlement,
