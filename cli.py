@@ -217,6 +217,18 @@ def refund(
     _finish(lambda: ask(order))
 
 
+@app.command()
+def resend(
+    checkout: Annotated[str, typer.Argument(help="Its id, or its reference code.")],
+    *,
+    actor: ActorOption,
+) -> None:
+    """Send the mails again that were refused or came back."""
+    from operating.mails import send_again
+
+    _finish(lambda: send_again(checkout, actor))
+
+
 def _finish(command: Callable[[], int]) -> None:
     """Exit with the command's code; what cannot be done is one plain sentence."""
     from stack.errors import StackError

@@ -155,6 +155,7 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
         receipt_id=row.email_id,
         is_granted=row.entitlement_state != EntitlementState.PENDING,
         is_receipt_sent=row.email_state == EmailState.SENT,
+        is_receipt_refused=row.email_state == EmailState.FAILED,
         is_new=is_new,
         has_aftermath=row.has_aftermath,
         is_access_ended=row.entitlement_state == EntitlementState.ENDED,

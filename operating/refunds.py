@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.checkouts import (
-    CheckoutNotFound,
-    CheckoutRow,
-    find_by_reference,
-    read_checkout,
-)
-from database.engine import make_engine
+from database.checkouts import CheckoutRow
 from database.refunds import (
     RefundRefused,
     cancel_refund,
@@ -27,7 +18,8 @@ from database.refunds import (
 from domain.messages import CheckoutInput
 from domain.money import parse_money
 from domain.refunds import CANCEL_WITHIN, RefundRequest
-from settings import Settings, SettingsError, load_settings
+from operating.one_checkout import find_checkout, on_shop
+from settings import Settings
 from workflows.door import CheckoutDoor, DoorClosed, connect
 
 
@@ -47,7 +39,7 @@ def ask(order: RefundOrder) -> int:
 
     async def work(settings: Settings, engine: AsyncEngine) -> str:
         async with engine.begin() as connection:
-            row = await _find(connection, order.checkout)
+            row = await find_checkout(connection, order.checkout)
             request = RefundRequest(
                 refund_id=uuid4(),
                 amount=parse_money(order.amount, row.price.currency),
@@ -64,7 +56,7 @@ def ask(order: RefundOrder) -> int:
             f"refund {row.reference_code} --cancel --actor NAME.{told}"
         )
 
-    return _run(work)
+    return on_shop(work)
 
 
 def take_back(checkout: str, actor: str) -> int:
@@ -72,7 +64,7 @@ def take_back(checkout: str, actor: str) -> int:
 
     async def work(settings: Settings, engine: AsyncEngine) -> str:
         async with engine.begin() as connection:
-            row = await _find(connection, checkout)
+            row = await find_checkout(connection, checkout)
             refund = await cancellable_refund(connection, row.checkout_id)
             if refund is None or not await cancel_refund(
                 connection, refund.refund_id, actor
@@ -89,17 +81,7 @@ def take_back(checkout: str, actor: str) -> int:
         told = await _knock(settings, engine, row, request)
         return f"{refund.amount} of {row.reference_code} stays: taken back.{told}"
 
-    return _run(work)
-
-
-async def _find(connection: AsyncConnection, name: str) -> CheckoutRow:
-    try:
-        return await read_checkout(connection, UUID(name))
-    except ValueError:
-        row = await find_by_reference(connection, name.strip().upper())
-    if row is None:
-        raise CheckoutNotFound(name)
-    return row
+    return on_shop(work)
 
 
 async def _knock(
@@ -117,27 +99,3 @@ async def _knock(
     async with engine.begin() as connection:
         await mark_knocked(connection, request.refund_id)
     return ""
-
-
-def _run(work: Callable[[Settings, AsyncEngine], Awaitable[str]]) -> int:
-    async def go(settings: Settings) -> str:
-        engine = make_engine(
-            settings.database_url.get_secret_value(),
-            pool_size=1,
-            application_name="holdfast-cli",
-        )
-        try:
-            return await work(settings, engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        said = asyncio.run(go(load_settings()))
-    except CheckoutNotFound as error:
-        sys.stderr.write(f"No checkout is called {error}.\n")
-        return 1
-    except (RefundRefused, SettingsError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{said}\n")
-    return 0

@@ -52,6 +52,8 @@ def checking_still(facts: LetterFacts) -> Letter:
     asked_at = phrases.known(facts.pay_requested_at, "pay_requested_at")
     person = facts.company.support_name
     promise = phrases.promise(facts)
+    last = facts.asked_at and phrases.clock(facts.asked_at, beside=facts.written_at)
+    asked = f"many times since, last at {last}," if last else "many times since,"
     next_step = f"If there is no answer by then, {person} looks into it."
     return _write(
         facts,
@@ -59,8 +61,8 @@ def checking_still(facts: LetterFacts) -> Letter:
         fact="There is no answer yet.",
         paragraphs=(
             _DO_NOT_PAY,
-            "We said that we would write again. We have asked the card processor many "
-            "times since, and there is no clear answer yet. We are sorry.",
+            "We said that we would write again. We have asked the card processor "
+            f"{asked} and there is no clear answer yet. We are sorry.",
             _END,
             f"{promise} {next_step}" if promise else "",
         ),
@@ -100,6 +102,7 @@ def _write(
         rows=phrases.rows(
             facts,
             ("Attempt", asked_at),
+            ("Last asked", facts.asked_at),
             amount=str(facts.price),
         ),
     )

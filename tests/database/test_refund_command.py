@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.states import Stage
-from operating import refunds
+from operating import one_checkout, refunds
 from operating.refunds import RefundOrder
 from stack.places import free_port
 from tests.api.doubles import make_settings
@@ -24,7 +24,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     made = make_settings(
         database_url=database.app_url, temporal_address=f"127.0.0.1:{free_port()}"
     )
-    monkeypatch.setattr(refunds, "load_settings", lambda: made)
+    monkeypatch.setattr(one_checkout, "load_settings", lambda: made)
 
 
 def order(checkout_id: UUID, amount: str) -> RefundOrder:

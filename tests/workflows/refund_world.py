@@ -23,9 +23,9 @@ from activities.letters import Letters
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
+from database.aftermath import record_access_ended
 from database.emails import read_owed_email
 from database.orders import record_access
-from database.aftermath import record_access_ended
 from database.refunds import request_refund
 from database.tables import refunds
 from domain.addresses import PageAddresses
