@@ -34,7 +34,7 @@ CONFIRMING = "We are confirming your $249.00 with your bank."
 BANK_CHECK = "Your bank wants to confirm it is you."
 DECLINED = "Your bank declined the card. You have not been charged."
 UNKNOWN = "We don't know yet if your payment went through."
-ALREADY_PAID = "You already paid for this on"
+ALREADY_PAID = "You already paid for this."
 RECEIVED = "We received your $249.00. You do not need to pay again."
 HOLDING = "Please don't pay again yet."
 SUCCESS = "You're in."
@@ -153,7 +153,7 @@ class Visitor:
         deadline = time.monotonic() + LIMIT_SECONDS
         while not is_there():
             assert time.monotonic() < deadline, self.page.locator("main").inner_text()
-            self.page.get_by_role("link", name="Check again").click()
+            self.page.get_by_text("Check again", exact=True).click()
 
     def headline(self, page: Page | None = None) -> Locator:
         """Return the page's first line."""

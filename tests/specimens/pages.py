@@ -19,6 +19,7 @@ from api.notices import Notice
 from api.pages import Pages, checkout_page
 from database.checkouts import CheckoutRow
 from domain.money import Money
+from domain.plans import add_months
 from domain.states import (
     MONEY_TAKEN,
     AccessState,
@@ -107,7 +108,7 @@ def make_row(
         order_id=None,
         access_url=None,
         access_granted_at=NOW - age if access is AccessState.ACTIVE else None,
-        access_until=(NOW - age).replace(year=2027) if charged else None,
+        access_until=add_months(NOW - age, 12) if charged else None,
     )
     return replace(row, **changes)
 
