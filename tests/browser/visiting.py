@@ -22,7 +22,7 @@ from playwright.sync_api import (
 )
 
 from stack.driver import Stack
-from tests.browser.barriers import barriers_of, show
+from tests.browser.barriers import Easel, barriers_of
 from tests.durability.breaking import Fault
 from tests.durability.counting import connect_owner, get_json
 
@@ -211,7 +211,8 @@ class Visitor:
         # the same text at the same address, and keeps the page's own scripts out.
         assert self.context.browser is not None
         with self.context.browser.new_context() as context:
-            return barriers_of(show(context, page.url, page.content(), scripts=False))
+            easel = Easel(context, page.url)
+            return barriers_of(easel.show(page.content(), scripts=False))
 
     def charges(self) -> Charges:
         """Count at the processor, which alone knows what moved."""
