@@ -37,9 +37,9 @@ def test_the_pages_are_seen_in_their_own_looks(easel: Easel) -> None:
     scripts = """performance.getEntriesByType("resource").filter(
         (one) => one.initiatorType === "script" && one.responseStatus === 200).length"""
     looks, ran = [], []
-    for scheme, may_run in (("light", True), ("dark", False)):
+    for may_run in (True, False):
         page = easel.show(shop, scripts=may_run)
-        page.emulate_media(color_scheme=scheme)
+        page.emulate_media(color_scheme="light" if may_run else "dark")
         looks.append(page.evaluate(paper))
         ran.append(page.evaluate(scripts) > 0)
     page.emulate_media(color_scheme="light")
