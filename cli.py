@@ -390,7 +390,7 @@ def _temporal_of_stack(data: Path) -> str:
 def refund(
     checkout: Annotated[str, typer.Argument(help="Its id, or its reference code.")],
     *,
-    actor: Annotated[str, typer.Option(help="Who asks: your name.")],
+    actor: ActorOption,
     amount: Annotated[
         str | None, typer.Option(help="How much, typed in full: 249.00.")
     ] = None,
@@ -401,12 +401,17 @@ def refund(
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Take back a refund not sent yet.")
     ] = False,
+    data: StackOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Give money back after ten minutes, in which it can be taken back."""
     from operating.refunds import RefundOrder, ask, take_back
 
     if cancel:
-        raise typer.Exit(take_back(checkout, actor))
+        _or_sentence(
+            lambda: take_back(_shop_at(data), checkout, actor=actor, as_json=as_json)
+        )
+        return
     if amount is None or reason is None:
         print("A refund needs --amount and --reason.", file=sys.stderr)
         raise typer.Exit(2)
@@ -417,7 +422,23 @@ def refund(
         reason=reason,
         keeps_access=keep_access,
     )
-    raise typer.Exit(ask(order))
+    _or_sentence(lambda: ask(_shop_at(data), order, as_json=as_json))
+
+
+@app.command()
+def resend(
+    checkout: Annotated[str, typer.Argument(help="Its id, or its reference code.")],
+    *,
+    actor: ActorOption,
+    data: StackOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the mails again that were refused or came back."""
+    from operating.mails import send_again
+
+    _or_sentence(
+        lambda: send_again(_shop_at(data), checkout, actor=actor, as_json=as_json)
+    )
 
 
 def _finish(command: Callable[[], int]) -> None:

@@ -54,6 +54,7 @@ _SENDER = re.compile(rf"[^<>\r\n]*<(?P<inner>{_ADDRESS})>|(?P<bare>{_ADDRESS})")
 #: Who sells and answers where nobody has said so: fit for trying alone.
 _EXAMPLE_COMPANY = "Acme"
 _EXAMPLE_SUPPORT = "support@acme.test"
+_EXAMPLE_SUPPORT_NAME = "Dana"
 _EXAMPLE_SENDER = "pay@acme.test"
 
 #: Values that appear in examples, and so are known to everybody.
@@ -132,7 +133,9 @@ class Settings(BaseSettings):
     """When support answers; shown beside the address, and promises count by it. Written
     like `Monday to Friday, 09:00 to 17:00 Europe/Lisbon`."""
 
-    support_name: str = Field(default="Dana", min_length=1, max_length=40)
+    support_name: str = Field(
+        default=_EXAMPLE_SUPPORT_NAME, min_length=1, max_length=40
+    )
     """First name of a real person in support. Mails name them when a person takes over,
     and one asks in their name whether the buyer got in."""
 
@@ -367,6 +370,9 @@ class Settings(BaseSettings):
             ),
             "HOLDFAST_MAIL_FROM is the example's": (
                 _sender_address(self.mail_from) == _EXAMPLE_SENDER
+            ),
+            "HOLDFAST_SUPPORT_NAME is the example's": (
+                self.support_name == _EXAMPLE_SUPPORT_NAME
             ),
             "STRIPE_API_KEY is a test key": is_test,
             "STRIPE_API_BASE points at a sandbox": self.stripe_api_base is not None,

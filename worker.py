@@ -38,11 +38,11 @@ from activities.orders import OrderActivities
 from activities.payments import PaymentActivities, ReadRecord
 from activities.refunds import RefundActivities
 from activities.repairs import RepairActivities
+from database.aftermath import record_access_ended
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
 from database.rebuilding import read_record
-from database.refunds import record_access_ended
 from domain.addresses import PageAddresses
 from domain.messages import GrantEntitlement
 from domain.on_record import CheckoutOnRecord
@@ -216,6 +216,7 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             orders.store_payment_intent,
             orders.record_action_needed,
             orders.record_processing,
+            orders.record_asked,
             orders.record_not_charged,
             orders.record_charge,
             orders.write_order,

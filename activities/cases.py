@@ -44,18 +44,21 @@ class CaseActivities:
         )
 
     @activity.defn
-    async def close_case(self, case: CloseCase) -> None:
+    async def close_case(self, case: CloseCase) -> bool:
         """Take the checkout off support's list: it got on.
 
         Repeat: finds it closed.
         Survives: a crash leaves it open; a person finds nothing to do.
+
+        Returns:
+            Whether a case that only a person can close keeps it there.
 
         Raises:
             ApplicationError: `DatabaseAway` is repeated.
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
-                await cases.close_case(connection, case.checkout_id)
+                return await cases.close_case(connection, case.checkout_id)
 
     @activity.defn
     async def record_repair(self, record: RecordRepair) -> None:

@@ -52,8 +52,8 @@ class EmailActivities:
         What it says must still be true: otherwise nothing leaves, and the outcome says
         so.
 
-        Repeat: sends nothing once the row says `sent`; before that, a copy with the
-            same Message-ID.
+        Repeat: sends nothing once the row says `sent`, or `failed`; before that, a
+            copy with the same Message-ID.
         Survives: a crash between the mail server's yes and our row leads to a copy.
 
         Raises:
@@ -64,6 +64,8 @@ class EmailActivities:
             owed = await self._read_owed_email(send.email_id)
             if owed.state is EmailState.SENT:
                 return EmailOutcome(is_sent=True)
+            if owed.state is EmailState.FAILED:
+                return EmailOutcome(is_sent=False, refusal=owed.refusal)
             if owed.state is EmailState.NEEDLESS or not _is_true(owed):
                 _count(owed.kind, "needless")
                 return EmailOutcome(is_sent=False, is_needless=True)

@@ -67,6 +67,7 @@ class Letters:
             access_until=checkout.access_until,
             was_interrupted=checkout.interrupted_at is not None,
             promised_at=owed.promised_at,
+            asked_at=owed.asked_at,
             earlier=tuple(mail.kind for mail in owed.earlier),
             refund=None if owed.refund is None else _refund(owed.refund),
         )

@@ -17,6 +17,7 @@ from domain.messages import (
     OrderWritten,
     PaymentClaim,
     RecordActionNeeded,
+    RecordAsked,
     RecordEmail,
     RecordNotCharged,
     RecordProcessing,
@@ -98,6 +99,20 @@ class OrderActivities:
         with sorted_failures():
             async with self._engine.begin() as connection:
                 await checkouts.record_processing(connection, record)
+
+    @activity.defn
+    async def record_asked(self, record: RecordAsked) -> None:
+        """Let the page say when the processor was last asked.
+
+        Repeat: writes the same; nothing once the attempt has ended.
+        Survives: a crash leaves the time before.
+
+        Raises:
+            ApplicationError: `DatabaseAway`; the ladder goes on without.
+        """
+        with sorted_failures():
+            async with self._engine.begin() as connection:
+                await checkouts.record_asked(connection, record)
 
     @activity.defn
     async def record_not_charged(self, record: RecordNotCharged) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio import activity
 
 from activities.failures import sorted_failures
-from database import refunds
+from database import aftermath
 from domain.refunds import (
     AskNextRefundStep,
     RecordRefunds,
@@ -41,7 +41,7 @@ class RefundActivities:
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
-                return await refunds.next_refund_step(connection, ask)
+                return await aftermath.next_refund_step(connection, ask)
 
     @activity.defn
     async def record_refunds(self, record: RecordRefunds) -> RefundsRecorded:
@@ -55,7 +55,7 @@ class RefundActivities:
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
-                return await refunds.record_refunds(connection, record)
+                return await aftermath.record_refunds(connection, record)
 
     @activity.defn
     async def record_second_charge(self, record: RecordSecondCharge) -> bool:
@@ -72,4 +72,4 @@ class RefundActivities:
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
-                return await refunds.record_second_charge(connection, record)
+                return await aftermath.record_second_charge(connection, record)

@@ -80,7 +80,7 @@ async def ask_for_link(
     try:
         email = checked_email(parts, form.email).lower()
     except EmailRefused as refused:
-        return parts.pages.sign_in(problem=str(refused), status=422)
+        return parts.pages.sign_in(email=form.email, problem=str(refused), status=422)
     parts.limits.links_sent.enter(email)
     browser = read_cookie(request, parts.settings, "browser") or _new_token()
     token = _new_token()

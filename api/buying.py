@@ -79,15 +79,36 @@ def checked_email(parts: Parts, typed: str) -> str:
             # Addresses at `.test`, which never reach anybody, are for trying.
             test_environment=parts.settings.environment is Environment.DEVELOPMENT,
         )
-    except EmailNotValidError as error:
-        raise EmailRefused(str(error)) from None
+    except EmailNotValidError:
+        # The library's own words are for programmers.
+        raise EmailRefused(_what_is_wrong(typed.strip())) from None
     address = found.ascii_email or found.normalized
     if ENCODED_WORD in address:
         raise EmailRefused(
-            "The email address is not valid. It must not have “=?” in it: mail "
-            "programs would read it as another address."
+            "The address must not have “=?” in it: mail programs would read it as "
+            "another one."
         )
     return address
+
+
+def _what_is_wrong(typed: str) -> str:
+    """Say what a slip of the finger most likely was, and nothing that may be wrong."""
+    name, at, host = typed.rpartition("@")
+    slips = (
+        (not at, "An e-mail address has an @-sign."),
+        (not name, "Something is missing before the @-sign."),
+        (not host, "Something is missing after the @-sign."),
+        ("@" in name, "There is more than one @-sign."),
+        (any(letter.isspace() for letter in typed), "There is a space in it."),
+        (
+            "." not in host.strip("."),
+            "The part after the @-sign should have a period, as in example.com.",
+        ),
+    )
+    cannot = (
+        "Mail cannot reach this address as it is written. Please check each letter."
+    )
+    return next((words for is_so, words in slips if is_so), cannot)
 
 
 def new_checkout(parts: Parts, plan: Plan, email: str) -> tuple[NewCheckout, PageToken]:

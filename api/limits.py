@@ -82,7 +82,7 @@ class Limits:
     Attributes:
         checkouts: New checkouts, per address.
         payments: Presses on Pay, per address.
-        checks: Presses on "Check now", per address.
+        checks: Presses on "Check again", per address.
         hints: Hints passed on to one checkout's workflow, whose history is finite.
         links_asked: Sign-in links asked for, per address.
         links_sent: Sign-in links asked for, per mailbox.

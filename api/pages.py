@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from domain.words import (
     day_in_words,
     moment_in_words,
 )
+from domain.working_hours import HoursNotUnderstood, WorkingHours
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -43,6 +45,10 @@ _STRIPE_POLICY = (
     "frame-src https://js.stripe.com https://hooks.stripe.com; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
 )
+
+
+def _machine_time() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +120,14 @@ class Pages:
 
     Args:
         settings: Names, addresses and keys that pages show.
+        clock: Tells whether somebody is in support just now.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, clock: Callable[[], datetime] = _machine_time
+    ) -> None:
         self._settings = settings
+        self._clock = clock
         self._templates = Environment(
             loader=FileSystemLoader(_TEMPLATES),
             # Everything a person typed is text, whatever the file is called.
@@ -194,9 +204,11 @@ class Pages:
             response.headers["retry-after"] = str(notice.retry_after_seconds)
         return response
 
-    def sign_in(self, *, problem: str = "", status: int = 200) -> HTMLResponse:
-        """Ask for the address that a link shall go to."""
-        return self._render("sign_in.html", status, problem=problem)
+    def sign_in(
+        self, *, email: str = "", problem: str = "", status: int = 200
+    ) -> HTMLResponse:
+        """Ask for the address that a link shall go to; what was typed stays there."""
+        return self._render("sign_in.html", status, email=email, problem=problem)
 
     def link_asked(self) -> HTMLResponse:
         """Say the same to everybody, customer or not."""
@@ -211,8 +223,19 @@ class Pages:
         return self._render("orders.html", 200, email=email, orders=orders)
 
     def _render(self, template: str, status: int, **facts: Any) -> HTMLResponse:
-        text = self._templates.get_template(template).render(**facts)
+        text = self._templates.get_template(template).render(
+            **facts, support_back=self._support_back()
+        )
         return HTMLResponse(text, status)
+
+    def _support_back(self) -> str | None:
+        """Write when support is back; None while it is there."""
+        try:
+            hours = WorkingHours.parse(self._settings.support_hours)
+        except HoursNotUnderstood:
+            # The settings refuse such words; no page may break for them.
+            return None
+        return hours.back_in_words(self._clock())
 
 
 def checkout_page(

@@ -50,6 +50,10 @@ class CheckoutResource(BaseModel):
     next_message_at: datetime | None = Field(
         description="By when we write to the buyer next; null without such a promise."
     )
+    asked_at: datetime | None = Field(
+        description="When we last asked the card processor, while it is not known "
+        "whether the payment went through."
+    )
     paused_at: datetime | None = Field(
         description="Since when no new payments are taken, while they would be offered "
         "otherwise. The buyer is written to once, when they are again."
@@ -87,6 +91,7 @@ class CheckoutResource(BaseModel):
             may_pay=view.pay_label is not None and not used_up,
             is_settled=view.is_settled,
             next_message_at=view.next_message_at,
+            asked_at=row.asked_at if view.page is Page.UNKNOWN else None,
             paused_at=row.paused_at if view.page is Page.PAUSED else None,
             next_action_url=web_address(row.next_action_url),
             access_url=open_url(row, parts.settings),

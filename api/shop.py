@@ -231,7 +231,7 @@ async def check_now(
     return _see(path)
 
 
-#: What a buyer is asked to wait who pressed "Check now" very often.
+#: What a buyer is asked to wait who pressed "Check again" very often.
 _CHECK_PAUSE_SECONDS = 10
 
 

@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from api.parts import Door, TheParts
 from api.records import Records, RecordsUnavailable
 from api.repairs import Unfinished, look_or_repair
+from database.aftermath import suspect_second_charge
 from database.cases import open_payment_case
 from database.checkouts import (
     CheckoutNotFound,
@@ -27,7 +28,6 @@ from database.checkouts import (
     read_checkout,
 )
 from database.inbox import InboxEvent, mark_applied, receive_event
-from database.refunds import suspect_second_charge
 from domain.messages import CheckoutInput, RepairRequest
 from domain.states import MoneyState, Stage
 from observability import logs, metrics

@@ -11,14 +11,29 @@ from sqlalchemy import case as sql_case
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import cases, checkouts, repairs
+from database.tables import cases, checkouts, emails, repairs
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.reconciliation import PERSONS_KINDS, cause_of
-from domain.states import AccessState, CaseState
+from domain.states import AccessState, CaseState, EmailState
+
+#: A mail did not reach the customer: the mail server's final no.
+MAIL_REFUSED = "MailRefused"
 
 #: What no step of a workflow can put right, so that its success must not hide it.
-FOR_PEOPLE = ("MailBounced", "CustomerWrote", *map(cause_of, sorted(PERSONS_KINDS)))
+FOR_PEOPLE = (
+    "MailBounced",
+    MAIL_REFUSED,
+    "CustomerWrote",
+    # A mail of ours named a time, and nobody wrote by then.
+    "PromiseOverdue",
+    # The customer does not have the money that we said goes back.
+    "RefundFailed",
+    # Their bank wants an answer by a date.
+    "DisputeOpened",
+    # The processor and we differ in a way that no repair mends.
+    *map(cause_of, sorted(PERSONS_KINDS)),
+)
 
 #: What was longest ago is cut off first.
 _MOST_DETAIL = 500
@@ -140,28 +155,52 @@ async def tell_payment_case(
     )
 
 
-async def close_case(connection: AsyncConnection, checkout_id: UUID) -> None:
+async def close_case(connection: AsyncConnection, checkout_id: UUID) -> bool:
     """The checkout got on by itself or by a repair: its steps need nobody.
 
     A case that only a person can close stays, and with it the call for attention.
+
+    Returns:
+        Whether such a case is still open.
     """
+    return await _resolve(connection, checkout_id, cases.c.cause.not_in(FOR_PEOPLE))
+
+
+async def close_case_of_refused_mail(
+    connection: AsyncConnection, checkout_id: UUID
+) -> None:
+    """A mail has left: when no other of this checkout was refused, none is missing."""
+    is_missing = exists().where(
+        emails.c.checkout_id == checkout_id, emails.c.state == EmailState.FAILED
+    )
+    await _resolve(
+        connection, checkout_id, (cases.c.cause == MAIL_REFUSED) & ~is_missing
+    )
+
+
+async def _resolve(
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
+) -> bool:
+    """Resolve the checkout's case if it is such a one; returns whether one is open."""
     await connection.execute(
         update(cases)
         .where(
             cases.c.checkout_id == checkout_id,
             cases.c.state != CaseState.RESOLVED,
-            cases.c.cause.not_in(FOR_PEOPLE),
+            which,
         )
         .values(state=CaseState.RESOLVED, resolved_at=func.clock_timestamp())
     )
-    still_open = exists().where(
+    is_open = exists().where(
         cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED
     )
-    await connection.execute(
+    calmed = await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id == checkout_id, ~still_open)
+        .where(checkouts.c.checkout_id == checkout_id, ~is_open)
         .values(attention_at=None)
+        .returning(checkouts.c.checkout_id)
     )
+    return calmed.one_or_none() is None
 
 
 async def insert_repair(

@@ -33,6 +33,7 @@ from domain.messages import (
     PaymentClaim,
     PayRequest,
     RecordActionNeeded,
+    RecordAsked,
     RecordNotCharged,
     RecordProcessing,
     StorePaymentIntent,
@@ -291,6 +292,7 @@ async def request_payment(
             money_state=MoneyState.UNKNOWN,
             buyer_attempt=checkouts.c.buyer_attempt + 1,
             pay_requested_at=func.clock_timestamp(),
+            asked_at=None,
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             not_charged_reason=None,
             decline_class=None,
@@ -495,6 +497,22 @@ async def record_processing(
     )
 
 
+async def record_asked(connection: AsyncConnection, record: RecordAsked) -> None:
+    """Write when the processor was asked last, while the outcome is still open.
+
+    `updated_at` stays: nothing has moved.
+    """
+    await connection.execute(
+        update(checkouts)
+        .where(
+            checkouts.c.checkout_id == record.checkout_id,
+            checkouts.c.stage == Stage.CHARGING,
+            checkouts.c.buyer_attempt == record.buyer_attempt,
+        )
+        .values(asked_at=record.asked_at)
+    )
+
+
 async def record_not_charged(
     connection: AsyncConnection, record: RecordNotCharged
 ) -> None:
@@ -672,6 +690,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_granted_at=row.access_granted_at,
         access_until=row.access_until,
         proven_at=row.proven_at,
+        asked_at=row.asked_at,
         paused_at=row.paused_at,
         refunded=(
             None

@@ -240,6 +240,9 @@ async def _owe(
             sequence=word.sequence,
             created_at=now,
             promised_at=word.promised_at,
+            asked_at=select(checkouts.c.asked_at)
+            .where(checkouts.c.checkout_id == checkout_id)
+            .scalar_subquery(),
         )
         .on_conflict_do_nothing()
     )
@@ -286,13 +289,17 @@ async def _note_next(
 async def _waiting_emails(
     connection: AsyncConnection, checkout_id: UUID
 ) -> tuple[UUID, ...]:
-    """Read what is owed and has not left; the receipt is a step of its own."""
+    """Read what is owed and has not left; a receipt waits for the access it tells."""
     found = await connection.execute(
         select(emails.c.email_id)
+        .join(checkouts, checkouts.c.checkout_id == emails.c.checkout_id)
         .where(
             emails.c.checkout_id == checkout_id,
             emails.c.state == EmailState.PENDING,
-            emails.c.kind != RECEIPT,
+            or_(
+                emails.c.kind != RECEIPT,
+                checkouts.c.access_state != AccessState.PENDING,
+            ),
         )
         .order_by(emails.c.created_at, emails.c.email_id)
     )

@@ -14,9 +14,10 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.cases import close_case_of_refused_mail
 from database.checkouts import CheckoutRow, read_checkout
 from database.refunds import list_told_refunds
-from database.tables import emails, promises
+from database.tables import checkouts, emails, promises
 from domain.emails import EmailKind
 from domain.messages import RecordEmail
 from domain.money import Money
@@ -57,6 +58,8 @@ class OwedEmail:
     Attributes:
         sequence: Its turn of this kind.
         promised_at: The time that it names for the next word.
+        asked_at: When the processor had last been asked when this was owed.
+        refusal: Why it was given up; it does not leave again by itself.
         earlier: What was sent before and may have been read, oldest first.
         refund: For mails about a refund.
     """
@@ -68,6 +71,8 @@ class OwedEmail:
     checkout: CheckoutRow
     sequence: int = 1
     promised_at: datetime | None = None
+    asked_at: datetime | None = None
+    refusal: str | None = None
     earlier: tuple[EarlierEmail, ...] = ()
     refund: OwedRefund | None = None
 
@@ -89,6 +94,8 @@ async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEm
         state=EmailState(row.state),
         created_at=row.created_at,
         promised_at=row.promised_at,
+        asked_at=row.asked_at,
+        refusal=row.refusal,
         refund=await _read_refund(connection, row.checkout_id, row.kind, row.sequence),
         earlier=await _read_earlier(connection, row.checkout_id, email_id),
         checkout=await read_checkout(connection, row.checkout_id),
@@ -178,6 +185,35 @@ async def record_email(connection: AsyncConnection, record: RecordEmail) -> None
         .where(kept, promises.c.kept_at.is_(None))
         .values(kept_at=func.clock_timestamp(), kept_by=by)
     )
+    await close_case_of_refused_mail(connection, row.checkout_id)
+
+
+async def owe_again(
+    connection: AsyncConnection, checkout_id: UUID
+) -> tuple[EmailKind, ...]:
+    """Have what was refused, or came back, sent again: an operator's word.
+
+    Nothing else takes a mail out of `failed`: a mail server that said no is asked again
+    by a person only, who knows that the address is mended. The sweep finds the row if
+    nobody tells the workflow.
+
+    Returns:
+        What will be sent, as far as it is still true then.
+    """
+    owed = await connection.execute(
+        update(emails)
+        .where(emails.c.checkout_id == checkout_id, emails.c.state == EmailState.FAILED)
+        .values(state=EmailState.PENDING, refusal=None)
+        .returning(emails.c.kind)
+    )
+    kinds = tuple(sorted(EmailKind(kind) for kind in owed.scalars()))
+    if kinds:
+        await connection.execute(
+            update(checkouts)
+            .where(checkouts.c.checkout_id == checkout_id)
+            .values(next_message_at=func.clock_timestamp())
+        )
+    return kinds
 
 
 async def record_bounce(

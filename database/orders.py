@@ -158,6 +158,7 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
         is_granted=row.entitlement_state != EntitlementState.PENDING
         and not row.is_over,
         is_receipt_sent=row.email_state == EmailState.SENT,
+        is_receipt_refused=row.email_state == EmailState.FAILED,
         is_new=is_new,
         has_aftermath=row.has_aftermath or row.is_over,
         is_access_ended=row.entitlement_state == EntitlementState.ENDED,

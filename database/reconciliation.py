@@ -17,9 +17,9 @@ from sqlalchemy import Row, and_, case, exists, func, literal, or_, select, upda
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.aftermath import suspect_second_charge
 from database.cases import open_case, open_payment_case
 from database.inbox import OVERDUE_AFTER, InboxEvent, list_overdue, mark_applied
-from database.refunds import suspect_second_charge
 from database.tables import (
     checkouts,
     discrepancies,

@@ -98,6 +98,8 @@ checkouts = Table(
     #: Counts the buyer's tries; 0 until Pay was pressed.
     Column("buyer_attempt", Integer, nullable=False, server_default="0"),
     Column("pay_requested_at", Instant),
+    #: When the processor was last asked about this attempt, while it is in doubt.
+    Column("asked_at", Instant),
     #: The PaymentIntent in use; set before it is confirmed, cleared when canceled.
     Column("payment_intent_id", Text, unique=True),
     Column("next_action_url", Text),
@@ -283,6 +285,8 @@ emails = Table(
     Column("created_at", Instant, nullable=False, server_default=_NOW),
     #: The time that the mail names for the next word; its promise is a row too.
     Column("promised_at", Instant),
+    #: When the processor had last been asked, as the mail says it: equal in each copy.
+    Column("asked_at", Instant),
     Column("sent_at", Instant),
     #: The mail server's final no, without addresses.
     Column("refusal", Text),

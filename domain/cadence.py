@@ -57,7 +57,8 @@ PROMISE_GRACE = timedelta(minutes=10)
 #: How long a person has, within working hours, for what they promised.
 PERSON_TAKES = timedelta(hours=4)
 
-#: Whoever was declined and has not come back gets the way to go on, once.
+#: Whoever was declined and has not come back gets the way to go on, once. Not before
+#: the run stops waiting for another card: `ANOTHER_CARD_WITHIN` of the policies.
 DECLINED_AFTER = timedelta(minutes=30)
 
 #: A repair longer than this is asked about on the next working day.

@@ -176,7 +176,7 @@ class PageState:
 
 
 #: The one promise with a time. Its time is a timer of the checkout's own workflow.
-_BY = "We write to you by {next_message_by}, with or without news."
+_BY = "We will write to you by {next_message_by}, with or without news."
 _LEAVE = (
     "You can close this page. We will e-mail {email}.",
     "You can close this page. We will e-mail you.",
@@ -233,8 +233,8 @@ CATALOGUE: dict[str, PageState] = {
         proof="Stage `open`: no attempt, or the last one ended with a terminal proof.",
         what_to_do=("You do not need to do anything. Your checkout stays here.",),
         next_message=(
-            "We write to {email} once, when it is open.",
-            "We write to you once, when it is open.",
+            "We will write to {email} once, when it is open.",
+            "We will write to you once, when it is open.",
         ),
     ),
     "declined": PageState(
@@ -386,10 +386,11 @@ CATALOGUE: dict[str, PageState] = {
         page=Page.ALREADY_PAID,
         feeling="Worried: did the second press cost a second time?",
         title="You already paid for this",
-        claim="{already_paid}",
+        claim="You already paid for this. No second payment was made.",
         proof="One checkout is charged at most once: its stage `charged` is never "
         "left, and nothing was ever returned here.",
         what_to_do=(
+            "You paid {price} {charged}.",
             ("Your plan runs until {access_until}.", "Your access is open."),
             _RECEIPT,
         ),

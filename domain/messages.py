@@ -210,6 +210,19 @@ class RecordProcessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAsked:
+    """The processor was asked about this attempt; the outcome is still open.
+
+    Attributes:
+        asked_at: When, by the workflow's clock.
+    """
+
+    checkout_id: UUID
+    buyer_attempt: int
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordNotCharged:
     """An attempt ended with proof that no money moved."""
 
@@ -239,6 +252,7 @@ class OrderWritten:
         is_granted: The company's application has already opened access, and the bought
             time is not over: there is nothing left to open or to end.
         is_receipt_sent: The receipt has already left.
+        is_receipt_refused: It was refused or came back; an operator may send it again.
         has_aftermath: Refunds, or a second charge, are known of, or the bought time is
             over: the workflow must ask what is due. For all others it asks nothing.
         is_access_ended: Access is over, and never opens again.
@@ -254,6 +268,7 @@ class OrderWritten:
     has_aftermath: bool = False
     is_access_ended: bool = False
     money: MoneyState = MoneyState.CHARGED
+    is_receipt_refused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,7 +333,7 @@ class Correspondence:
 
     Attributes:
         email_ids: Mails that are owed and have not left, oldest first; the receipt is
-            not among them.
+            among them once access is open.
         next_at: When to ask again; None when nothing is in sight.
         is_promise_overdue: A mail of ours named a time, and nothing followed by then.
     """

@@ -83,6 +83,18 @@ class WorkingHours:
                 return max(opens, local).astimezone(UTC)
         raise AssertionError(self)  # Some day of every week is a working day.
 
+    def back_in_words(self, now: datetime) -> str | None:
+        """Write when somebody is there again; None while somebody is.
+
+        `today at 09:00 UTC`, or `on Monday at 09:00 UTC`: of the people's own clock.
+        """
+        opens = self.next_moment(now).astimezone(self.zone)
+        if opens <= now:
+            return None
+        is_today = opens.date() == now.astimezone(self.zone).date()
+        day = "today" if is_today else f"on {_DAYS[opens.weekday()]}"
+        return f"{day} at {opens:%H:%M} {self.zone}"
+
     def next_day_at(self, after: datetime, at: time) -> datetime:
         """Return `at` on the next working day after the day of `after`."""
         day = after.astimezone(self.zone).date() + timedelta(days=1)

@@ -134,12 +134,14 @@ def _account(settings: Settings) -> Iterator[Exhibit]:
         pages.make_row(MoneyState.CHARGED, AccessState.ACTIVE),
         pages.make_row(MoneyState.REFUNDED, AccessState.ENDED, refunded=pages.PRICE),
     ]
-    view = Pages(settings)
+    view = Pages(settings, clock=lambda: pages.NOW)
     lines = [order_line(row, settings) for row in bought]
-    problem = "An email address must have an @-sign."
+    problem = "An e-mail address has an @-sign."
     shown = {
         "sign-in": view.sign_in(),
-        "sign-in-problem": view.sign_in(problem=problem, status=422),
+        "sign-in-problem": view.sign_in(
+            email="mara.example.com", problem=problem, status=422
+        ),
         "link-asked": view.link_asked(),
         "sign-in-button": view.sign_in_button("/account/sign-in/q3vXo0"),
         "orders": view.orders("m•••@example.com", lines),

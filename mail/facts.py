@@ -62,6 +62,7 @@ class LetterFacts:
         access_at: When access opened.
         access_until: When the bought time ends.
         was_interrupted: A step broke on the way, so an error page may have been seen.
+        asked_at: When the processor had last been asked about a payment in doubt.
         promised_at: By when we write again; None for a letter that promises nothing.
         earlier: The kinds of the mails that left before, oldest first.
         refund: What goes back, for the mails about it.
@@ -84,6 +85,7 @@ class LetterFacts:
     access_until: datetime | None = None
     was_interrupted: bool = False
     promised_at: datetime | None = None
+    asked_at: datetime | None = None
     earlier: tuple[EmailKind, ...] = ()
     refund: Refund | None = None
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.checkouts import (
-    CheckoutNotFound,
-    CheckoutRow,
-    find_by_reference,
-    read_checkout,
-)
+from database.checkouts import CheckoutRow
 from database.refunds import (
     RefundRefused,
     cancel_refund,
@@ -25,8 +18,8 @@ from database.refunds import (
 from domain.messages import CheckoutInput
 from domain.money import parse_money
 from domain.refunds import CANCEL_WITHIN, RefundRequest
-from operating.database import DatabaseAway, on_database
-from settings import Settings, SettingsError, load_settings
+from operating.address import ShopAddress
+from operating.one_checkout import Said, find_checkout, on_shop
 from workflows.door import CheckoutDoor, DoorClosed, connect
 
 
@@ -41,12 +34,17 @@ class RefundOrder:
     keeps_access: bool
 
 
-def ask(order: RefundOrder) -> int:
-    """Ask for a refund; returns the exit code and says what was done."""
+def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
+    """Ask for a refund, and say what was done.
 
-    async def work(settings: Settings, engine: AsyncEngine) -> str:
+    Raises:
+        DatabaseAway: The database did not answer.
+        NotDone: There is no such checkout, or the amount cannot be given back.
+    """
+
+    async def work(engine: AsyncEngine) -> Said:
         async with engine.begin() as connection:
-            row = await _find(connection, order.checkout)
+            row = await find_checkout(connection, order.checkout)
             request = RefundRequest(
                 refund_id=uuid4(),
                 amount=parse_money(order.amount, row.price.currency),
@@ -55,23 +53,33 @@ def ask(order: RefundOrder) -> int:
                 ends_access=not order.keeps_access,
             )
             refund = await request_refund(connection, row.checkout_id, request)
-        told = await _knock(settings, engine, row, request)
+        told = await _knock(shop, engine, row, request)
         minutes = int(CANCEL_WITHIN.total_seconds()) // 60
-        return (
-            f"{request.amount} of {row.reference_code} goes back at "
+        return Said(
+            text=f"{request.amount} of {row.reference_code} goes back at "
             f"{refund.not_before:%H:%M} UTC, in {minutes} minutes. Until then: "
-            f"refund {row.reference_code} --cancel --actor NAME.{told}"
+            f"refund {row.reference_code} --cancel{told}",
+            content={
+                "refund_id": str(request.refund_id),
+                "checkout_id": str(row.checkout_id),
+                "not_before": refund.not_before.isoformat(),
+            },
         )
 
-    return _run(work)
+    on_shop(shop, work, as_json=as_json)
 
 
-def take_back(checkout: str, actor: str) -> int:
-    """Take the newest request back that was not sent; returns the exit code."""
+def take_back(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -> None:
+    """Take the newest request back that was not sent.
 
-    async def work(settings: Settings, engine: AsyncEngine) -> str:
+    Raises:
+        DatabaseAway: The database did not answer.
+        NotDone: There is no such checkout, or nothing can be taken back.
+    """
+
+    async def work(engine: AsyncEngine) -> Said:
         async with engine.begin() as connection:
-            row = await _find(connection, checkout)
+            row = await find_checkout(connection, checkout)
             refund = await cancellable_refund(connection, row.checkout_id)
             if refund is None or not await cancel_refund(
                 connection, refund.refund_id, actor
@@ -85,27 +93,20 @@ def take_back(checkout: str, actor: str) -> int:
             reason="taken back",
             ends_access=refund.ends_access,
         )
-        told = await _knock(settings, engine, row, request)
-        return f"{refund.amount} of {row.reference_code} stays: taken back.{told}"
+        told = await _knock(shop, engine, row, request)
+        return Said(
+            text=f"{refund.amount} of {row.reference_code} stays: taken back.{told}",
+            content={"refund_id": str(refund.refund_id)},
+        )
 
-    return _run(work)
-
-
-async def _find(connection: AsyncConnection, name: str) -> CheckoutRow:
-    try:
-        return await read_checkout(connection, UUID(name))
-    except ValueError:
-        row = await find_by_reference(connection, name.strip().upper())
-    if row is None:
-        raise CheckoutNotFound(name)
-    return row
+    on_shop(shop, work, as_json=as_json)
 
 
 async def _knock(
-    settings: Settings, engine: AsyncEngine, row: CheckoutRow, request: RefundRequest
+    shop: ShopAddress, engine: AsyncEngine, row: CheckoutRow, request: RefundRequest
 ) -> str:
     """Tell the workflow; when Temporal is down the starter loop does it later."""
-    client = await connect(settings.temporal_address, settings.temporal_namespace)
+    client = await connect(shop.temporal_address, shop.temporal_namespace)
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
@@ -116,20 +117,3 @@ async def _knock(
     async with engine.begin() as connection:
         await mark_knocked(connection, request.refund_id)
     return ""
-
-
-def _run(work: Callable[[Settings, AsyncEngine], Awaitable[str]]) -> int:
-    try:
-        settings = load_settings()
-        said = on_database(
-            settings.database_url.get_secret_value(),
-            lambda engine: work(settings, engine),
-        )
-    except CheckoutNotFound as error:
-        sys.stderr.write(f"No checkout is called {error}.\n")
-        return 1
-    except (DatabaseAway, RefundRefused, SettingsError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(f"{said}\n")
-    return 0

@@ -16,7 +16,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
-    from domain.deadlines import BANK_CHECK_FOR, UNKNOWN_FOR
+    from domain.deadlines import BANK_CHECK_FOR, MAY_LEAVE_AFTER, UNKNOWN_FOR
     from domain.messages import (
         CancelPaymentIntent,
         Charge,
@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         PaymentClaim,
         PreparePaymentIntent,
         RecordActionNeeded,
+        RecordAsked,
         RecordNotCharged,
         RecordProcessing,
         StorePaymentIntent,
@@ -54,7 +55,8 @@ class Charging:
         self._claim = claim
         self._steps = steps
         self._intent_id = claim.payment_intent_id or ""
-        self._deadline = (claim.claimed_at or workflow.now()) + UNKNOWN_FOR
+        self._begun_at = claim.claimed_at or workflow.now()
+        self._deadline = self._begun_at + UNKNOWN_FOR
         self._asked_for_attention = False
         #: Set while, and after, the buyer was sent to the bank.
         self._bank_deadline: datetime | None = None
@@ -253,9 +255,29 @@ class Charging:
         await self._climb("the processor to know the outcome")
         await self._ask_for_attention_when_late()
         intent = await self._look()
-        if self._is_overdue() and (intent is None or not _is_final(intent)):
+        if intent is not None and _is_final(intent):
+            return intent
+        if self._is_overdue():
             return await self._cancel()
+        await self._note_asked()
         return intent
+
+    async def _note_asked(self) -> None:
+        """Let page and mails say when we last asked; who waits for seconds needs none.
+
+        Nothing hangs on it, so the ladder goes on when it cannot be written.
+        """
+        if workflow.now() - self._begun_at < MAY_LEAVE_AFTER:
+            return
+        await self._steps.attempt(
+            policies.RECORD_ASKED,
+            OrderActivities.record_asked,
+            RecordAsked(
+                checkout_id=self._checkout_id,
+                buyer_attempt=self._claim.buyer_attempt,
+                asked_at=workflow.now(),
+            ),
+        )
 
     async def _climb(self, reason: str) -> None:
         """Wait on this rung; a hint ends the wait and must not make the next longer."""
@@ -264,7 +286,7 @@ class Charging:
             self._rung += 1
 
     async def _ask_for_attention_when_late(self) -> None:
-        late_at = self._deadline - UNKNOWN_FOR + policies.UNKNOWN_ATTENTION_AFTER
+        late_at = self._begun_at + policies.UNKNOWN_ATTENTION_AFTER
         if not self._asked_for_attention and workflow.now() >= late_at:
             self._asked_for_attention = True
             await self._steps.call_for_attention(

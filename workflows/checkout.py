@@ -10,7 +10,6 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.access import AccessActivities
     from activities.cases import CaseActivities
-    from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
     from domain.deadlines import MAY_LEAVE_AFTER
@@ -24,10 +23,8 @@ with workflow.unsafe.imports_passed_through():
         GrantEntitlement,
         OrderWritten,
         PaymentClaim,
-        RecordEmail,
         RecordRepair,
         RepairRequest,
-        SendEmail,
         WriteOrder,
         charge_of,
     )
@@ -125,6 +122,8 @@ class CheckoutWorkflow:
         self._repairs.append(repair)
         if repair.payment_intent_id is not None:
             self._told_of.append(repair.payment_intent_id)
+        # It looks at everything, the mails included.
+        self._may_owe_word = True
         # Before access is opened, too, a repair may have to do with money going back.
         self._aftercare.knock()
 
@@ -317,25 +316,15 @@ class CheckoutWorkflow:
             await self._steps.pause(wait, "the refund, before access is opened")
 
     async def _send_receipt(self, order: OrderWritten) -> None:
-        """Send the receipt unless it left; a final refusal is a person's case."""
-        if order.is_receipt_sent:
+        """Send the receipt, unless it left or an operator must decide about it.
+
+        A mail server that is away holds nothing else up: what does not leave at once is
+        owed like any other mail, and refunds go on meanwhile.
+        """
+        if order.is_receipt_sent or order.is_receipt_refused:
             return
-        outcome = await self._steps.durably(
-            policies.SEND_RECEIPT,
-            EmailActivities.send_email,
-            SendEmail(email_id=order.receipt_id),
-        )
-        await self._steps.durably(
-            policies.RECORD_EMAIL,
-            OrderActivities.record_email,
-            RecordEmail(email_id=order.receipt_id, outcome=outcome),
-        )
-        if outcome.is_sent:
-            self._did.append("sent the receipt")
-        elif not outcome.is_needless:
-            await self._steps.call_for_attention(
-                policies.SEND_RECEIPT, "MailRefused", keep=True
-            )
+        await self._correspondent.send_receipt(order.receipt_id)
+        self._did += self._correspondent.take_done()
 
     async def _end(self, result: CheckoutResult) -> CheckoutResult:
         """Answer the repairs, leave the index true, and let no signal be lost."""
@@ -347,11 +336,12 @@ class CheckoutWorkflow:
             wait = await self._tend(result, look_afresh=is_news)
             if self._aftercare.has_ended_access:
                 result = replace(result, end=self._end_of_access())
+            next_word = await self._until_next_word()
             await self._answer_repairs(result.end)
-            if wait is None:
+            if wait is None and not self._correspondent.is_stuck:
                 # What was put right is so now, whatever mail may still be to come.
                 await self._steps.got_on()
-            wait = _sooner(wait, await self._until_next_word())
+            wait = _sooner(wait, next_word)
             if wait is not None:
                 is_news = await self._steps.pause(wait, "a refund or the next mail")
                 continue
@@ -376,6 +366,7 @@ class CheckoutWorkflow:
         if self._is_pay_requested or not self._needs_word():
             return None
         next_at = await self._correspondent.catch_up()
+        self._did += self._correspondent.take_done()
         if next_at is None or next_at - workflow.now() > policies.STAYS_FOR_MAIL:
             return None
         return max(next_at - workflow.now(), policies.LEAST_WAIT)

@@ -68,7 +68,8 @@ BANK_LADDER = (
 #: An outcome unknown for this long is shown to a person.
 UNKNOWN_ATTENTION_AFTER = timedelta(hours=1)
 
-#: After a decline the run stays open, so that the buyer's next card meets it.
+#: After a decline the run stays open, so that the buyer's next card meets it: until
+#: whoever has not come back is written to, see `DECLINED_AFTER` in `domain.cadence`.
 ANOTHER_CARD_WITHIN = timedelta(minutes=30)
 
 
@@ -127,6 +128,7 @@ LOOK_UP = _processor("ask the processor how things stand")
 CANCEL = _processor("close the PaymentIntent")
 RECORD_ACTION = _database("send the buyer to the bank")
 RECORD_PROCESSING = _database("note that the bank was answered")
+RECORD_ASKED = _database("note that the processor was asked")
 RECORD_NOT_CHARGED = _database("note that nothing was charged")
 WRITE_ORDER = _database("write the order")
 RECORD_CHARGE = _database("note that the money arrived")
@@ -156,6 +158,10 @@ END_ACCESS = Step(
 SEND_RECEIPT = _mail("send the receipt")
 SEND_MAIL = _mail("send a mail")
 PLAN_MAIL = _database("find out what the customer must hear")
+
+#: What the mail server puts off for so long is given up, as mail servers do with each
+#: other: a person finds another way. https://www.rfc-editor.org/rfc/rfc5321 4.5.4.1
+GIVE_MAIL_UP_AFTER = timedelta(days=5)
 
 #: A timer of no length would let a plan that stays due spin.
 LEAST_WAIT = timedelta(seconds=1)

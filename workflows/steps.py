@@ -176,20 +176,26 @@ class Steps:
             workflow.upsert_search_attributes(search_attributes.attention(needed=True))
 
     async def call_for_attention(
-        self, step: Step, cause: FailureError | str, *, keep: bool = False
+        self,
+        step: Step,
+        cause: FailureError | str,
+        *,
+        why: str = "",
+        keep: bool = False,
     ) -> None:
         """Show the checkout to people; without them the next round still comes.
 
         Args:
             step: What does not get on.
             cause: The failure, or the name of what is wrong.
+            why: What a name alone does not say.
             keep: Only a person can put this right: it outlasts the run.
         """
         self._needs_attention = True
         self._keep_attention = self._keep_attention or keep
         workflow.upsert_search_attributes(search_attributes.attention(needed=True))
         kind = cause if isinstance(cause, str) else kind_of(cause)
-        reason = "" if isinstance(cause, str) else reason_of(cause)
+        reason = why if isinstance(cause, str) else reason_of(cause)
         metrics.count(workflow.metric_meter(), metrics.ATTENTION, step=step.name)
         case = OpenCase(
             checkout_id=self._checkout_id,
@@ -207,7 +213,11 @@ class Steps:
             self._note_trouble(policies.OPEN_CASE, unable)
 
     async def finish(self) -> None:
-        """Bring the index up to date and take back the call for attention, if any."""
+        """Bring the index up to date and take back the call for attention, if any.
+
+        Whether a person is still needed the row knows: one may have settled it.
+        """
+        self._keep_attention = False
         await self.got_on()
         self.doing = "nothing more"
         self._index()
@@ -218,9 +228,17 @@ class Steps:
         if not self._needs_attention or self._keep_attention:
             return
         self._needs_attention = False
-        workflow.upsert_search_attributes(search_attributes.attention(needed=False))
         close = CloseCase(checkout_id=self._checkout_id)
-        await self.durably(policies.CLOSE_CASE, CaseActivities.close_case, close)
+        is_needed = await self.durably(
+            policies.CLOSE_CASE, CaseActivities.close_case, close
+        )
+        if self._needs_attention:
+            # A mail beside the steps has called for a person meanwhile.
+            return
+        self._needs_attention = self._keep_attention = bool(is_needed)
+        workflow.upsert_search_attributes(
+            search_attributes.attention(needed=self._needs_attention)
+        )
 
     async def _locally(
         self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A

@@ -54,7 +54,7 @@ def declined(facts: LetterFacts) -> Letter:
         headline=view.headline,
         paragraphs=(
             *view.sentences,
-            f"{_IF_YOU_STILL_WANT_IT} We write about this only once.",
+            f"{_IF_YOU_STILL_WANT_IT} We will not write about this again.",
         ),
     )
 
@@ -69,7 +69,7 @@ def open_again(facts: LetterFacts) -> Letter:
         paragraphs=(
             "We had paused all new payments when you wanted to buy. "
             "We are sorry that we sent you away.",
-            f"{_IF_YOU_STILL_WANT_IT} We write about this only once.",
+            f"{_IF_YOU_STILL_WANT_IT} We will not write about this again.",
         ),
     )
 

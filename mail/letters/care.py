@@ -31,7 +31,7 @@ def got_in(facts: LetterFacts) -> Letter:
         button=Link(label=f"Open {company.company_name}", url=facts.access_url),
         rows=phrases.rows(
             facts,
-            ("Paid", charged_at),
+            ("Charged", charged_at),
             ("Access since", access_at),
             amount=str(facts.price),
         ),
@@ -59,7 +59,7 @@ def ending(facts: LetterFacts) -> Letter:
         button=Link(label=f"Open {company}", url=facts.access_url),
         rows=phrases.rows(
             facts,
-            ("Paid", charged_at),
+            ("Charged", charged_at),
             ("Plan ends", until),
             amount=str(facts.price),
         ),

@@ -15,13 +15,13 @@ from mail.letter import Letter, first_that_fits
 from mail.letters import phrases
 
 _DO_NOT_PAY = (
-    "Please don't pay again. If it went through, we finish your order. "
-    "If not, we tell you, and nothing is owed."
+    "Please don't pay again. If it went through, we will finish your order. "
+    "If not, we will tell you, and nothing is owed."
 )
 
 _END = (
     f"This has an end. If there is no answer {in_words(UNKNOWN_FOR)} after you pressed "
-    "Pay, we close the attempt. It then cannot charge you."
+    "Pay, we close the attempt. Then it can no longer charge you."
 )
 
 _BANK_LINE = (
@@ -52,15 +52,17 @@ def checking_still(facts: LetterFacts) -> Letter:
     asked_at = phrases.known(facts.pay_requested_at, "pay_requested_at")
     person = facts.company.support_name
     promise = phrases.promise(facts)
-    next_step = f"If there is no answer by then, {person} looks into it."
+    last = facts.asked_at and phrases.clock(facts.asked_at, beside=facts.written_at)
+    asked = f"many times since, last at {last}," if last else "many times since,"
+    next_step = f"If there is no answer by then, {person} will look into it."
     return _write(
         facts,
         subject=f"Still checking your payment of {asked_at.astimezone(UTC):%H:%M} UTC",
         fact="There is no answer yet.",
         paragraphs=(
             _DO_NOT_PAY,
-            "We said that we would write again. We have asked the card processor many "
-            "times since, and there is no clear answer yet. We are sorry.",
+            "We said that we would write again. We have asked the card processor "
+            f"{asked} and there is no clear answer yet. We are sorry.",
             _END,
             f"{promise} {next_step}" if promise else "",
         ),
@@ -100,6 +102,7 @@ def _write(
         rows=phrases.rows(
             facts,
             ("Attempt", asked_at),
+            ("Last asked", facts.asked_at),
             amount=str(facts.price),
         ),
     )

@@ -119,7 +119,7 @@ def rows(
     )
 
 
-def promise(facts: LetterFacts, who: str = "We write again") -> str:
+def promise(facts: LetterFacts, who: str = "We will write again") -> str:
     """Return the sentence that names the time of the next mail; empty without one."""
     if facts.promised_at is None:
         return ""

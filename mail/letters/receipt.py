@@ -24,17 +24,17 @@ def receipt(facts: LetterFacts) -> Letter:
     return phrases.write(
         facts,
         subject=subject,
-        preheader=f"Order {facts.reference_code}. No payment is due.",
+        preheader=f"Reference {facts.reference_code}. No payment is due.",
         headline=f"We received your {price}. You're in.",
         note=note,
         paragraphs=(*opening, f"Your plan runs until {day_in_words(until)}."),
         button=Link(label=f"Open {company}", url=facts.access_url),
         rows=(
-            ("Order", facts.reference_code),
+            ("Reference", facts.reference_code),
             ("Plan", facts.plan_name),
             ("Amount", price),
             *([("Card", card)] if card else []),
-            ("Paid", moment_in_words(charged_at)),
+            ("Charged", moment_in_words(charged_at)),
             ("Access until", day_in_words(until)),
         ),
         closing=(

@@ -72,8 +72,8 @@ def refund_failed(facts: LetterFacts) -> Letter:
             "A bank transfer is one way.",
             f"We returned it on {moment_in_words(refund.returned_at)}, and your bank "
             "could not take it. That happens when a card was closed or replaced.",
-            f"{person} from our team stays with it until you have your money.",
-            phrases.promise(facts, f"{person} writes to you"),
+            f"{person} from our team will stay with it until you have your money.",
+            phrases.promise(facts, f"{person} will write to you"),
         ),
     )
 
@@ -88,10 +88,10 @@ def refund_arrived(facts: LetterFacts) -> Letter:
         headline=f"We returned your {refund.amount}. Has it arrived?",
         paragraphs=(
             f"It went back on {moment_in_words(refund.returned_at)} and should be on "
-            "your statement by now. Some banks show no new line. "
-            "They take the first one away.",
+            "your statement by now. Some banks show no new line: "
+            "they take the first one away.",
             "If it is there, you need not do anything. "
-            f"If not, reply to this e-mail, and {person} looks for it with you.",
+            f"If not, reply to this e-mail, and {person} will look for it with you.",
             _for_the_bank(refund),
         ),
     )
@@ -114,7 +114,7 @@ def _write(
         paragraphs=phrases.sentences(*paragraphs),
         rows=phrases.rows(
             facts,
-            ("Paid", facts.charged_at),
+            ("Charged", facts.charged_at),
             ("Returned", refund.returned_at),
             ("Refund", refund.reference),
             amount=str(refund.amount),

@@ -25,7 +25,7 @@ def received(facts: LetterFacts) -> Letter:
             f"Your access to {company} is not open yet. "
             "That is our fault, and we are sorry.",
             f"{phrases.NOTHING_TO_DO} We keep at it, day and night, until you are in. "
-            "Then your receipt comes by e-mail, with the way in.",
+            "Then your receipt comes by e-mail, with the link.",
             phrases.promise(facts),
         ),
     )
@@ -34,7 +34,7 @@ def received(facts: LetterFacts) -> Letter:
 def received_still(facts: LetterFacts) -> Letter:
     """Keep the first promise: still not open, and a person is next."""
     price, person = str(facts.price), facts.company.support_name
-    next_step = f"If your access is not open by then, {person} takes it over."
+    next_step = f"If your access is not open by then, {person} will take it over."
     promise = phrases.promise(facts)
     return _write(
         facts,
@@ -67,7 +67,7 @@ def received_person(facts: LetterFacts) -> Letter:
             "over. You paid and cannot get in. That is our fault, and we are sorry.",
             f"{phrases.NOTHING_TO_DO} If you would rather have your {price} back, "
             "reply to this e-mail and say so.",
-            phrases.promise(facts, f"{person} writes to you"),
+            phrases.promise(facts, f"{person} will write to you"),
         ),
     )
 
@@ -83,7 +83,7 @@ def _write(
         preheader=f"{fact} {phrases.promise(facts)}",
         headline=view.headline,
         paragraphs=phrases.sentences(*paragraphs),
-        rows=phrases.rows(facts, ("Paid", charged_at), amount=str(facts.price)),
+        rows=phrases.rows(facts, ("Charged", charged_at), amount=str(facts.price)),
         closing=(
             f"This will appear as {facts.company.statement_descriptor} on your "
             "statement. No payment is due.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +24,7 @@ from domain.messages import (
     EmailOutcome,
     OpenCase,
     RecordActionNeeded,
+    RecordAsked,
     RecordEmail,
     RecordNotCharged,
     RecordProcessing,
@@ -35,6 +37,8 @@ from tests.activities.conftest import EMAIL, Paid, run
 from tests.conftest import Database
 
 pytestmark = pytest.mark.postgres
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 #: Each activity's name and the argument that belongs to a paid checkout. A new activity
 #: without a line here fails `test_every_activity_is_listed`.
@@ -53,6 +57,9 @@ ARGUMENTS: dict[str, Argument] = {
     ),
     "record_processing": lambda paid, _: RecordProcessing(
         checkout_id=paid.checkout_id, buyer_attempt=1
+    ),
+    "record_asked": lambda paid, _: RecordAsked(
+        checkout_id=paid.checkout_id, buyer_attempt=1, asked_at=NOON
     ),
     "record_not_charged": lambda paid, _: RecordNotCharged(
         checkout_id=paid.checkout_id,

@@ -16,9 +16,9 @@ from activities.access import AccessActivities
 from activities.emails import EmailActivities
 from activities.failures import FailureKind
 from activities.letters import Letters
+from database.aftermath import record_access_ended
 from database.emails import OwedEmail, read_owed_email
 from database.orders import Grant, read_grant, record_access
-from database.refunds import record_access_ended
 from domain.messages import (
     EmailOutcome,
     GrantEntitlement,
@@ -309,6 +309,26 @@ async def test_refused_receipt_is_an_outcome_without_the_address(
     assert not outcome.is_sent
     assert outcome.refusal is not None
     assert EMAIL not in outcome.refusal
+
+
+async def test_refused_mail_leaves_no_more_by_itself(
+    emails: EmailActivities, mailbox: Server, paid: Paid, engine: AsyncEngine
+) -> None:
+    """Once its row says that it was refused, only an operator has it sent."""
+    order = await delivered(engine, paid)
+    refused = EmailOutcome(is_sent=False, refusal="550 5.1.1")
+    await run(
+        paid.orders.record_email,
+        RecordEmail(email_id=order.receipt_id, outcome=refused),
+    )
+    before = len(mailbox.seen("/api/mails", to=EMAIL)["mails"])
+
+    outcome: EmailOutcome = await run(
+        emails.send_email, SendEmail(email_id=order.receipt_id)
+    )
+
+    assert outcome == refused
+    assert len(mailbox.seen("/api/mails", to=EMAIL)["mails"]) == before
 
 
 async def test_receipt_that_is_put_off_is_repeated(

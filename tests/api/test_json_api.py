@@ -68,6 +68,28 @@ async def test_a_program_opens_pays_and_reads(shop: Shop) -> None:
     assert read.json()["headline"] in page.text
 
 
+async def test_a_payment_in_doubt_says_when_we_last_asked(shop: Shop) -> None:
+    """The time is there while nothing is known, and gone with the doubt."""
+    made = (await create(shop)).json()
+    await shop.browser.post(
+        f"/v1/checkouts/{made['checkout_id']}/pay",
+        json={"payment_method": "pm_card_visa"},
+        headers=BEARER,
+    )
+    shop.sql(
+        "UPDATE checkouts SET asked_at = now(),"
+        " pay_requested_at = now() - interval '3 minutes'"
+    )
+    read = await shop.browser.get(
+        f"/v1/checkouts/{made['checkout_id']}", headers=BEARER
+    )
+
+    assert made["asked_at"] is None
+    assert read.json()["page"] == "unknown"
+    assert read.json()["asked_at"] is not None
+    assert any("last asked at" in said for said in read.json()["sentences"])
+
+
 async def test_the_same_key_and_body_bring_the_same_checkout(shop: Shop) -> None:
     """A repeated request finds the first one's checkout and says that it did."""
     first = await create(shop)

@@ -56,7 +56,7 @@ def repaired(shop: Shop) -> list[UUID]:
 
 @pytest.mark.parametrize("state", UNFINISHED)
 async def test_a_press_repairs_what_nobody_looks_after(shop: Shop, state: str) -> None:
-    """Bank return and "Check now" start a lost run anew, by one repair for all."""
+    """Bank return and "Check again" start a lost run anew, by one repair for all."""
     opened = await bring_to(shop, state)
     shop.door.is_listening = False
 

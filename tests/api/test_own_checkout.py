@@ -57,7 +57,7 @@ async def test_a_second_wish_after_a_payment_is_told_so(shop: Shop) -> None:
     another = await shop.browser.post(f"{opened.path}/another")
 
     assert where == f"{opened.path}?again=1"
-    assert "You already paid for this on" in text_of(page.text)
+    assert "You already paid for this." in text_of(page.text)
     assert "Buy another one" in page.text
     assert "/pay" not in page.text
     assert another.status_code == 303
@@ -153,7 +153,8 @@ async def test_pay_on_a_paid_checkout_says_that_it_is_paid(shop: Shop) -> None:
     status = await shop.browser.get(f"{opened.path}/status?again=1")
 
     assert answer.headers["location"] == f"{opened.path}?again=1"
-    assert f"{ALREADY} {NO_SECOND}" in text_of(page.text)
+    assert f"You already paid for this. {NO_SECOND}" in text_of(page.text)
+    assert "You paid $249.00 on 23 Nov 2026, 14:32 UTC." in text_of(page.text)
     assert "Open Acme" in page.text
     assert f'data-version="{status.json()["version"]}"' in page.text
 

@@ -99,6 +99,20 @@ def test_every_pair_of_states_has_a_true_page(row: CheckoutRow) -> None:
     assert "http-equiv" not in html
 
 
+@pytest.mark.parametrize(
+    ("hour", "words"),
+    [(8, "We are back today at 09:00 UTC."), (12, None), (17, "on Tuesday at 09:00")],
+)
+def test_closed_support_says_when_it_is_back(hour: int, words: str | None) -> None:
+    """Beside the hours stands the next answer, computed; nothing more while open."""
+    monday = datetime(2026, 11, 23, hour, tzinfo=UTC)
+    pages = Pages(make_settings(), clock=lambda: monday)
+    said = text_of(bytes(pages.notice(notices.NOT_FOUND).body).decode())
+
+    assert ("We are back" in said) is (words is not None)
+    assert words is None or words in said
+
+
 def test_the_success_page_has_what_a_receipt_has() -> None:
     """Amount, card, time with zone, end, reference, and the way in."""
     row = replace(

@@ -54,7 +54,7 @@ async def test_a_press_in_a_pause_leads_back_to_a_page_that_says_so(
     said = text_of(page.text)
     assert (pressed.status_code, pressed.headers["location"]) == (303, opened.path)
     assert f"We paused new payments at {at}. You have not been charged." in said
-    assert "We write to" in said
+    assert "We will write to" in said
     assert "/pay" not in page.text
     assert "data-follow" in page.text
     assert (requested(shop), shop.door.paid) == (0, [])

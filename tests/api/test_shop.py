@@ -76,8 +76,38 @@ async def test_an_address_that_would_be_decoded_is_told_why(shop: Shop) -> None:
     )
 
     said = text_of(answer.text)
-    assert "It must not have “=?” in it" in said
-    assert "another address" in said
+    assert "The address must not have “=?” in it" in said
+    assert "another one" in said
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("mara", "An e-mail address has an @-sign."),
+        ("@example.com", "Something is missing before the @-sign."),
+        ("mara@", "Something is missing after the @-sign."),
+        ("mara@home@example.com", "There is more than one @-sign."),
+        ("mara smith@example.com", "There is a space in it."),
+        ("mara@example", "The part after the @-sign should have a period"),
+        ("mara@-example.com", "Mail cannot reach this address as it is written."),
+        ("mara@localhost.", "The part after the @-sign should have a period"),
+    ],
+)
+async def test_a_slip_of_the_finger_is_named_in_our_own_words(
+    shop: Shop, typed: str, sentence: str
+) -> None:
+    """What was mistyped is said plainly, and stays in the field to be mended."""
+    for path, form in (
+        ("/checkouts", {"plan": "one-year"}),
+        ("/account/sign-in", {}),
+    ):
+        answer = await shop.browser.post(path, data=form | {"email": typed})
+        said = text_of(answer.text)
+
+        assert answer.status_code == 422
+        assert sentence in said
+        assert "email" not in said.lower().replace("e-mail", "")
+        assert f'value="{typed}"' in answer.text
 
 
 @pytest.mark.parametrize("email", ["a=b@example.com", "a?b@example.com"])

@@ -14,6 +14,9 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from stack.doctor import find_chromium
 from stack.driver import Stack, fresh_data_folder, run_stack
 from tests.browser.visiting import LIMIT_SECONDS, Visitor
+from tests.durability.breaking import wait_until
+from tests.durability.counting import connect_owner
+from tests.promises import unkept_promises
 
 _HERE = Path(__file__).parent
 _CHROMIUM = find_chromium()
@@ -97,6 +100,19 @@ def visit(stack: Stack, chromium: Browser) -> Iterator[Visit]:
         yield open_one
         for visitor in visitors:
             visitor.assert_undisturbed()
+
+
+@pytest.fixture(autouse=True)
+def _promises_are_kept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did, every time that a mail named has its follow-up."""
+    yield
+    if "stack" in request.fixturenames:
+        stack = request.getfixturevalue("stack")
+        with connect_owner(stack) as database:
+            wait_until(
+                lambda: not unkept_promises(database),
+                "every promise to have its follow-up",
+            )
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_waiting_is_told_in_words_that_change_with_the_time(buyer: Visitor) -> N
         buyer.move("pay_requested_at = now() - interval '3 minutes'")
         _see(buyer, UNKNOWN)
         expect(buyer.page.get_by_text("Please don't pay again.")).to_be_visible()
-        expect(buyer.page.get_by_role("button", name="Check now")).to_be_visible()
+        expect(buyer.page.get_by_role("button", name="Check again")).to_be_visible()
         buyer.look("unknown")
     _see(buyer, SUCCESS)
 

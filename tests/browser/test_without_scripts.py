@@ -43,7 +43,7 @@ def test_a_purchase_works_by_buttons_and_links(plain: Visitor) -> None:
         held.wait()
         plain.page.get_by_role("link", name="Check again").click()
         plain.see(CONFIRMING)
-        expect(plain.page.get_by_text("follows by itself")).to_be_hidden()
+        expect(plain.page.get_by_text("updates by itself")).to_be_hidden()
         plain.look("confirming-without-scripts")
     _check_until(plain, SUCCESS)
 

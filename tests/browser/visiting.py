@@ -22,7 +22,7 @@ from playwright.sync_api import (
 )
 
 from stack.driver import Stack
-from tests.browser.barriers import barriers_of, show
+from tests.browser.barriers import Easel, barriers_of
 from tests.durability.breaking import Fault
 from tests.durability.counting import connect_owner, get_json
 
@@ -34,7 +34,7 @@ CONFIRMING = "We are confirming your $249.00 with your bank."
 BANK_CHECK = "Your bank wants to confirm it is you."
 DECLINED = "Your bank declined the card. You have not been charged."
 UNKNOWN = "We don't know yet if your payment went through."
-ALREADY_PAID = "You already paid for this on"
+ALREADY_PAID = "You already paid for this."
 RECEIVED = "We received your $249.00. You do not need to pay again."
 HOLDING = "Please don't pay again yet."
 SUCCESS = "You're in."
@@ -153,7 +153,7 @@ class Visitor:
         deadline = time.monotonic() + LIMIT_SECONDS
         while not is_there():
             assert time.monotonic() < deadline, self.page.locator("main").inner_text()
-            self.page.get_by_role("link", name="Check again").click()
+            self.page.get_by_text("Check again", exact=True).click()
 
     def headline(self, page: Page | None = None) -> Locator:
         """Return the page's first line."""
@@ -211,7 +211,8 @@ class Visitor:
         # the same text at the same address, and keeps the page's own scripts out.
         assert self.context.browser is not None
         with self.context.browser.new_context() as context:
-            return barriers_of(show(context, page.url, page.content(), scripts=False))
+            easel = Easel(context, page.url)
+            return barriers_of(easel.show(page.content(), scripts=False))
 
     def charges(self) -> Charges:
         """Count at the processor, which alone knows what moved."""

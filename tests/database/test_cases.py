@@ -10,16 +10,30 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.cases import (
     FOR_PEOPLE,
+    MAIL_REFUSED,
     close_case,
     insert_repair,
     open_case,
     record_repair,
 )
 from database.checkouts import read_checkout
+from database.correspondence import plan_correspondence
+from database.emails import owe_again, record_email
 from database.tables import cases, repairs
-from domain.messages import OpenCase, RecordRepair, RepairRequest
+from domain.cadence import FIRST_WORD_AFTER
+from domain.emails import EmailKind
+from domain.identifiers import derived_id
+from domain.messages import (
+    EmailOutcome,
+    OpenCase,
+    PlanCorrespondence,
+    RecordEmail,
+    RecordRepair,
+    RepairRequest,
+)
 from domain.states import Stage
-from tests.database.conftest import OpenCheckout
+from domain.working_hours import WorkingHours
+from tests.database.conftest import CHARGED_AT, OpenCheckout
 
 pytestmark = pytest.mark.postgres
 
@@ -132,6 +146,53 @@ async def test_a_mail_that_came_back_is_no_interruption(
 
     assert row.attention_at is not None
     assert row.interrupted_at is None
+
+
+async def test_the_case_of_a_refused_mail_closes_when_that_mail_is_sent(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """It stays while it is missing, whatever else leaves; an operator has it resent."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    now = CHARGED_AT + FIRST_WORD_AFTER
+    hours = WorkingHours.parse("Monday to Friday, 09:00 to 17:00 UTC")
+    states = []
+    async with engine.begin() as connection:
+        owed = await plan_correspondence(
+            connection, PlanCorrespondence(checkout_id=checkout_id, now=now), hours
+        )
+        receipt = derived_id(checkout_id, EmailKind.RECEIPT)
+        await open_case(
+            connection,
+            OpenCase(
+                checkout_id=checkout_id,
+                step="send the receipt",
+                cause=MAIL_REFUSED,
+                detail="550",
+            ),
+        )
+        for email_id, outcome in (
+            (receipt, EmailOutcome(is_sent=False, refusal="550")),
+            (owed.email_ids[0], EmailOutcome(is_sent=True)),
+        ):
+            await record_email(
+                connection, RecordEmail(email_id=email_id, outcome=outcome)
+            )
+            states.append((await connection.execute(select(cases.c.state))).scalar())
+        again = await owe_again(connection, checkout_id)
+        row = await read_checkout(connection, checkout_id)
+        await record_email(
+            connection,
+            RecordEmail(email_id=receipt, outcome=EmailOutcome(is_sent=True)),
+        )
+        states.append((await connection.execute(select(cases.c.state))).scalar())
+        after = await read_checkout(connection, checkout_id)
+
+    assert states == ["open", "open", "resolved"]
+    assert again == (EmailKind.RECEIPT,)
+    # The sweep has a run send it, even when nobody can tell the workflow.
+    assert row.next_message_at is not None
+    assert row.next_message_at <= row.now
+    assert after.attention_at is None
 
 
 async def test_a_repair_is_asked_and_answered_once(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,6 +23,7 @@ from database.checkouts import (
     list_by_email,
     read_checkout,
     record_action_needed,
+    record_asked,
     record_not_charged,
     record_processing,
     request_payment,
@@ -34,6 +35,7 @@ from database.tables import checkouts, payment_attempts
 from domain.messages import (
     PaymentClaim,
     RecordActionNeeded,
+    RecordAsked,
     RecordNotCharged,
     RecordProcessing,
     StorePaymentIntent,
@@ -42,6 +44,8 @@ from domain.states import DeclineClass, MoneyState, NotChargedReason, Stage
 from tests.database.conftest import OpenCheckout, new_checkout
 
 pytestmark = pytest.mark.postgres
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 NOW = timedelta()
 
@@ -311,6 +315,37 @@ async def test_the_bank_check_comes_and_goes(
     assert before.pay_requested_at is not None
     assert after.pay_requested_at is not None
     assert after.pay_requested_at > before.pay_requested_at
+
+
+async def test_the_row_says_when_the_processor_was_last_asked(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Only of the attempt in doubt; the buyer's next one begins without."""
+    checkout_id = await open_checkout(Stage.CHARGING)
+    seen = []
+    async with engine.begin() as connection:
+        for attempt in (7, 1):
+            await record_asked(
+                connection,
+                RecordAsked(
+                    checkout_id=checkout_id, buyer_attempt=attempt, asked_at=NOON
+                ),
+            )
+            row = await read_checkout(connection, checkout_id)
+            seen.append(row.asked_at == NOON)
+        await record_not_charged(
+            connection,
+            RecordNotCharged(
+                checkout_id=checkout_id,
+                buyer_attempt=1,
+                reason=NotChargedReason.DECLINED,
+            ),
+        )
+        await request_payment(connection, checkout_id, "pm_card_visa")
+        after = await read_checkout(connection, checkout_id)
+
+    assert seen == [False, True]
+    assert after.asked_at is None
 
 
 async def test_the_bank_check_of_another_attempt_is_not_shown(

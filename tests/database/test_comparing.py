@@ -11,6 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.aftermath import suspect_second_charge
 from database.comparing import (
     Compared,
     compare_charges,
@@ -19,7 +20,6 @@ from database.comparing import (
     list_unseen_orders,
 )
 from database.orders import write_order
-from database.refunds import suspect_second_charge
 from database.tables import checkouts, disputes, refunds
 from domain.messages import WriteOrder
 from domain.money import Money

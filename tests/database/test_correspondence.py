@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.checkouts import read_checkout, withdraw_requests
+from database.checkouts import read_checkout, record_asked, withdraw_requests
 from database.correspondence import owe_open_again, plan_correspondence
 from database.emails import read_owed_email, record_email
 from database.pauses import pause_payments, resume_payments, wait_for_reopening
@@ -23,6 +24,7 @@ from domain.messages import (
     Correspondence,
     EmailOutcome,
     PlanCorrespondence,
+    RecordAsked,
     RecordEmail,
 )
 from domain.states import Stage
@@ -77,6 +79,25 @@ async def test_plan_owes_each_mail_once(
     assert [p.due_at for p in await promises_of(engine, checkout_id)] == [
         owed.promised_at
     ]
+
+
+async def test_mail_keeps_when_we_had_last_asked(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A copy says the same, however often the processor was asked meanwhile."""
+    checkout_id = await open_checkout(Stage.CHARGING)
+    this = RecordAsked(checkout_id=checkout_id, buyer_attempt=1, asked_at=CHARGED_AT)
+    async with engine.begin() as connection:
+        await record_asked(connection, this)
+        row = await read_checkout(connection, checkout_id)
+    owed = await plan(engine, checkout_id, row.now + CHECKING_AFTER)
+    later = replace(this, asked_at=CHARGED_AT + timedelta(hours=1))
+    async with engine.begin() as connection:
+        await record_asked(connection, later)
+        mail = await read_owed_email(connection, owed.email_ids[0])
+
+    assert mail.kind is EmailKind.CHECKING
+    assert mail.asked_at == CHARGED_AT
 
 
 async def test_mail_that_left_keeps_what_earlier_ones_promised(

@@ -264,3 +264,20 @@ async def test_a_refused_receipt_keeps_the_reason(
         row = (await connection.execute(select(emails))).one()
 
     assert (row.state, row.refusal, row.sent_at) == ("failed", "550 5.1.1", None)
+
+
+async def test_a_refused_receipt_is_final_for_every_later_run(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Who finds the order written hears that the receipt is not theirs to send."""
+    checkout_id = await open_checkout(Stage.CHARGING)
+    first = await _write(engine, checkout_id)
+    async with engine.begin() as connection:
+        refused = EmailOutcome(is_sent=False, refusal="550 5.1.1")
+        await record_email(
+            connection, RecordEmail(email_id=first.receipt_id, outcome=refused)
+        )
+    second = await _write(engine, checkout_id)
+
+    assert (first.is_receipt_refused, second.is_receipt_refused) == (False, True)
+    assert not second.is_receipt_sent

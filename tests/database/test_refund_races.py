@@ -15,13 +15,12 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.aftermath import next_refund_step, record_access_ended
 from database.checkouts import read_checkout
 from database.orders import read_grant, record_access
 from database.refunds import (
     RefundRefused,
     cancel_refund,
-    next_refund_step,
-    record_access_ended,
     request_refund,
 )
 from database.tables import entitlements, refunds

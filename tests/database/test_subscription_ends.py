@@ -13,15 +13,11 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.accounts import list_entitlements
+from database.aftermath import next_refund_step, record_access_ended, record_refunds
 from database.correspondence import plan_correspondence
 from database.emails import read_owed_email, record_email
 from database.orders import record_access, write_order
-from database.refunds import (
-    next_refund_step,
-    record_access_ended,
-    record_refunds,
-    request_refund,
-)
+from database.refunds import request_refund
 from database.sweeps import (
     ASK_AGAIN_AFTER,
     EndedSubscription,

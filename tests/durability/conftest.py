@@ -10,7 +10,8 @@ import pytest
 
 from stack.driver import Stack, fresh_data_folder, run_stack
 from tests.durability.breaking import wait_until
-from tests.durability.counting import Purchase, open_purchase
+from tests.durability.counting import Purchase, connect_owner, open_purchase
+from tests.promises import unkept_promises
 
 _HERE = Path(__file__).parent
 
@@ -95,6 +96,20 @@ def purchase(stack: Stack) -> Iterator[Purchase]:
     with open_purchase(stack) as opened:
         yield opened
     mend(stack)
+
+
+@pytest.fixture(autouse=True)
+def _promises_are_kept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever was broken, every time that a mail named has its follow-up."""
+    yield
+    if "stack" in request.fixturenames:
+        stack = request.getfixturevalue("stack")
+        with connect_owner(stack) as database:
+            # A run that is just being taken up has not planned its next word yet.
+            wait_until(
+                lambda: not unkept_promises(database),
+                "every promise to have its follow-up",
+            )
 
 
 def mend(stack: Stack) -> None:

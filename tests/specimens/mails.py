@@ -266,12 +266,14 @@ def _checking() -> dict[EmailKind, Variants]:
     second = replace(
         ASKED,
         written_at=_PRESSED + _HOUR,
+        asked_at=_PRESSED + 38 * _MINUTE,
         promised_at=_PRESSED + 2 * _HOUR,
         earlier=(EmailKind.CHECKING,),
     )
     third = replace(
         ASKED,
         written_at=_PRESSED + 2 * _HOUR,
+        asked_at=_PRESSED + 108 * _MINUTE,
         promised_at=_PRESSED + 21 * _HOUR,
         earlier=(EmailKind.CHECKING, EmailKind.CHECKING_STILL),
     )
@@ -287,6 +289,7 @@ def _checking() -> dict[EmailKind, Variants]:
                 second, promised_at=datetime(2026, 11, 24, 2, 31, tzinfo=UTC)
             ),
             "checking-still-without-promise": replace(second, promised_at=None),
+            "checking-still-never-asked": replace(second, asked_at=None),
         },
         EmailKind.CHECKING_PERSON: {
             "checking-person": third,

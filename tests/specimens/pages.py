@@ -19,6 +19,7 @@ from api.notices import Notice
 from api.pages import Pages, checkout_page
 from database.checkouts import CheckoutRow
 from domain.money import Money
+from domain.plans import add_months
 from domain.states import (
     MONEY_TAKEN,
     AccessState,
@@ -107,7 +108,7 @@ def make_row(
         order_id=None,
         access_url=None,
         access_granted_at=NOW - age if access is AccessState.ACTIVE else None,
-        access_until=(NOW - age).replace(year=2027) if charged else None,
+        access_until=add_months(NOW - age, 12) if charged else None,
     )
     return replace(row, **changes)
 
@@ -123,6 +124,7 @@ class Specimen:
         notice: The notice; None for a checkout's page.
         is_shop: The plan's page.
         problem: What is wrong with the typed e-mail address, on the plan's page.
+        read_at: When; support need not be there.
     """
 
     name: str
@@ -131,10 +133,11 @@ class Specimen:
     notice: Notice | None = None
     is_shop: bool = False
     problem: str = ""
+    read_at: datetime = NOW
 
     def render(self, settings: Settings) -> str:
         """Return the page as the shop would send it."""
-        pages = Pages(settings)
+        pages = Pages(settings, clock=lambda: self.read_at)
         if self.row is not None:
             plans = settings.plan_by_id()
             page = checkout_page(self.row, settings, plans, again=self.again)
@@ -198,7 +201,10 @@ def _checkouts() -> dict[str, CheckoutRow]:
             next_message_at=soon,
         ),
         "unknown-next-day": make_row(
-            unknown, age=_ago(hours=13), next_message_at=NOW + timedelta(hours=10)
+            unknown,
+            age=_ago(hours=13),
+            asked_at=NOW - timedelta(minutes=41),
+            next_message_at=NOW + timedelta(hours=10),
         ),
         "bank-check": make_row(MoneyState.ACTION_NEEDED, age=_ago(minutes=2)),
         "received": make_row(charged, pending, age=_ago(seconds=2)),
@@ -260,9 +266,15 @@ def _all() -> tuple[Specimen, ...]:
         Specimen(
             name="shop-problem",
             is_shop=True,
-            problem="The part after the @-sign is not valid. It should have a period.",
+            problem="The part after the @-sign should have a period, "
+            "as in example.com.",
         ),
         *(Specimen(name=name, row=row) for name, row in rows.items()),
+        Specimen(
+            name="received-late-at-night",
+            row=rows["received-late"],
+            read_at=NOW + timedelta(hours=9),
+        ),
         *(
             Specimen(name=f"already-paid-{name}", row=rows[name], again=True)
             for name in ("success", "received", "ended", "success-after-duplicate")

@@ -30,6 +30,7 @@ LIVE = GOOD | {
     "STRIPE_WEBHOOK_SECRETS": "whsec_4eC39HqLyjWDarjtT1zdp7dc",
     "HOLDFAST_COMPANY_NAME": "Northwind",
     "HOLDFAST_SUPPORT_EMAIL": "help@northwind.test",
+    "HOLDFAST_SUPPORT_NAME": "Nell",
     "HOLDFAST_MAIL_FROM": "Northwind, Inc. <pay@northwind.test>",
 }
 PLAN = '{"plan_id":"a","name":"A","amount_minor":100,"currency":"usd","months":1}'
@@ -124,6 +125,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
     ("base", "name", "value", "sentence"),
     [
         (GOOD, "HOLDFAST_SECRET_KEYS", "", "HOLDFAST_SECRET_KEYS: it is not set"),
+        (LIVE, "HOLDFAST_SUPPORT_NAME", "Dana", "HOLDFAST_SUPPORT_NAME is the example"),
         (GOOD, "HOLDFAST_SECRET_KEYS", "short-one", "shorter than 32"),
         (GOOD, "HOLDFAST_SECRET_KEYS", f"{SECRET},short-one", "shorter than 32"),
         (GOOD, "HOLDFAST_SECRET_KEYS", f"change-me{SECRET}", "well-known example"),

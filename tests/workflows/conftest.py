@@ -96,12 +96,18 @@ def _timers_run_out() -> Iterator[None]:
 
 @pytest.fixture
 async def start(skipping: WorkflowEnvironment) -> AsyncIterator[Start]:
-    """Start a checkout's workflow in a world of its own."""
+    """Start a checkout's workflow in a world of its own.
+
+    At the end every time that its mails named must have had its follow-up: the next
+    mail, or a person who was told that nothing came.
+    """
+    worlds: list[World] = []
     async with AsyncExitStack() as workers:
 
         async def begin(world: World) -> Handle:
             queue = str(uuid4())
             world.now = skipping.get_current_time
+            worlds.append(world)
             await workers.enter_async_context(
                 Worker(
                     skipping.client,
@@ -120,3 +126,7 @@ async def start(skipping: WorkflowEnvironment) -> AsyncIterator[Start]:
             )
 
         yield begin
+        now = await skipping.get_current_time()
+        for world in worlds:
+            is_told = "PromiseOverdue" in [case.cause for case in world.cases]
+            assert is_told or world.post.overdue(now) == []

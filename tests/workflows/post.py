@@ -8,7 +8,7 @@ ones promised.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from domain.cadence import PROMISE_GRACE, Said, Standing, Word, next_word
@@ -17,6 +17,9 @@ from domain.identifiers import derived_id
 from domain.messages import Correspondence, EmailOutcome
 from domain.states import AccessState, MoneyState
 from domain.working_hours import WorkingHours
+
+#: A mail takes a moment: rounds of retries, the server's own time.
+SLACK = timedelta(minutes=5)
 
 HOURS = WorkingHours.parse("Monday to Friday, 09:00 to 17:00 UTC")
 
@@ -50,6 +53,7 @@ class Post:
     )
     sent: list[Sent] = field(default_factory=list)
     refusal: str | None = None
+    has_refused: bool = False
     owed: dict[UUID, Word] = field(default_factory=dict)
     promised: list[datetime] = field(default_factory=list)
     broken: list[datetime] = field(default_factory=list)
@@ -93,9 +97,15 @@ class Post:
     def record(self, email_id: UUID, outcome: EmailOutcome, at: datetime) -> None:
         """Write what became of it."""
         word = self.owed.pop(email_id, None)
+        self.has_refused |= outcome.refusal is not None
         if word is None or not outcome.is_sent:
             return
         self.leaves(word.kind, at, promised_at=word.promised_at)
+
+    def overdue(self, now: datetime) -> list[datetime]:
+        """Return what mails promised and nothing followed by then, up to now."""
+        late = [due for due in self.promised if due + PROMISE_GRACE + SLACK < now]
+        return [*self.broken, *late]
 
     def leaves(
         self, kind: EmailKind, at: datetime, *, promised_at: datetime | None = None

@@ -23,9 +23,10 @@ from activities.letters import Letters
 from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
+from database.aftermath import record_access_ended
 from database.emails import read_owed_email
 from database.orders import record_access
-from database.refunds import record_access_ended, request_refund
+from database.refunds import request_refund
 from database.tables import refunds
 from domain.addresses import PageAddresses
 from domain.emails import EmailKind, is_still_true

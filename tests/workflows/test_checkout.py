@@ -178,6 +178,33 @@ async def test_processing_after_the_bank_ends_in_success(start: Start) -> None:
     assert world.count("record_processing") == 1
 
 
+async def test_long_doubt_says_when_the_processor_was_last_asked(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """Each look that leaves the outcome open is written down, though not of seconds."""
+    world = World(confirm=(processes,))
+    handle = await start(world)
+    await skipping.sleep(timedelta(minutes=30))
+    looks, noted = world.count("look_up_payment_intent"), world.count("record_asked")
+    world.look = (succeeds,)
+    await handle.signal(CheckoutWorkflow.look_again)
+
+    await handle.result()
+
+    assert 0 < looks - noted <= 3
+    assert noted == world.count("record_asked") > 5
+
+
+async def test_doubt_goes_on_when_the_asking_cannot_be_noted(start: Start) -> None:
+    """The ladder does not hang on the page's small print."""
+    world = World(confirm=(processes,), look=(*[processes] * 8, succeeds))
+    world.failing["record_asked"] = "DatabaseAway"
+
+    result = await (await start(world)).result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+
+
 async def test_answered_bank_check_is_never_called_unanswered(start: Start) -> None:
     """A payment that hangs after the bank's answer is not told as "not answered"."""
     world = World(confirm=(asks_bank,), look=(processes,))
@@ -328,11 +355,11 @@ async def test_declined_payment_is_closed_when_nobody_comes_back(start: Start) -
 async def test_case_of_an_earlier_run_is_closed_by_the_run_that_mends_it(
     start: Start,
 ) -> None:
-    """A case is the checkout's, not the run's: who puts it right closes it."""
+    """An operator asks, and the refused mail that leaves at last closes its case."""
     world = World(receipt_refusal="550 5.1.1")
     await (await start(world)).result()
     assert world.is_case_open
-    world.receipt_refusal = None
+    world.receipt_refusal, world.is_receipt_refused = None, False
 
     await (await start(world)).result()
 
@@ -433,6 +460,51 @@ async def test_refused_receipt_keeps_the_case_open(start: Start) -> None:
     assert world.is_granted
     assert world.is_case_open
     assert world.cases[-1].cause == "MailRefused"
+
+
+async def test_refused_receipt_is_not_sent_again_by_itself(start: Start) -> None:
+    """A final no is final: a later run sends nothing, and the case stays a person's."""
+    world = World(receipt_refusal="550 5.1.1")
+    await (await start(world)).result()
+    world.receipt_refusal = None
+
+    await (await start(world)).result()
+
+    assert world.count("send_email") == 1
+    assert not world.is_receipt_sent
+    assert world.is_case_open
+    assert "550 5.1.1" in world.cases[-1].detail
+
+
+async def test_receipt_that_is_put_off_for_ever_is_given_up(start: Start) -> None:
+    """After five days the run ends, the customer has access, and a person is told."""
+    world = World(failing={"send_email": "MailDeferred"})
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.is_receipt_refused
+    assert world.is_case_open
+    assert world.cases[-1].cause == "MailRefused"
+    assert "put off for 5 days: MailDeferred" in world.cases[-1].detail
+    assert timedelta(days=5) <= await lasted(handle) < timedelta(days=5, hours=2)
+
+
+async def test_receipt_that_is_put_off_leaves_when_the_mail_server_is_back(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A day without a mail server costs a case that closes itself, and no receipt."""
+    world = World(failing={"send_email": "MailDeferred"})
+    handle = await start(world)
+    await skipping.sleep(timedelta(days=1))
+    assert world.is_case_open
+    world.failing.clear()
+
+    await handle.result()
+
+    assert world.is_receipt_sent
+    assert not world.is_case_open
 
 
 async def test_refusal_by_our_fault_calls_a_person_and_is_not_a_decline(

@@ -215,6 +215,24 @@ async def test_mail_server_that_refuses_a_word_is_a_persons_case(
     assert world.is_case_open
 
 
+async def test_one_mail_that_is_put_off_holds_no_other_up(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """The receipt waits for the mail server; the question on the next day does not."""
+    world = World(failing={"grant_entitlement": "ApplicationAway"})
+    world.deferred.add(world.checkout_id)
+    handle = await start(world)
+    await skipping.sleep(timedelta(hours=2))
+    world.failing.clear()
+    await handle.signal(CheckoutWorkflow.look_again)
+
+    await handle.result()
+
+    assert world.post.kinds[-1] is EmailKind.GOT_IN
+    assert EmailKind.RECEIPT not in world.post.kinds
+    assert world.is_receipt_refused
+
+
 async def test_word_that_stopped_being_true_does_not_leave(
     start: Start, skipping: WorkflowEnvironment
 ) -> None:

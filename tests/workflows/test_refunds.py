@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from database.aftermath import suspect_second_charge
 from database.checkouts import CheckoutRow, read_checkout, request_payment
 from database.refunds import (
     RefundRefused,
     cancel_refund,
     list_told_refunds,
-    suspect_second_charge,
 )
 from domain.emails import EmailKind
 from domain.identifiers import workflow_id_of

@@ -16,6 +16,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
+from database.cases import FOR_PEOPLE, MAIL_REFUSED
 from domain.emails import EmailKind
 from domain.messages import (
     CancelPaymentIntent,
@@ -31,6 +32,7 @@ from domain.messages import (
     PlanCorrespondence,
     PreparePaymentIntent,
     RecordActionNeeded,
+    RecordAsked,
     RecordEmail,
     RecordNotCharged,
     RecordProcessing,
@@ -156,6 +158,7 @@ class World:
         confirm: What each confirmation does, in turn; the last one repeats.
         look: What each look shows, in turn; the last one repeats.
         cancel: Likewise for cancellations.
+        deferred: Mails that the mail server puts off for ever.
         failing: Activity names that fail while they are in it, with the error type.
         asked: Every activity call, in order.
     """
@@ -165,6 +168,7 @@ class World:
     cancel: Sequence[Answer] = (cancels,)
     failing: dict[str, str] = field(default_factory=dict)
     receipt_refusal: str | None = None
+    deferred: set[UUID] = field(default_factory=set)
     checkout_id: UUID = field(default_factory=uuid4)
     stage: Stage = Stage.REQUESTED
     attempt: int = 1
@@ -174,9 +178,11 @@ class World:
     is_ordered: bool = False
     is_granted: bool = False
     is_receipt_sent: bool = False
+    is_receipt_refused: bool = False
     not_charged: list[RecordNotCharged] = field(default_factory=list)
     cases: list[OpenCase] = field(default_factory=list)
     is_case_open: bool = False
+    open_for: str = ""
     repairs: list[RecordRepair] = field(default_factory=list)
     confirmations: list[ConfirmPaymentIntent] = field(default_factory=list)
     asked: list[tuple[str, datetime]] = field(default_factory=list)
@@ -320,6 +326,12 @@ class World:
         self.post.stands(money=MoneyState.UNKNOWN, pay_requested_at=await self.now())
 
     @activity.defn
+    async def record_asked(self, record: RecordAsked) -> None:
+        """Fake."""
+        self._note("record_asked")
+        assert record.buyer_attempt == self.attempt
+
+    @activity.defn
     async def record_not_charged(self, record: RecordNotCharged) -> None:
         """Fake."""
         self._note("record_not_charged")
@@ -355,6 +367,7 @@ class World:
             receipt_id=self.checkout_id,
             is_granted=self.is_granted,
             is_receipt_sent=self.is_receipt_sent,
+            is_receipt_refused=self.is_receipt_refused,
             is_new=is_new,
         )
 
@@ -380,7 +393,11 @@ class World:
         """Fake; the cadence is the real one."""
         self._note("plan_correspondence")
         assert plan.checkout_id == self.checkout_id
-        return self.post.plan(plan.checkout_id, plan.now)
+        planned = self.post.plan(plan.checkout_id, plan.now)
+        is_settled = self.is_receipt_sent or self.is_receipt_refused
+        if not self.is_granted or is_settled:
+            return planned
+        return replace(planned, email_ids=(self.checkout_id, *planned.email_ids))
 
     @activity.defn
     async def next_refund_step(self, ask: AskNextRefundStep) -> RefundStep:
@@ -419,6 +436,8 @@ class World:
     async def send_email(self, send: SendEmail) -> EmailOutcome:
         """Fake."""
         self._note("send_email")
+        if send.email_id in self.deferred:
+            raise ApplicationError("450 4.2.0", type=FailureKind.MAIL_DEFERRED)
         if send.email_id != self.checkout_id:
             return self.post.send(send.email_id)
         if self.receipt_refusal:
@@ -427,28 +446,37 @@ class World:
 
     @activity.defn
     async def record_email(self, record: RecordEmail) -> None:
-        """Fake."""
+        """Fake: the case of a refused mail closes when none is missing any more."""
         self._note("record_email")
-        if record.email_id != self.checkout_id:
-            self.post.record(record.email_id, record.outcome, await self.now())
-            return
-        if record.outcome.is_sent:
-            self.post.leaves(EmailKind.RECEIPT, await self.now())
-        self.is_receipt_sent = record.outcome.is_sent
+        outcome = record.outcome
+        if record.email_id == self.checkout_id:
+            if outcome.is_sent:
+                self.post.leaves(EmailKind.RECEIPT, await self.now())
+            self.is_receipt_sent = outcome.is_sent
+            self.is_receipt_refused = not outcome.is_sent
+        else:
+            self.post.record(record.email_id, outcome, await self.now())
+        is_missing = self.is_receipt_refused or self.post.has_refused
+        if outcome.is_sent and self.open_for == MAIL_REFUSED and not is_missing:
+            self.is_case_open = False
 
     @activity.defn
     async def open_case(self, case: OpenCase) -> None:
-        """Fake."""
+        """Fake: a step's trouble does not take the place of what a person settles."""
         self._note("open_case")
         self.cases.append(case)
+        if not (self.is_case_open and self.open_for in FOR_PEOPLE):
+            self.open_for = case.cause
         self.is_case_open = True
 
     @activity.defn
-    async def close_case(self, case: CloseCase) -> None:
-        """Fake."""
+    async def close_case(self, case: CloseCase) -> bool:
+        """Fake: what only a person can settle stays."""
         self._note("close_case")
         assert case.checkout_id == self.checkout_id
-        self.is_case_open = False
+        if self.open_for not in FOR_PEOPLE:
+            self.is_case_open = False
+        return self.is_case_open
 
     @activity.defn
     async def record_repair(self, record: RecordRepair) -> None:

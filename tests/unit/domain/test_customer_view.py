@@ -225,12 +225,12 @@ def test_a_promised_time_is_named_with_its_zone_and_handed_on() -> None:
     """Where a mail is promised, the sentence and the typed value name one time."""
     soon = NOW + timedelta(minutes=18)
     for facts, view in EVERY_VIEW:
-        said = "We write to you by" in _words(view)
+        said = "We will write to you by" in _words(view)
         assert said is (view.next_message_at is not None), facts
         if said:
             assert view.next_message_at == facts.next_message_at
     waiting = replace(PLAIN, money=MoneyState.CHARGED, next_message_at=soon)
-    words = "We write to you by 14:50 UTC, with or without news."
+    words = "We will write to you by 14:50 UTC, with or without news."
 
     assert words in _words(customer_view(waiting))
     tomorrow = replace(waiting, next_message_at=NOW + timedelta(hours=12))
@@ -242,7 +242,7 @@ def test_a_time_that_has_passed_is_not_promised() -> None:
     facts = replace(PLAIN, money=MoneyState.CHARGED, next_message_at=NOW)
 
     assert customer_view(facts).next_message_at is None
-    assert "We write to you by" not in _words(customer_view(facts))
+    assert "We will write to you by" not in _words(customer_view(facts))
 
 
 @pytest.mark.parametrize("reason", [None, *NotChargedReason])
@@ -264,7 +264,7 @@ def test_while_payments_are_paused_nobody_is_offered_to_pay(
         "We paused new payments at 02:10 UTC. You have not been charged."
     )
     assert view.pay_label is None
-    assert "We write to m•••@example.com once, when it is open." in view.sentences
+    assert "We will write to m•••@example.com once, when it is open." in view.sentences
 
 
 def test_a_pause_changes_nothing_for_who_has_asked_to_pay() -> None:
@@ -288,10 +288,9 @@ def test_no_second_payment_is_claimed_only_where_none_was_made() -> None:
         charged_at=NOW,
         asked_again=True,
     )
-    assert customer_view(again).headline == (
-        "You already paid for this on 23 Nov 2026, 14:32 UTC. "
-        "No second payment was made."
-    )
+    view = customer_view(again)
+    assert view.headline == "You already paid for this. No second payment was made."
+    assert view.sentences[0] == "You paid $249.00 at 14:32 UTC."
 
 
 def test_we_are_sorry_only_for_what_went_wrong() -> None:

@@ -29,6 +29,20 @@ def test_next_moment_is_the_first_in_which_somebody_is_there(
     assert HOURS.next_moment(after) == opens
 
 
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (FRIDAY.replace(hour=8), "today at 09:00 Europe/Lisbon"),
+        (FRIDAY.replace(hour=12, minute=5), None),
+        (FRIDAY.replace(hour=17), "on Monday at 09:00 Europe/Lisbon"),
+        (datetime(2026, 7, 1, 23, 30, tzinfo=UTC), "today at 09:00 Europe/Lisbon"),
+    ],
+)
+def test_closed_says_when_somebody_is_back(now: datetime, words: str | None) -> None:
+    """By the people's own clock and calendar; while somebody is there, nothing."""
+    assert HOURS.back_in_words(now) == words
+
+
 def test_clock_change_moves_the_hours_with_the_people() -> None:
     """Nine in Lisbon is eight UTC in summer: people come by their own clock."""
     summer = datetime(2026, 7, 1, tzinfo=UTC)

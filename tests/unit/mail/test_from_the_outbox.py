@@ -112,7 +112,7 @@ def test_a_later_turn_has_a_message_id_of_its_own() -> None:
     assert message["References"] == (
         "<checking.ord-7k2m-9qxd@acme.test> <not-charged.ord-7k2m-9qxd@acme.test>"
     )
-    assert "We write again by 15:32 UTC, with or without news." in text_of(message)
+    assert "We will write again by 15:32 UTC, with or without news." in text_of(message)
 
 
 def test_a_refund_is_told_as_its_row_says() -> None:

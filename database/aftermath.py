@@ -1,0 +1,709 @@
+"""What follows a charge: refunds as the processor shows them, disputes, second charges.
+
+Every write locks the checkout's row first, as `database.refunds` does for what is asked
+for. The money state follows in the same transaction, by the domain's rule.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.cases import open_case, tell_payment_case
+from database.refunds import (
+    insert_refund,
+    is_disputed,
+    lock_paid,
+    money_of,
+    read_refunds,
+)
+from database.tables import (
+    checkouts,
+    disputes,
+    entitlements,
+    orders,
+    refunds,
+    second_charges,
+    subscriptions,
+)
+from domain.messages import OpenCase
+from domain.money import Money
+from domain.refunds import (
+    STATE_OF_STATUS,
+    Aftermath,
+    AskNextRefundStep,
+    Dispute,
+    EndEntitlement,
+    RecordRefunds,
+    RecordSecondCharge,
+    Refund,
+    RefundPaymentIntent,
+    RefundRequest,
+    RefundRow,
+    RefundsRecorded,
+    RefundStep,
+    RefundStepKind,
+    SecondCharge,
+    due_step,
+    holds_access,
+    is_late,
+    look_after,
+    money_after,
+    needs_person,
+    next_submission,
+    runs_out,
+)
+from domain.states import (
+    ACCEPTED_REFUNDS,
+    LIVE_REFUNDS,
+    NEXT_REFUND_STATES,
+    AccessState,
+    EntitlementState,
+    RefundPurpose,
+    RefundState,
+    SecondChargeState,
+    Stage,
+    SubscriptionState,
+)
+
+#: Makes a row's id from the processor's, for refunds that were made past us; and from a
+#: PaymentIntent's, for the one refund of a second charge.
+_OUTSIDE = UUID("6b1a7e0e-7c3f-4d58-9a0d-2f1f8f0f7a61")
+_DUPLICATE = UUID("e2f0f6c3-1d0b-4a0c-8c8e-58e0a7b7d2aa")
+
+#: Who returns a second charge.
+MACHINE = "holdfast"
+
+
+async def next_refund_step(
+    connection: AsyncConnection, ask: AskNextRefundStep
+) -> RefundStep:
+    """Say what is due, and mark it as begun; see `domain.refunds.due_step`.
+
+    Repeat: a step whose answer was lost is found begun; what was to be sent is then
+    looked for first.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
+    """
+    paid = await lock_paid(connection, ask.checkout_id)
+    aftermath = await _read_aftermath(connection, paid)
+    kind, subject = due_step(aftermath, ask.now)
+    submit: RefundPaymentIntent | None = None
+    payment_intent_id: str | None = None
+    if isinstance(subject, RefundRow):
+        payment_intent_id = subject.payment_intent_id
+        if kind is RefundStepKind.SUBMIT:
+            submit = await _begin_to_send(connection, ask, subject)
+        elif subject.state is RefundState.REQUESTED:
+            await _begin(connection, ask, subject)
+    elif isinstance(subject, str):
+        payment_intent_id = subject
+    return RefundStep(
+        kind=kind,
+        money=money_after(aftermath),
+        access=aftermath.access,
+        payment_intent_id=payment_intent_id,
+        submit=submit,
+        entitlement_id=aftermath.entitlement_id,
+        until=subject if isinstance(subject, datetime) else None,
+        holds_access=holds_access(aftermath),
+        is_late=is_late(aftermath.refunds, ask.now),
+        needs_person=needs_person(aftermath),
+        payment_intent_ids=(
+            aftermath.payment_intent_id,
+            *(charge for charge, _ in aftermath.unreturned),
+        ),
+        is_over=runs_out(aftermath),
+    )
+
+
+async def _begin(
+    connection: AsyncConnection, ask: AskNextRefundStep, refund: RefundRow
+) -> None:
+    """From here on it cannot be taken back: `requested -> submitting`."""
+    await connection.execute(
+        update(refunds)
+        .where(
+            refunds.c.refund_id == refund.refund_id,
+            refunds.c.state == RefundState.REQUESTED,
+        )
+        .values(
+            state=RefundState.SUBMITTING,
+            submitted_at=ask.now,
+            looks=0,
+            next_look_at=ask.now,
+        )
+    )
+
+
+async def _begin_to_send(
+    connection: AsyncConnection, ask: AskNextRefundStep, refund: RefundRow
+) -> RefundPaymentIntent:
+    """Note that it is sent now, so that whoever comes next looks first."""
+    submission = next_submission(refund, ask.now)
+    found = await connection.execute(
+        select(refunds.c.looks).where(refunds.c.refund_id == refund.refund_id)
+    )
+    looks = found.scalar_one()
+    await connection.execute(
+        update(refunds)
+        .where(refunds.c.refund_id == refund.refund_id)
+        .values(
+            posted_at=ask.now,
+            submission=submission,
+            looked_at=None,
+            looks=looks + 1,
+            next_look_at=ask.now + look_after(RefundState.SUBMITTING, looks),
+        )
+    )
+    return RefundPaymentIntent(
+        refund_id=refund.refund_id,
+        checkout_id=ask.checkout_id,
+        payment_intent_id=refund.payment_intent_id,
+        amount=refund.amount,
+        purpose=refund.purpose,
+        submission=submission,
+    )
+
+
+async def record_refunds(
+    connection: AsyncConnection, record: RecordRefunds
+) -> RefundsRecorded:
+    """Write down what the processor shows of one PaymentIntent, and what follows.
+
+    Repeat: what stands there already is no news.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
+    """
+    paid = await lock_paid(connection, record.checkout_id)
+    news = [
+        await _record_shown(connection, paid, record, shown)
+        for shown in record.refunds or ()
+    ]
+    opened = [
+        await _record_dispute(connection, paid, dispute) for dispute in record.disputes
+    ]
+    refused = await _record_refusal(connection, record)
+    await _note_look(connection, record)
+    await _cancel_what_no_longer_fits(connection, record)
+    await _settle(connection, paid)
+    failed = news.count(RefundState.FAILED) + refused
+    return RefundsRecorded(
+        returned=news.count(RefundState.SUCCEEDED) + news.count(RefundState.PENDING),
+        failed=failed,
+        outside=news.count(None),
+        disputes=sum(opened),
+    )
+
+
+async def _record_shown(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    record: RecordRefunds,
+    shown: Refund,
+) -> RefundState | str | None:
+    """Bring one row up to what is shown.
+
+    Returns:
+        The new state; "" when that is no news; None when the row was not there.
+    """
+    state = STATE_OF_STATUS[shown.status]
+    found = await connection.execute(
+        select(refunds).where(
+            refunds.c.checkout_id == record.checkout_id,
+            refunds.c.payment_intent_id == shown.payment_intent_id,
+            or_(
+                refunds.c.processor_refund_id == shown.processor_refund_id,
+                and_(
+                    refunds.c.processor_refund_id.is_(None),
+                    refunds.c.refund_id == shown.refund_id,
+                    # Metadata can be written by hand; the amount then tells.
+                    refunds.c.amount_minor == shown.amount.amount_minor,
+                ),
+            ),
+        )
+    )
+    row = found.one_or_none()
+    if row is None:
+        await _insert_outside(connection, paid, record, shown)
+        return None
+    known = {
+        "processor_refund_id": shown.processor_refund_id,
+        "bank_reference": shown.bank_reference or row.bank_reference,
+    }
+    is_news = state in NEXT_REFUND_STATES[RefundState(row.state)]
+    if is_news:
+        known |= _as_of(state, record.now, row.accepted_at, shown)
+    await connection.execute(
+        update(refunds).where(refunds.c.refund_id == row.refund_id).values(known)
+    )
+    if is_news and state is RefundState.FAILED:
+        await _tell_of_failure(
+            connection, record.checkout_id, money_of(row), shown.failure or "failed"
+        )
+    return state if is_news else ""
+
+
+def _as_of(
+    state: RefundState, now: datetime, accepted_at: datetime | None, shown: Refund
+) -> dict[str, object]:
+    """Return the columns that follow from a state."""
+    columns: dict[str, object] = {"state": state}
+    if state in ACCEPTED_REFUNDS:
+        columns["accepted_at"] = accepted_at or shown.created_at
+    if state is RefundState.PENDING:
+        columns |= {"looks": 0, "next_look_at": now + look_after(state, 0)}
+    else:
+        columns["finished_at"] = now
+    if state in {RefundState.FAILED, RefundState.CANCELED}:
+        columns["failure"] = shown.failure or state.value
+    return columns
+
+
+async def _insert_outside(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    record: RecordRefunds,
+    shown: Refund,
+) -> None:
+    """Write down a refund that was made past us.
+
+    Also one that carries an id of ours whose row was lost, as after a restore.
+    """
+    state = STATE_OF_STATUS[shown.status]
+    captured = paid.amount_minor
+    if shown.payment_intent_id != paid.payment_intent_id:
+        found = await connection.execute(
+            select(second_charges.c.amount_minor).where(
+                second_charges.c.payment_intent_id == shown.payment_intent_id
+            )
+        )
+        captured = found.scalar_one()
+    await connection.execute(
+        upsert(refunds)
+        .values(
+            refund_id=uuid5(_OUTSIDE, shown.processor_refund_id),
+            checkout_id=record.checkout_id,
+            payment_intent_id=shown.payment_intent_id,
+            amount_minor=shown.amount.amount_minor,
+            currency=shown.amount.currency,
+            captured_minor=captured,
+            purpose=RefundPurpose.OUTSIDE,
+            actor="processor",
+            reason="made at the processor, not through Holdfast",
+            ends_access=True,
+            processor_refund_id=shown.processor_refund_id,
+            bank_reference=shown.bank_reference,
+            requested_at=shown.created_at,
+            not_before=shown.created_at,
+            submitted_at=shown.created_at,
+            # Nobody waits for a knock: the workflow itself has found it.
+            knocked_at=func.clock_timestamp(),
+            **_as_of(state, record.now, None, shown),
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+async def _record_dispute(
+    connection: AsyncConnection, paid: Row[tuple[object, ...]], dispute: Dispute
+) -> bool:
+    """Write a dispute down; an open one freezes refunds and is a person's case."""
+    closed_at = None if dispute.is_open else func.clock_timestamp()
+    written = await connection.execute(
+        upsert(disputes)
+        .values(
+            dispute_id=dispute.dispute_id,
+            checkout_id=paid.checkout_id,
+            payment_intent_id=dispute.payment_intent_id,
+            amount_minor=dispute.amount.amount_minor,
+            currency=dispute.amount.currency,
+            reason=dispute.reason,
+            status=dispute.status,
+            due_by=dispute.due_by,
+            opened_at=dispute.opened_at,
+            closed_at=closed_at,
+        )
+        .on_conflict_do_nothing()
+        .returning(disputes.c.dispute_id)
+    )
+    is_new = written.scalar_one_or_none() is not None
+    if not is_new:
+        await connection.execute(
+            update(disputes)
+            .where(disputes.c.dispute_id == dispute.dispute_id)
+            .values(
+                status=dispute.status,
+                due_by=dispute.due_by,
+                closed_at=None
+                if dispute.is_open
+                else func.coalesce(disputes.c.closed_at, func.clock_timestamp()),
+            )
+        )
+    if dispute.is_open:
+        await _freeze(connection, dispute)
+    if is_new and dispute.is_open:
+        await _open_dispute_case(connection, paid.checkout_id, dispute)
+    return is_new
+
+
+async def _freeze(connection: AsyncConnection, dispute: Dispute) -> None:
+    """Take back what was not sent: the bank takes the money already."""
+    await connection.execute(
+        update(refunds)
+        .where(
+            refunds.c.payment_intent_id == dispute.payment_intent_id,
+            refunds.c.state == RefundState.REQUESTED,
+        )
+        .values(
+            state=RefundState.CANCELED,
+            finished_at=func.clock_timestamp(),
+            failure="the buyer's bank disputes the charge",
+        )
+    )
+
+
+async def _open_dispute_case(
+    connection: AsyncConnection, checkout_id: UUID, dispute: Dispute
+) -> None:
+    due = f"{dispute.due_by:%d %b %Y %H:%M} UTC" if dispute.due_by else "no date"
+    await open_case(
+        connection,
+        OpenCase(
+            checkout_id=checkout_id,
+            step="answer the dispute",
+            cause="DisputeOpened",
+            detail=f"The buyer's bank disputes {dispute.amount} "
+            f"({dispute.reason}). Answer by {due}. Refunds are frozen until then.",
+        ),
+    )
+
+
+async def _record_refusal(connection: AsyncConnection, record: RecordRefunds) -> int:
+    """A final no of the processor, after a look: `submitting -> failed`."""
+    if record.refused_refund_id is None or not record.is_complete:
+        return 0
+    moved = await connection.execute(
+        update(refunds)
+        .where(
+            refunds.c.refund_id == record.refused_refund_id,
+            refunds.c.state == RefundState.SUBMITTING,
+        )
+        .values(
+            state=RefundState.FAILED,
+            finished_at=record.now,
+            failure=record.refusal or "refused",
+        )
+        .returning(refunds)
+    )
+    row = moved.one_or_none()
+    if row is None:
+        return 0
+    await _tell_of_failure(
+        connection, record.checkout_id, money_of(row), record.refusal or "refused"
+    )
+    return 1
+
+
+async def _tell_of_failure(
+    connection: AsyncConnection, checkout_id: UUID, amount: Money, why: str
+) -> None:
+    """Open the case in the same commit: no crash may lose that a person is needed."""
+    await open_case(
+        connection,
+        OpenCase(
+            checkout_id=checkout_id,
+            step="give the money back",
+            cause="RefundFailed",
+            detail=f"The refund of {amount} failed ({why}). The customer does not have "
+            "the money: find another way, and tell them.",
+        ),
+    )
+
+
+async def _note_look(connection: AsyncConnection, record: RecordRefunds) -> None:
+    """Set when to look again; what a whole list does not show, is not there."""
+    found = await connection.execute(
+        select(refunds).where(
+            refunds.c.checkout_id == record.checkout_id,
+            refunds.c.payment_intent_id == record.payment_intent_id,
+            refunds.c.next_look_at <= record.now,
+            refunds.c.state.in_([RefundState.SUBMITTING, RefundState.PENDING]),
+        )
+    )
+    for row in found.all():
+        state = RefundState(row.state)
+        if state is RefundState.SUBMITTING and record.is_complete:
+            # It is due at once: to be sent.
+            seen: dict[str, object] = {"looked_at": record.now}
+        else:
+            wait = look_after(state, row.looks + 1)
+            seen = {"looks": row.looks + 1, "next_look_at": record.now + wait}
+        await connection.execute(
+            update(refunds).where(refunds.c.refund_id == row.refund_id).values(seen)
+        )
+
+
+async def _cancel_what_no_longer_fits(
+    connection: AsyncConnection, record: RecordRefunds
+) -> None:
+    """After a refund past us, take back requests that would now give too much."""
+    found = await connection.execute(
+        select(refunds)
+        .where(
+            refunds.c.payment_intent_id == record.payment_intent_id,
+            refunds.c.state.in_(LIVE_REFUNDS),
+        )
+        .order_by(refunds.c.requested_at.desc())
+    )
+    rows = found.all()
+    excess = sum(row.amount_minor for row in rows) - (
+        rows[0].captured_minor if rows else 0
+    )
+    for row in rows:
+        if excess > 0 and row.state == RefundState.REQUESTED:
+            excess -= row.amount_minor
+            await connection.execute(
+                update(refunds)
+                .where(refunds.c.refund_id == row.refund_id)
+                .values(
+                    state=RefundState.CANCELED,
+                    finished_at=record.now,
+                    failure="the money was given back at the processor meanwhile",
+                )
+            )
+
+
+async def suspect_second_charge(
+    connection: AsyncConnection, checkout_id: UUID, payment_intent_id: str
+) -> bool:
+    """Note a charge that names a checkout which another PaymentIntent paid for.
+
+    Returns:
+        Whether it was not known before.
+    """
+    written = await connection.execute(
+        upsert(second_charges)
+        .values(payment_intent_id=payment_intent_id, checkout_id=checkout_id)
+        .on_conflict_do_nothing()
+        .returning(second_charges.c.payment_intent_id)
+    )
+    return written.scalar_one_or_none() is not None
+
+
+async def record_second_charge(
+    connection: AsyncConnection, record: RecordSecondCharge
+) -> bool:
+    """Write down what the processor showed; a proven one is returned by itself.
+
+    Returns:
+        Whether it is proven.
+    """
+    paid = await lock_paid(connection, record.checkout_id)
+    found = await connection.execute(
+        select(second_charges).where(
+            second_charges.c.payment_intent_id == record.payment_intent_id,
+            second_charges.c.checkout_id == record.checkout_id,
+            second_charges.c.state == SecondChargeState.SUSPECTED,
+        )
+    )
+    charge = found.one_or_none()
+    if charge is None:
+        return False
+    if record.is_proven and record.taken is not None:
+        await _return_second_charge(connection, paid, record, record.taken)
+        return True
+    values: dict[str, object] = {
+        "looks": charge.looks + 1,
+        "next_look_at": record.now + look_after(RefundState.SUBMITTING, charge.looks),
+    }
+    if record.is_refuted:
+        values["state"] = SecondChargeState.REFUTED
+    await connection.execute(
+        update(second_charges)
+        .where(second_charges.c.payment_intent_id == record.payment_intent_id)
+        .values(values)
+    )
+    return False
+
+
+async def _return_second_charge(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    record: RecordSecondCharge,
+    taken: Money,
+) -> None:
+    await connection.execute(
+        update(second_charges)
+        .where(second_charges.c.payment_intent_id == record.payment_intent_id)
+        .values(
+            state=SecondChargeState.PROVEN,
+            amount_minor=taken.amount_minor,
+            currency=taken.currency,
+        )
+    )
+    disputed = await is_disputed(connection, record.payment_intent_id)
+    if not disputed:
+        await insert_refund(
+            connection,
+            record.checkout_id,
+            record.payment_intent_id,
+            RefundRequest(
+                refund_id=uuid5(_DUPLICATE, record.payment_intent_id),
+                amount=taken,
+                actor=MACHINE,
+                reason="the second charge of one checkout",
+                ends_access=False,
+            ),
+            captured_minor=taken.amount_minor,
+            purpose=RefundPurpose.DUPLICATE,
+            not_before=record.now,
+            knocked_at=func.clock_timestamp(),
+        )
+    await tell_payment_case(
+        connection,
+        record.payment_intent_id,
+        f"{paid.reference_code} was charged twice: the processor shows "
+        f"{paid.payment_intent_id} and {record.payment_intent_id} succeeded. "
+        + (
+            "The buyer's bank disputes the second, so it is not returned by us."
+            if disputed
+            else f"The second, {taken}, is being returned by itself."
+        ),
+        is_done=False,
+    )
+    await _settle(connection, paid)
+
+
+async def record_access_ended(
+    connection: AsyncConnection, ended: EndEntitlement
+) -> None:
+    """Write that access is over, once: entitlement, checkout and subscription.
+
+    The subscription is `expired` by its time and `canceled` with its money.
+
+    The rows are taken in the order of `record_access`: a late try of that one would
+    otherwise wait for us while we wait for it.
+    """
+    await connection.execute(
+        update(entitlements)
+        .where(
+            entitlements.c.entitlement_id == ended.entitlement_id,
+            entitlements.c.state != EntitlementState.ENDED,
+        )
+        .values(state=EntitlementState.ENDED, ended_at=func.clock_timestamp())
+    )
+    await connection.execute(
+        update(checkouts)
+        .where(
+            checkouts.c.checkout_id == ended.checkout_id,
+            checkouts.c.access_state != AccessState.ENDED,
+        )
+        .values(access_state=AccessState.ENDED, updated_at=func.now())
+    )
+    await connection.execute(
+        update(subscriptions)
+        .where(
+            subscriptions.c.order_id == orders.c.order_id,
+            orders.c.checkout_id == ended.checkout_id,
+            subscriptions.c.state == SubscriptionState.ACTIVE,
+        )
+        .values(
+            state=SubscriptionState.EXPIRED
+            if ended.is_over
+            else SubscriptionState.CANCELED
+        )
+    )
+
+
+async def _read_aftermath(
+    connection: AsyncConnection, paid: Row[tuple[object, ...]]
+) -> Aftermath:
+    checkout_id = paid.checkout_id
+    ordered = await connection.execute(
+        select(
+            entitlements.c.entitlement_id,
+            (subscriptions.c.ends_at <= func.clock_timestamp()).label("is_over"),
+        )
+        .join(orders, orders.c.order_id == entitlements.c.order_id)
+        .join(subscriptions, subscriptions.c.order_id == orders.c.order_id)
+        .where(orders.c.checkout_id == checkout_id)
+    )
+    order = ordered.one_or_none()
+    charges = await connection.execute(
+        select(second_charges).where(
+            second_charges.c.checkout_id == checkout_id,
+            second_charges.c.state != SecondChargeState.REFUTED,
+        )
+    )
+    disputed = await connection.execute(
+        select(disputes).where(disputes.c.checkout_id == checkout_id)
+    )
+    known = disputed.all()
+    rows = await read_refunds(connection, refunds.c.checkout_id == checkout_id)
+    second = charges.all()
+    by_bank = {dispute.payment_intent_id for dispute in known}
+    return Aftermath(
+        payment_intent_id=paid.payment_intent_id,
+        price=money_of(paid),
+        access=AccessState(paid.access_state),
+        refunds=tuple(rows),
+        unproven=tuple(
+            SecondCharge(
+                payment_intent_id=charge.payment_intent_id,
+                next_look_at=charge.next_look_at,
+            )
+            for charge in second
+            if charge.state == SecondChargeState.SUSPECTED
+        ),
+        unreturned=tuple(
+            (charge.payment_intent_id, charge.amount_minor - _given(rows, charge))
+            for charge in second
+            if charge.state == SecondChargeState.PROVEN
+            # What its bank takes back itself, we do not owe.
+            and charge.payment_intent_id not in by_bank
+        ),
+        entitlement_id=None if order is None else order.entitlement_id,
+        is_disputed=any(dispute.closed_at is None for dispute in known),
+        is_over=order is not None and order.is_over,
+    )
+
+
+def _given(rows: list[RefundRow], charge: Row[tuple[object, ...]]) -> int:
+    return sum(
+        row.amount.amount_minor
+        for row in rows
+        if row.payment_intent_id == charge.payment_intent_id
+        and row.state in ACCEPTED_REFUNDS
+    )
+
+
+async def _settle(connection: AsyncConnection, paid: Row[tuple[object, ...]]) -> None:
+    """Let the money state follow, and close the cases of returned second charges."""
+    if paid.stage != Stage.CHARGED:
+        return
+    aftermath = await _read_aftermath(connection, paid)
+    money = money_after(aftermath)
+    await connection.execute(
+        update(checkouts)
+        .where(
+            checkouts.c.checkout_id == paid.checkout_id,
+            checkouts.c.money_state != money,
+        )
+        .values(money_state=money, updated_at=func.now())
+    )
+    for payment_intent_id, owed in aftermath.unreturned:
+        if owed <= 0:
+            await tell_payment_case(
+                connection,
+                payment_intent_id,
+                f"{paid.reference_code} was charged twice: the second charge, "
+                f"{payment_intent_id}, was returned by itself.",
+                is_done=True,
+            )
