@@ -49,8 +49,8 @@ class EmailActivities:
     async def send_email(self, send: SendEmail) -> EmailOutcome:
         """Send one owed message, unless its row says that it left.
 
-        What it says must still be true: otherwise nothing leaves, and the outcome says
-        so.
+        What it says must still be true, and no person may have held it: otherwise
+        nothing leaves, and the outcome says so.
 
         Repeat: sends nothing once the row says `sent`, or `failed`; before that, a
             copy with the same Message-ID.
@@ -66,6 +66,9 @@ class EmailActivities:
                 return EmailOutcome(is_sent=True)
             if owed.state is EmailState.FAILED:
                 return EmailOutcome(is_sent=False, refusal=owed.refusal)
+            if owed.checkout.mail_held_at is not None:
+                _count(owed.kind, "held")
+                return EmailOutcome(is_sent=False, is_held=True)
             if owed.state is EmailState.NEEDLESS or not _is_true(owed):
                 _count(owed.kind, "needless")
                 return EmailOutcome(is_sent=False, is_needless=True)

@@ -85,6 +85,7 @@ class CheckoutRow:
         order_id: Set once the order is written.
         proven_at: When the last attempt was closed without a charge.
         asked_at: When the processor was last asked about a payment in doubt.
+        mail_held_at: Since when nothing is mailed, after a bulk repair.
         paused_at: Since when no new payments are taken; None while they are.
         refunded: What was returned, or is being returned.
         refunded_at: When it was returned.
@@ -122,6 +123,7 @@ class CheckoutRow:
     access_until: datetime | None
     proven_at: datetime | None = None
     asked_at: datetime | None = None
+    mail_held_at: datetime | None = None
     paused_at: datetime | None = None
     refunded: Money | None = None
     refunded_at: datetime | None = None
@@ -691,6 +693,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_until=row.access_until,
         proven_at=row.proven_at,
         asked_at=row.asked_at,
+        mail_held_at=row.mail_held_at,
         paused_at=row.paused_at,
         refunded=(
             None

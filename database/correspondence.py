@@ -67,6 +67,10 @@ async def plan_correspondence(
     Raises:
         CheckoutNotFound: There is no such checkout.
     """
+    if await _is_held(connection, plan.checkout_id):
+        # Whoever lets the mail go writes that it is due.
+        await _note_next(connection, plan.checkout_id, None)
+        return Correspondence(email_ids=(), next_at=None)
     due = None
     for _ in range(_MOST_AT_ONCE):
         standing = await _read_standing(connection, plan.checkout_id, hours)
@@ -90,6 +94,13 @@ async def plan_correspondence(
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
     return min((at for at in (one, other) if at is not None), default=None)
+
+
+async def _is_held(connection: AsyncConnection, checkout_id: UUID) -> bool:
+    found = await connection.execute(
+        select(checkouts.c.mail_held_at).where(checkouts.c.checkout_id == checkout_id)
+    )
+    return found.scalar_one_or_none() is not None
 
 
 async def owe_open_again(connection: AsyncConnection, limit: int) -> int:

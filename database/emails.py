@@ -153,6 +153,8 @@ async def _read_earlier(
 async def record_email(connection: AsyncConnection, record: RecordEmail) -> None:
     """Write what became of a message; one that left keeps every earlier promise."""
     outcome = record.outcome
+    if outcome.is_held:
+        return
     values: dict[str, object]
     if outcome.is_sent:
         values = {"state": EmailState.SENT, "sent_at": func.clock_timestamp()}

@@ -300,11 +300,13 @@ class EmailOutcome:
         is_sent: The mail server took it, now or before.
         refusal: The mail server's final no, in its words without addresses.
         is_needless: What it says is not true any more, so it was not sent.
+        is_held: A person must let the mails of this checkout go first.
     """
 
     is_sent: bool
     refusal: str | None = None
     is_needless: bool = False
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

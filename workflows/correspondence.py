@@ -209,7 +209,7 @@ class Correspondent:
         if outcome.is_sent:
             is_receipt = step is policies.SEND_RECEIPT
             self._done.append("sent the receipt" if is_receipt else "sent a mail")
-        elif not outcome.is_needless:
+        elif not (outcome.is_needless or outcome.is_held):
             await self._steps.call_for_attention(
                 step, "MailRefused", why=outcome.refusal or "", keep=True
             )

@@ -272,6 +272,8 @@ class RefundWorld:
         async with self.engine.begin() as connection:
             owed = await read_owed_email(connection, send.email_id)
         checkout = owed.checkout
+        if checkout.mail_held_at is not None:
+            return EmailOutcome(is_sent=False, is_held=True)
         if not is_still_true(owed.kind, checkout.money_state, checkout.access_state):
             return EmailOutcome(is_sent=False, is_needless=True)
         key_id = _ADDRESSES.new_token(self.checkout_id).key_id

@@ -23,7 +23,7 @@ from activities.ledger import EngineLedger, LedgerActivities
 from activities.repairs import RepairActivities
 from database.checkouts import claim_payment, insert_checkout, request_payment
 from database.orders import record_access, write_order
-from database.reconciliation import hold, let_go
+from database.reconciliation import hold, let_go, let_mail_go
 from database.tables import checkouts, emails, orders
 from domain.addresses import PageAddresses
 from domain.identifiers import derived_id, workflow_id_of
@@ -409,6 +409,14 @@ async def test_bulk_repair_delivers_and_mails_nobody(shop: Shop) -> None:
     assert any("mail" in warning for warning in result.warnings)
     assert {_stands(shop, one) for one in bought} == {("CHARGED", "ACTIVE", False)}
     assert shop.world.mails == []
+    # Nor does the next run call that a missing receipt.
+    await shop.age_rows()
+    assert (await shop.reconcile()).tally.found == {}
+    async with shop.engine.begin() as connection:
+        assert await let_mail_go(connection) == BULK_FROM
+    released = await shop.reconcile()
+    assert released.tally.found == {DiscrepancyKind.ORDER_WITHOUT_RECEIPT: BULK_FROM}
+    assert {_stands(shop, one) for one in bought} == {("CHARGED", "ACTIVE", True)}
 
 
 async def test_run_under_way_keeps_others_out_and_a_dead_one_does_not(
