@@ -232,6 +232,7 @@ class Incident:
 
     Attributes:
         waiting: The findings that last, in the order in which they came.
+        gathers_from: Since when its findings gather before anything is told.
         grew_at: When the last one came.
         over_since: Since when none lasts; None while one does.
         total: How many it ever had.
@@ -243,6 +244,7 @@ class Incident:
         is_paged: Whether some page arrived.
         second_paged_at: When the second person was paged, likewise.
         pushed_at: When a push first arrived.
+        pushed_person: Who was last to be told by one.
         second_pushed_at: When the second person was told by a push.
         noticed_at: When everybody was told by mail what the machine did by itself.
         acknowledged_level: How loud it was when somebody took it.
@@ -256,6 +258,7 @@ class Incident:
     step: str
     error: str
     opened_at: datetime
+    gathers_from: datetime
     grew_at: datetime
     waiting: tuple[Waiting, ...] = ()
     over_since: datetime | None = None
@@ -414,7 +417,7 @@ def gate_of(incident: Incident, paused_at: datetime | None, now: datetime) -> Ga
     return Gate(
         harm_grows=rule.harms_now
         and grows_on
-        and now - incident.grew_at <= GROWS_WITHIN,
+        and now - incident.grew_at < GROWS_WITHIN,
         machine_has_tried=now - incident.oldest >= rule.page_after,
         person_can_act=rule.can_be_mended_at_night,
         waiting_is_worse=rule.selling_on_harms and grows_on,
