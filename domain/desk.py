@@ -178,6 +178,53 @@ class Errand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SendAlert:
+    """One alert to one person.
+
+    Attributes:
+        person: A name of the rota.
+        use: Which channels are meant for it.
+        title: With a number and a noun.
+        body: Without personal data.
+    """
+
+    person: str
+    use: Use
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What somebody says to an incident.
+
+    Attributes:
+        code: What people call the incident; its beginning is enough.
+        who: Who says it.
+        until: Until when it may be silent; for a snooze.
+        reason: Why; for a snooze.
+    """
+
+    code: str
+    who: str
+    until: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What became of an answer.
+
+    Attributes:
+        is_done: It was taken.
+        text: A sentence for whoever gave it.
+    """
+
+    is_done: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """How telling one person went.
 
@@ -222,11 +269,13 @@ class Plan:
         errands: In this order.
         look_again_at: When something may be due without news.
         paused_at: What the look saw of the pause.
+        findings: What the look itself found.
     """
 
     errands: tuple[Errand, ...]
     look_again_at: datetime
     paused_at: datetime | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 # --- Findings ---------------------------------------------------------------------
@@ -404,7 +453,10 @@ def after(desk: Desk, errand: Errand, outcome: Outcome, now: datetime) -> Desk:
 
 def _after_page(desk: Desk, errand: Errand, outcome: Outcome, now: datetime) -> Desk:
     person = errand.people[0]
-    incident = next(i for i in desk.incidents if i.incident_id == errand.incident_id)
+    known = (i for i in desk.incidents if i.incident_id == errand.incident_id)
+    incident = next(known, None)
+    if incident is None:
+        return desk
     is_first = not incident.is_paged and outcome.is_done
     if errand.is_at_night and outcome.is_done:
         waking = Waking(at=now, person=person, is_first=is_first)

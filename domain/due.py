@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from uuid import UUID, uuid5
 
-from domain.alerts import Consequence, body_of, notice_of, title_of
+from domain.alerts import Consequence, DigestFacts, body_of, notice_of, title_of
 from domain.desk import Desk, Errand, ErrandKind, IncidentRecord, Plan
-from domain.oncall import GROWS_WITHIN, Hour, Incident, Level, decide, lead_of
+from domain.oncall import (
+    GROWS_WITHIN,
+    Finding,
+    FindingKind,
+    Hour,
+    Incident,
+    Level,
+    decide,
+    lead_of,
+)
 from domain.rota import People
 
 #: Findings of one cause come in flocks; the first alert counts them all.
@@ -61,6 +71,8 @@ NIGHT_PAGES_A_MONTH = 2
 DRILL_EVERY = timedelta(days=35)
 
 _DIGEST_LOOKS_AHEAD_DAYS = 100
+
+_DRILLS = UUID("9d0e5a0e-2f4f-4d3e-8a57-0d1a3c1f6b22")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -438,6 +450,37 @@ def _record_of(incident: Incident, view: _View) -> IncidentRecord:
         paused_at=incident.paused_at,
         resolved_at=incident.resolved_at,
         resolved_by=incident.resolved_by,
+    )
+
+
+def drill_findings(
+    desk: Desk, facts: DigestFacts, now: datetime
+) -> tuple[Finding, ...]:
+    """Find that the channels were not rehearsed for too long, or that they were."""
+    lasting = [
+        one
+        for incident in desk.open_incidents
+        if incident.kind is FindingKind.DRILL_OVERDUE
+        for one in incident.waiting
+    ]
+    since = facts.drilled_at or desk.opened_at or now
+    is_overdue = now - since > DRILL_EVERY
+    if not facts.answers or is_overdue == bool(lasting):
+        return ()
+    ids = [one.finding_id for one in lasting] or [
+        uuid5(_DRILLS, f"{since.isoformat()}")
+    ]
+    return tuple(
+        Finding(
+            finding_id=finding_id,
+            kind=FindingKind.DRILL_OVERDUE,
+            step="",
+            error="",
+            subject="shop",
+            since=since,
+            is_over=not is_overdue,
+        )
+        for finding_id in ids
     )
 
 

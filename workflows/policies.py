@@ -157,6 +157,42 @@ SEND_RECEIPT = _mail("send the receipt")
 SEND_MAIL = _mail("send a mail")
 PLAN_MAIL = _database("find out what the customer must hear")
 
+#: What is due is decided within this, though a database that is away is waited for.
+LOOK_AT_DESK = Step(
+    name="see what is due at the on-call desk",
+    local_timeout=timedelta(seconds=15),
+    timeout=timedelta(seconds=15),
+)
+RECORD_DESK = _database("write down what the on-call desk did")
+PAUSE_CHECKOUT = Step(
+    name="pause new payments: nobody answered",
+    local_timeout=timedelta(seconds=20),
+    # The switch waits up to 15 seconds for the presses that are being committed.
+    timeout=timedelta(seconds=20),
+)
+#: Each channel is given 15 seconds, and a person may have several.
+SEND_ALERT = Step(
+    name="tell a person",
+    local_timeout=timedelta(minutes=2),
+    timeout=timedelta(minutes=2),
+    heartbeat=timedelta(seconds=4),
+)
+#: The watcher is given 8 seconds.
+BEAT = Step(
+    name="let the outside watcher hear of us",
+    local_timeout=timedelta(seconds=10),
+    timeout=timedelta(seconds=10),
+)
+
+#: A person's turn is five minutes; what the desk does for one alert ends before.
+DESK_ROUND = timedelta(minutes=2)
+
+#: A desk comes to rest within a handful of looks; this many are a fault.
+MOST_LOOKS = 30
+
+#: After such a fault the desk waits, so that it does not fill its history.
+DESK_FAULT_WAIT = timedelta(minutes=1)
+
 #: A timer of no length would let a plan that stays due spin.
 LEAST_WAIT = timedelta(seconds=1)
 
