@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 from temporalio.client import (
@@ -42,6 +43,7 @@ class OnCallDesk:
         client: A Temporal client; may be connected lazily.
         task_queue: Where the workers listen.
         workflow_id: The desk's; tests have desks of their own.
+        deadline: How long a call may take; a loop that calls again has little time.
     """
 
     def __init__(
@@ -49,10 +51,13 @@ class OnCallDesk:
         client: Client,
         task_queue: str = TASK_QUEUE,
         workflow_id: str = WORKFLOW_ID,
+        *,
+        deadline: timedelta = DEADLINE,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._id = workflow_id
+        self._deadline = deadline
 
     async def open(self) -> None:
         """Start the desk, or find it started.
@@ -99,7 +104,7 @@ class OnCallDesk:
 
     async def _start(self, findings: Sequence[Finding]) -> None:
         try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
+            async with asyncio.timeout(self._deadline.total_seconds()):
                 await self._client.start_workflow(
                     OnCallWorkflow.run,
                     Desk(),
@@ -111,7 +116,7 @@ class OnCallDesk:
                     task_timeout=TASK_TIMEOUT,
                     start_signal="report" if findings else None,
                     start_signal_args=[list(findings)] if findings else [],
-                    rpc_timeout=DEADLINE,
+                    rpc_timeout=self._deadline,
                 )
         except (RPCError, TimeoutError, RuntimeError) as error:
             raise DoorClosed(type(error).__name__) from None
