@@ -344,7 +344,7 @@ async def test_a_fresh_history_remembers_everything(begin: Begin) -> None:
     running = await begin(at_hour=10)
     found = await findings(running.office, 3)
     await running.desk.report(found)
-    await running.pass_time(timedelta(minutes=2))
+    await running.pass_time(timedelta(minutes=25))
     heard = len(running.office.heard)
     handed_on = await running.state()
     next_run = await begin(at_hour=11, desk=handed_on)
