@@ -26,6 +26,13 @@ from activities.access import (
     RecordAccess,
     RecordAccessEnded,
 )
+from activities.alerts import (
+    AlertActivities,
+    ChannelNotUnderstood,
+    DeskActivities,
+    WatcherActivities,
+    check_channels,
+)
 from activities.cases import CaseActivities
 from activities.correspondence import CorrespondenceActivities
 from activities.emails import EmailActivities, ReadOwedEmail
@@ -48,7 +55,9 @@ from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
 from settings import Settings, SettingsError, load_settings
 from workflows.checkout import CheckoutWorkflow
-from workflows.door import TASK_QUEUE, connect
+from workflows.desk import OnCallDesk
+from workflows.door import TASK_QUEUE, DoorClosed, connect
+from workflows.on_call import OnCallWorkflow
 
 #: A workflow whose worker died waits this long for it before another may go on. The
 #: SDK's default of ten seconds is most of a customer's patience.
@@ -66,6 +75,9 @@ GRACEFUL_SHUTDOWN = timedelta(seconds=3)
 
 #: How often to knock while Temporal is not there yet.
 _CONNECT_EVERY_SECONDS = 0.5
+
+#: Likewise for the on-call desk, which nothing of the checkout waits for.
+_DESK_EVERY_SECONDS = 5
 
 _log = logs.get_logger()
 
@@ -85,7 +97,10 @@ async def run(settings: Settings) -> None:
         outside = await _outside(settings, parts)
         async with _worker(settings, client, outside):
             _log.info("worker_ready", task_queue=TASK_QUEUE)
+            _say_who_hears(settings)
+            desk = asyncio.create_task(_open_desk(client), name="open the desk")
             await stop.wait()
+            desk.cancel()
             _log.info("worker_stopping")
     _log.info("worker_stopped")
 
@@ -113,6 +128,26 @@ async def _connect(
         except TimeoutError:
             continue
     return None
+
+
+async def _open_desk(client: Client) -> None:
+    """Knock until the on-call desk is open; every worker may."""
+    desk = OnCallDesk(client)
+    while True:
+        try:
+            await desk.open()
+        except DoorClosed as closed:
+            _log.warning("desk_not_open_yet", reason=str(closed))
+            await asyncio.sleep(_DESK_EVERY_SECONDS)
+        else:
+            return
+
+
+def _say_who_hears(settings: Settings) -> None:
+    if settings.on_call_gap is not None:
+        _log.warning("on_call_gap", reason=settings.on_call_gap)
+    if settings.on_call_heartbeat_url is None:
+        _log.warning("on_call_unwatched", reason="no heartbeat address is set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +201,13 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         _email_reader(engine),
         Letters(_company(settings), outside.addresses).write,
     )
+    desk = DeskActivities(engine, settings.on_call_setup)
+    alerts = AlertActivities(settings.on_call_ways)
+    watcher = WatcherActivities(outside.http, _watcher(settings))
     return Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[CheckoutWorkflow],
+        workflows=[CheckoutWorkflow, OnCallWorkflow],
         activities=[
             payments.create_payment_intent,
             payments.prepare_payment_intent,
@@ -197,6 +235,11 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             cases.open_case,
             cases.close_case,
             cases.record_repair,
+            desk.look_at_desk,
+            desk.record_desk,
+            desk.pause_checkout,
+            alerts.send_alert,
+            watcher.beat,
         ],
         # The sandbox costs a third of a workflow's time. The tests run every workflow
         # inside it, and the linter bans what it would catch. docs/decisions/0003.
@@ -206,6 +249,11 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
         graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
     )
+
+
+def _watcher(settings: Settings) -> str | None:
+    url = settings.on_call_heartbeat_url
+    return url.get_secret_value() if url else None
 
 
 def _grant_reader(engine: AsyncEngine) -> ReadGrant:
@@ -272,7 +320,8 @@ def main() -> int:
     """Run the process; wrong settings are told in a sentence."""
     try:
         settings = load_settings()
-    except SettingsError as error:
+        check_channels(settings.on_call_ways)
+    except (SettingsError, ChannelNotUnderstood) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.configure(settings.log_format)

@@ -3,7 +3,8 @@
 Runs in every API process, every second. A press on Pay whose message to the workflow
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
 have not been charged" provably true; webhooks whose hint got lost are passed on again;
-refunds whose workflow was not told are knocked for;
+refunds whose workflow was not told are knocked for; findings are brought to the on-call
+desk;
 once a minute, checkouts whose run is gone are found and put right. Each replica may do
 all of it at any time: every step is safe to repeat.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from api.findings import pass_findings_on
 from api.parts import Parts
 from api.records import RecordsUnavailable
 from api.sweep import Sweep
@@ -70,6 +72,7 @@ class Starter:
             await self._withdraw()
             await self._pass_hints_on()
             await self._knock_for_refunds()
+            await self._pass_findings_on()
             await self._find_lost_runs()
         except RecordsUnavailable as error:
             self._down("database", str(error))
@@ -137,6 +140,12 @@ class Starter:
             await self._parts.records.write(
                 lambda connection: unmark_knocked(connection, refund.request.refund_id)
             )
+
+    async def _pass_findings_on(self) -> None:
+        try:
+            await pass_findings_on(self._parts)
+        except DoorClosed as closed:
+            self._down("temporal", str(closed))
 
     async def _find_lost_runs(self) -> None:
         try:
