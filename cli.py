@@ -217,6 +217,62 @@ def refund(
     _finish(lambda: ask(order))
 
 
+on_call = typer.Typer(help="Who is told when something is wrong.", no_args_is_help=True)
+app.add_typer(on_call, name="on-call")
+
+CodeArgument = Annotated[
+    str, typer.Argument(metavar="INCIDENT", help="Its code; the beginning is enough.")
+]
+
+
+@on_call.command("show")
+def on_call_show(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+    """Say what is open, and how often somebody was woken this month."""
+    from operating import on_call as desk
+
+    _in_shop(data, lambda url: desk.show(url, as_json=as_json))
+
+
+@on_call.command("ack")
+def on_call_ack(incident: CodeArgument, *, actor: ActorOption) -> None:
+    """Take an incident: nobody else is told, and nothing pauses by itself."""
+    from operating import on_call as desk
+
+    _finish(lambda: desk.acknowledge(incident, actor))
+
+
+@on_call.command("snooze")
+def on_call_snooze(
+    incident: CodeArgument,
+    *,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=336, help="For how long it may be silent.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; for your colleague.")],
+    actor: ActorOption,
+) -> None:
+    """Silence an incident for some hours."""
+    from operating import on_call as desk
+
+    _finish(lambda: desk.snooze(incident, actor, hours, reason))
+
+
+@on_call.command("resolve")
+def on_call_resolve(incident: CodeArgument, *, actor: ActorOption) -> None:
+    """End an incident; more of it is another one."""
+    from operating import on_call as desk
+
+    _finish(lambda: desk.resolve(incident, actor))
+
+
+@app.command()
+def drill(*, actor: ActorOption) -> None:
+    """Send a real test down every on-call channel, and keep how it went."""
+    from operating.drill import drill as rehearse
+
+    _finish(lambda: rehearse(actor))
+
+
 def _finish(command: Callable[[], int]) -> None:
     """Exit with the command's code; what cannot be done is one plain sentence."""
     from stack.errors import StackError

@@ -29,7 +29,7 @@ class DatabaseAway(Exception):
 
 def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
     """Stop new payments."""
-    made = _do(database_url, lambda c: pause_payments(c, reason=reason, actor=actor))
+    made = do(database_url, lambda c: pause_payments(c, reason=reason, actor=actor))
     since = f"New payments are paused since {_at(made.paused_at)}"
     text = (
         f"{since}. What was requested before goes on. End it with: cli.py resume"
@@ -41,7 +41,7 @@ def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
 
 def resume(database_url: str, *, actor: str, as_json: bool) -> None:
     """Take new payments again."""
-    ended = _do(database_url, lambda c: resume_payments(c, actor=actor))
+    ended = do(database_url, lambda c: resume_payments(c, actor=actor))
     text = (
         "New payments were not paused."
         if ended is None
@@ -52,11 +52,11 @@ def resume(database_url: str, *, actor: str, as_json: bool) -> None:
 
 def status(database_url: str, *, as_json: bool) -> None:
     """Say where the shop stands."""
-    found = _do(database_url, read_overview)
+    found = do(database_url, read_overview)
     _say(_in_words(found), _as_json(found), as_json=as_json)
 
 
-def _do(database_url: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+def do(database_url: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """Do one thing in one transaction.
 
     Raises:
