@@ -173,6 +173,8 @@ async def begin(skipping: WorkflowEnvironment) -> AsyncIterator[Begin]:
                         office.send_alert,
                         office.beat,
                     ],
+                    # As in `worker.py`: what watches activities must bear with ours.
+                    interceptors=[ActivityLog()],
                 )
             )
             door = OnCallDesk(
