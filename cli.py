@@ -4,6 +4,7 @@ Every command imports what it needs when it runs, so that help and mistakes are
 answered at once.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from getpass import getuser
@@ -238,7 +239,7 @@ def on_call_ack(incident: CodeArgument, *, actor: ActorOption) -> None:
     """Take an incident: nobody else is told, and nothing pauses by itself."""
     from operating import on_call as desk
 
-    _finish(lambda: desk.acknowledge(incident, actor))
+    _leave(desk.acknowledge(incident, actor))
 
 
 @on_call.command("snooze")
@@ -254,7 +255,7 @@ def on_call_snooze(
     """Silence an incident for some hours."""
     from operating import on_call as desk
 
-    _finish(lambda: desk.snooze(incident, actor, hours, reason))
+    _leave(desk.snooze(incident, actor, hours, reason))
 
 
 @on_call.command("resolve")
@@ -262,7 +263,7 @@ def on_call_resolve(incident: CodeArgument, *, actor: ActorOption) -> None:
     """End an incident; more of it is another one."""
     from operating import on_call as desk
 
-    _finish(lambda: desk.resolve(incident, actor))
+    _leave(desk.resolve(incident, actor))
 
 
 @app.command()
@@ -271,6 +272,17 @@ def drill(*, actor: ActorOption) -> None:
     from operating.drill import drill as rehearse
 
     _finish(lambda: rehearse(actor))
+
+
+def _leave(code: int) -> None:
+    """End a command that spoke to Temporal, with its exit code.
+
+    The SDK's own threads may still run while Python takes itself apart, and then abort
+    the process. https://github.com/temporalio/sdk-python/issues/300
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _finish(command: Callable[[], int]) -> None:

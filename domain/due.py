@@ -203,9 +203,10 @@ def _escalation(incident: Incident, paged_at: datetime, view: _View) -> list[Err
     is_late = view.now >= paged_at + PAUSE_AFTER
     if is_late and incident.rule.selling_on_harms and view.desk.paused_at is None:
         return _pause(incident, view)
-    second_at = paged_at + (SECOND_AFTER if incident.is_paged else timedelta())
+    others = [name for name in view.people if name != incident.paged_person]
+    is_waited_for = incident.is_paged or not others
+    second_at = paged_at + (SECOND_AFTER if is_waited_for else timedelta())
     if incident.second_paged_at is None and view.now >= second_at:
-        others = [name for name in view.people if name != incident.paged_person]
         # Alone on the rota, the first person hears it once more.
         name = (*others, incident.paged_person)[0]
         return [_page(incident, view, name, is_second=True)]
