@@ -29,7 +29,14 @@ from database.oncall import (
 from database.pauses import pause_payments
 from domain.alerts import DigestFacts, digest_body, digest_title
 from domain.desk import Desk, Errand, ErrandKind, Plan, SendAlert, Told
-from domain.due import Setup, drill_findings, plan
+from domain.due import (
+    Setup,
+    drill_findings,
+    plan,
+    records_findings,
+    without_records,
+)
+from domain.oncall import Finding
 from domain.rota import Channel, ways_to
 from observability.logs import get_logger
 
@@ -75,20 +82,35 @@ class DeskActivities:
                 seen = replace(desk, paused_at=await read_paused_at(connection))
         except (SQLAlchemyError, OSError) as error:
             _log.warning("desk_without_database", kind=type(error).__name__)
-            seen = desk
+            away = records_findings(desk, now, answers=False)
+            due = without_records(plan(desk, self._setup, now), now)
+            facts = DigestFacts(paused_at=desk.paused_at)
+            return self._with_digest(due, facts, desk, now, away)
+        back = records_findings(seen, now, answers=True)
         due = plan(seen, self._setup, now)
         if not any(one.kind is ErrandKind.DIGEST for one in due.errands):
-            return due
+            return replace(due, findings=back)
         facts = await self._facts(seen, now)
+        found = (*back, *drill_findings(seen, facts, now))
+        return self._with_digest(due, facts, seen, now, found)
+
+    def _with_digest(
+        self,
+        due: Plan,
+        facts: DigestFacts,
+        desk: Desk,
+        now: datetime,
+        found: tuple[Finding, ...],
+    ) -> Plan:
         return replace(
             due,
             errands=tuple(
-                self._written(one, facts, seen, now)
+                self._written(one, facts, desk, now)
                 if one.kind is ErrandKind.DIGEST
                 else one
                 for one in due.errands
             ),
-            findings=drill_findings(seen, facts, now),
+            findings=found,
         )
 
     def _written(

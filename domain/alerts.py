@@ -115,6 +115,14 @@ WORDS: dict[FindingKind, Words] = {
         doing="The processor is asked instead; nothing is lost, it takes longer.",
         act="Look at the endpoint in the processor's dashboard",
     ),
+    FindingKind.RECORDS_AWAY: Words(
+        one="database",
+        many="databases",
+        state="that does not answer",
+        doing="No payment begins without it. Who paid is served when it is back, and "
+        "their page says so.",
+        act="Bring it back; what needs you then is listed at",
+    ),
     FindingKind.DRILL_OVERDUE: Words(
         one="drill",
         many="drills",

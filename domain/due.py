@@ -72,7 +72,7 @@ DRILL_EVERY = timedelta(days=35)
 
 _DIGEST_LOOKS_AHEAD_DAYS = 100
 
-_DRILLS = UUID("9d0e5a0e-2f4f-4d3e-8a57-0d1a3c1f6b22")
+_FOUND = UUID("9d0e5a0e-2f4f-4d3e-8a57-0d1a3c1f6b22")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -469,7 +469,7 @@ def drill_findings(
     if not facts.answers or is_overdue == bool(lasting):
         return ()
     ids = [one.finding_id for one in lasting] or [
-        uuid5(_DRILLS, f"{since.isoformat()}")
+        uuid5(_FOUND, f"drill/{since.isoformat()}")
     ]
     return tuple(
         Finding(
@@ -482,6 +482,50 @@ def drill_findings(
             is_over=not is_overdue,
         )
         for finding_id in ids
+    )
+
+
+def records_findings(
+    desk: Desk, now: datetime, *, answers: bool
+) -> tuple[Finding, ...]:
+    """Find that the database does not answer, or that it does again."""
+    lasting = [
+        one
+        for incident in desk.open_incidents
+        if incident.kind is FindingKind.RECORDS_AWAY
+        for one in incident.waiting
+    ]
+    if answers != bool(lasting):
+        return ()
+    since = lasting[0].since if lasting else now
+    finding_id = (
+        lasting[0].finding_id
+        if lasting
+        else uuid5(_FOUND, f"records/{now.isoformat()}")
+    )
+    return (
+        Finding(
+            finding_id=finding_id,
+            kind=FindingKind.RECORDS_AWAY,
+            step="",
+            error="DatabaseAway",
+            subject="shop",
+            since=since,
+            is_over=answers,
+        ),
+    )
+
+
+def without_records(due: Plan, now: datetime) -> Plan:
+    """Hold the heartbeat back while the database is away, and look again soon.
+
+    The outside watcher then calls as it does when all of us is gone: at night nobody
+    else may wake anybody for it.
+    """
+    return replace(
+        due,
+        errands=tuple(one for one in due.errands if one.kind is not ErrandKind.BEAT),
+        look_again_at=min(due.look_again_at, now + _DATABASE_RETRY),
     )
 
 

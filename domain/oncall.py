@@ -45,6 +45,8 @@ class FindingKind(StrEnum):
     #: The reconciliation has not come round; its watermark is old.
     RECONCILIATION_LATE = "reconciliation_late"
     WEBHOOKS_SILENT = "webhooks_silent"
+    #: The desk itself asked the database, and it did not answer.
+    RECORDS_AWAY = "records_away"
     DRILL_OVERDUE = "drill_overdue"
     CUSTOMER_WROTE = "customer_wrote"
     #: A step does not get on, and no customer misses anything by it.
@@ -97,6 +99,9 @@ _REPAIR_HAD_ITS_TIME = timedelta(minutes=10)
 #: Two charges too many within this are a fault of ours, not two unlucky buyers.
 _BURST = timedelta(minutes=15)
 
+#: A database that changes places or restarts is back by then.
+_A_FAILOVER = timedelta(minutes=5)
+
 _AT_ONCE = timedelta()
 
 RULES: dict[FindingKind, Rule] = {
@@ -140,6 +145,8 @@ RULES: dict[FindingKind, Rule] = {
     FindingKind.BOOKS_DIFFER: Rule(push_after=_AT_ONCE),
     FindingKind.RECONCILIATION_LATE: Rule(push_after=_AT_ONCE),
     FindingKind.WEBHOOKS_SILENT: Rule(push_after=_AT_ONCE),
+    # At night the outside watcher calls: the heartbeat is held back meanwhile.
+    FindingKind.RECORDS_AWAY: Rule(push_after=_A_FAILOVER, harms_now=True),
     FindingKind.DRILL_OVERDUE: Rule(push_after=_AT_ONCE),
     FindingKind.CUSTOMER_WROTE: Rule(),
     FindingKind.STEP_STUCK: Rule(),

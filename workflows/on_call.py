@@ -149,7 +149,7 @@ class OnCallWorkflow:
             self._desk = replace(self._desk, paused_at=due.paused_at)
             for finding in due.findings:
                 self._desk = states.take(self._desk, finding, workflow.now())
-            if not due.errands:
+            if not (due.errands or due.findings):
                 self._show()
                 return seen, due.look_again_at
             for turn, errand in enumerate(due.errands):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -275,7 +275,8 @@ async def test_a_database_that_is_away_keeps_nobody_from_being_told(
     nowhere: AsyncEngine,
 ) -> None:
     """It may be what the alert is about; the digest says that it was asked in vain."""
-    activities = DeskActivities(nowhere, SETUP)
+    watched = replace(SETUP, beat_every=timedelta(minutes=5))
+    activities = DeskActivities(nowhere, watched)
     desk = stuck(5, MORNING - timedelta(minutes=30))
 
     looked = await run(activities.look_at_desk, desk, MORNING)
@@ -283,11 +284,32 @@ async def test_a_database_that_is_away_keeps_nobody_from_being_told(
     kinds = {one.kind for one in looked.errands}
     assert kinds == {ErrandKind.PAGE, ErrandKind.DIGEST, ErrandKind.RECORD}
     (digest,) = (one for one in looked.errands if one.kind is ErrandKind.DIGEST)
+    # No beat: the watcher outside is to notice. And soon another look.
+    assert looked.look_again_at == MORNING + timedelta(minutes=1)
+    (finding,) = looked.findings
+    assert finding.kind is FindingKind.RECORDS_AWAY
+    assert not finding.is_over
     assert digest.title == "0 numbers today: the database did not answer"
     assert "who waits is not known" in digest.body
     with pytest.raises(ApplicationError) as refused:
         await run(activities.record_desk, Errand(kind=ErrandKind.RECORD))
     assert refused.value.type == "DatabaseAway"
+
+
+@pytest.mark.postgres
+async def test_a_database_that_is_back_is_noticed(
+    engine: AsyncEngine, nowhere: AsyncEngine
+) -> None:
+    """The desk finds by itself what no row could tell, and takes it back."""
+    desk, later = stuck(0, MORNING), MORNING + timedelta(minutes=1)
+    away = await run(DeskActivities(nowhere, SETUP).look_at_desk, desk, MORNING)
+    desk = take(desk, away.findings[0], MORNING)
+    still = await run(DeskActivities(nowhere, SETUP).look_at_desk, desk, later)
+    back = await run(DeskActivities(engine, SETUP).look_at_desk, desk, later)
+
+    assert still.findings == ()
+    assert [one.is_over for one in back.findings] == [True]
+    assert take(desk, back.findings[0], later).incidents[0].waiting == ()
 
 
 @pytest.mark.postgres

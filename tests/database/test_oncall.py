@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -179,6 +180,19 @@ async def test_the_shop_itself_may_have_trouble(engine: AsyncEngine) -> None:
             await write_finding(connection, new)
 
     assert [one.subject for one in await _to_tell(engine)] == ["shop"]
+
+
+@pytest.mark.parametrize("kind", FindingKind)
+async def test_whatever_can_be_found_can_be_written(
+    engine: AsyncEngine, kind: FindingKind
+) -> None:
+    """The rows know every kind that the domain knows."""
+    async with engine.begin() as connection:
+        new = NewFinding(kind=kind, step="", error="", subject="shop")
+        await write_finding(connection, new)
+        await write_incidents(connection, [replace(_record(1), kind=kind)])
+
+    assert [one.kind for one in await _to_tell(engine)] == [kind]
 
 
 def _record(version: int, title: str = "1 customer") -> IncidentRecord:

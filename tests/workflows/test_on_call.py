@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -357,4 +357,29 @@ async def test_a_fresh_history_remembers_everything(begin: Begin) -> None:
     assert heard == 1
     assert next_run.office.loud == []
     (incident,) = (await next_run.state()).open_incidents
+    assert incident.total == 3
+
+
+async def test_a_grown_history_is_left_behind(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The desk goes on in another run, and nobody hears of anything twice."""
+    running = await begin(at_hour=10)
+    found = await findings(running.office, 3)
+    await running.desk.report(found)
+    await running.pass_time(timedelta(minutes=25))
+    before = await running.handle.describe()
+    is_suggested = iter([True])
+    monkeypatch.setattr(
+        workflow.Info,
+        "is_continue_as_new_suggested",
+        lambda _info: next(is_suggested, False),
+    )
+    await running.desk.report(found)
+    await running.pass_time(timedelta(minutes=30))
+    after = await running.handle.describe()
+
+    assert before.run_id != after.run_id
+    assert len(running.office.loud) == 1
+    (incident,) = (await running.state()).open_incidents
     assert incident.total == 3

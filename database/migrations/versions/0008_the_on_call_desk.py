@@ -13,6 +13,7 @@ KINDS = (
     "kind IN ('charged_twice', 'paid_without_access', 'charge_without_order',"
     " 'key_leaked', 'outcome_unknown', 'refund_failed', 'dispute_opened',"
     " 'mail_bounced', 'books_differ', 'reconciliation_late', 'webhooks_silent',"
+    " 'records_away',"
     " 'drill_overdue', 'customer_wrote', 'step_stuck', 'healed', 'noted')"
 )
 
