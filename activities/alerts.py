@@ -22,7 +22,7 @@ from activities.failures import sorted_failures
 from activities.heartbeat import heartbeating
 from database.oncall import (
     read_digest_facts,
-    read_paused_at,
+    read_signs,
     write_incidents,
     write_notifications,
 )
@@ -31,9 +31,10 @@ from domain.alerts import DigestFacts, digest_body, digest_title
 from domain.desk import Desk, Errand, ErrandKind, Plan, SendAlert, Told
 from domain.due import (
     Setup,
+    Signs,
     drill_findings,
     plan,
-    records_findings,
+    shop_findings,
     without_records,
 )
 from domain.oncall import Finding
@@ -77,22 +78,28 @@ class DeskActivities:
         Repeat: decides again; nothing was carried out.
         Survives: everything; it changes nothing.
         """
+        signs = await self._signs()
+        if signs.answers:
+            desk = replace(desk, paused_at=signs.paused_at)
+        due = plan(desk, self._setup, now)
+        if not signs.answers:
+            due = without_records(due, now)
+        found = shop_findings(desk, signs, now)
+        if not any(one.kind is ErrandKind.DIGEST for one in due.errands):
+            return replace(due, findings=found)
+        facts = DigestFacts(paused_at=desk.paused_at)
+        if signs.answers:
+            facts = await self._facts(desk, now)
+        found += drill_findings(desk, facts, now)
+        return self._with_digest(due, facts, desk, now, found)
+
+    async def _signs(self) -> Signs:
         try:
             async with self._engine.connect() as connection:
-                seen = replace(desk, paused_at=await read_paused_at(connection))
+                return await read_signs(connection)
         except (SQLAlchemyError, OSError) as error:
             _log.warning("desk_without_database", kind=type(error).__name__)
-            away = records_findings(desk, now, answers=False)
-            due = without_records(plan(desk, self._setup, now), now)
-            facts = DigestFacts(paused_at=desk.paused_at)
-            return self._with_digest(due, facts, desk, now, away)
-        back = records_findings(seen, now, answers=True)
-        due = plan(seen, self._setup, now)
-        if not any(one.kind is ErrandKind.DIGEST for one in due.errands):
-            return replace(due, findings=back)
-        facts = await self._facts(seen, now)
-        found = (*back, *drill_findings(seen, facts, now))
-        return self._with_digest(due, facts, seen, now, found)
+            return Signs()
 
     def _with_digest(
         self,

@@ -35,10 +35,12 @@ from database.tables import (
     incidents,
     notifications,
     orders,
+    processor_events,
     promises,
 )
 from domain.alerts import CaseCount, DigestFacts
 from domain.desk import IncidentRecord, Notification
+from domain.due import Signs
 from domain.oncall import Finding, FindingKind
 from domain.rota import Use
 from domain.states import CaseState, Stage
@@ -87,6 +89,7 @@ async def end_findings(
     connection: AsyncConnection,
     subject: str,
     *,
+    kind: FindingKind | None = None,
     unless: Sequence[str] = (),
     but: tuple[str, str, str] | None = None,
 ) -> None:
@@ -95,6 +98,7 @@ async def end_findings(
     Args:
         connection: In a transaction.
         subject: As in the findings.
+        kind: Which of its findings; None for all.
         unless: Errors that only a person can end.
         but: Kind, step and error of what goes on.
     """
@@ -103,11 +107,13 @@ async def end_findings(
         findings.c.over_at.is_(None),
         findings.c.error.not_in(unless),
     ]
+    if kind is not None:
+        conditions.append(findings.c.kind == kind)
     if but is not None:
-        kind, step, error = but
+        other_kind, step, error = but
         conditions.append(
             or_(
-                findings.c.kind != kind,
+                findings.c.kind != other_kind,
                 findings.c.step != step,
                 findings.c.error != error,
             )
@@ -204,11 +210,38 @@ async def write_notifications(
         )
 
 
-async def read_paused_at(connection: AsyncConnection) -> datetime | None:
-    """Read since when new payments are paused; None while they are taken."""
-    found = await connection.execute(select(PAUSED_AT))
-    paused_at: datetime | None = found.scalar_one()
-    return paused_at
+#: A webhook comes within seconds; by then it is missing.
+_TOLD_WITHIN = timedelta(minutes=15)
+
+#: A quiet shop sells little in an hour; what is older says nothing about now.
+_LOOKS_BACK = timedelta(hours=6)
+
+
+async def read_signs(connection: AsyncConnection) -> Signs:
+    """Read what the desk sees of the shop itself: the pause, and silent webhooks."""
+    now = func.clock_timestamp()
+    of_payment = exists().where(
+        processor_events.c.payment_intent_id == checkouts.c.payment_intent_id
+    )
+    found = await connection.execute(
+        select(
+            PAUSED_AT.label("paused_at"),
+            func.count().label("charges"),
+            func.count().filter(of_payment).label("charges_told"),
+            func.min(checkouts.c.charged_at).label("first_charge_at"),
+        ).where(
+            checkouts.c.stage == Stage.CHARGED,
+            checkouts.c.charged_at.between(now - _LOOKS_BACK, now - _TOLD_WITHIN),
+        )
+    )
+    row = found.one()
+    return Signs(
+        answers=True,
+        paused_at=row.paused_at,
+        charges=row.charges,
+        charges_told=row.charges_told,
+        first_charge_at=row.first_charge_at,
+    )
 
 
 async def read_digest_facts(

@@ -279,8 +279,9 @@ def body_of(
 def notice_of(incident: Incident, link: str, zone: tzinfo) -> str:
     """Write the mail that says what the machine did while nobody answered."""
     since = clock(incident.paused_at, zone) if incident.paused_at else ""
+    why = "Nobody answered" if incident.paged_at else "Nobody was to be woken"
     paused = (
-        f"Nobody answered, so new payments are paused since {since}. Buyers read that "
+        f"{why}, so new payments are paused since {since}. Buyers read that "
         "they have not been charged and may leave their address. Who paid before is "
         "still being served."
         if since

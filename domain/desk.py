@@ -363,6 +363,8 @@ def _back(incident: Incident, now: datetime) -> Incident:
         gathers_from=now,
         came_back=incident.came_back + 1,
         resolved_at=None,
+        paused_at=None,
+        noticed_at=None,
         paged_at=None,
         paged_person="",
         is_paged=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid5
 
 from domain.alerts import Consequence, DigestFacts, body_of, notice_of, title_of
@@ -69,6 +69,15 @@ NIGHT_PAGES_A_MONTH = 2
 
 #: A channel that nobody rehearsed for longer may be broken.
 DRILL_EVERY = timedelta(days=35)
+
+#: So many charges without a single webhook are no coincidence.
+SILENT_FROM = 3
+
+#: The shop itself is looked at as often, whatever else is due.
+_LOOK_EVERY = timedelta(minutes=15)
+
+#: Whom it harms when it is the shop's own trouble; findings in rows have other words.
+_SHOP = "the shop"
 
 _DIGEST_LOOKS_AHEAD_DAYS = 100
 
@@ -155,7 +164,7 @@ def plan(desk: Desk, setup: Setup, now: datetime) -> Plan:
     moments = [moment for moment in _moments(view) if moment > now]
     return Plan(
         errands=tuple(errands),
-        look_again_at=min(moments),
+        look_again_at=min(moments).astimezone(UTC),
         paused_at=desk.paused_at,
     )
 
@@ -191,7 +200,7 @@ def _first_page(incident: Incident, view: _View) -> list[Errand]:
     may_wake = view.hour.is_working or not view.is_sleep_spent
     if view.people and may_wake:
         return [_page(incident, view, view.people[0])]
-    if view.desk.paused_at is None:
+    if _may_pause(incident, view):
         return _pause(incident, view)
     if not view.people and incident.noticed_at is None:
         return _notice(incident, view)
@@ -201,7 +210,7 @@ def _first_page(incident: Incident, view: _View) -> list[Errand]:
 def _escalation(incident: Incident, paged_at: datetime, view: _View) -> list[Errand]:
     """Nobody has answered yet: the second person, then the pause."""
     is_late = view.now >= paged_at + PAUSE_AFTER
-    if is_late and incident.rule.selling_on_harms and view.desk.paused_at is None:
+    if is_late and incident.rule.selling_on_harms and _may_pause(incident, view):
         return _pause(incident, view)
     others = [name for name in view.people if name != incident.paged_person]
     is_waited_for = incident.is_paged or not others
@@ -232,7 +241,7 @@ def _page(
         if others and not is_second
         else None,
         pauses_at=paged_at + PAUSE_AFTER
-        if incident.rule.selling_on_harms and view.desk.paused_at is None
+        if incident.rule.selling_on_harms and _may_pause(incident, view)
         else None,
         paused_at=view.desk.paused_at,
     )
@@ -333,12 +342,19 @@ def _told(
     )
 
 
+def _may_pause(incident: Incident, view: _View) -> bool:
+    """Once for an incident: whoever resumes payments meanwhile knows why."""
+    return view.desk.paused_at is None and incident.paused_at is None
+
+
 def _pause(incident: Incident, view: _View) -> list[Errand]:
     tried_at = view.desk.pause_tried_at
     if tried_at is not None and view.now - tried_at < _DATABASE_RETRY:
         return []
+    why = "nobody answered" if incident.paged_at else "nobody was to be woken"
+    title = title_of(incident, view.now)
     errand = _silent(ErrandKind.PAUSE, incident)
-    return [replace(errand, title=title_of(incident, view.now))]
+    return [replace(errand, title=title, body=f"{why}: {title}")]
 
 
 def _notice(incident: Incident, view: _View) -> list[Errand]:
@@ -454,65 +470,86 @@ def _record_of(incident: Incident, view: _View) -> IncidentRecord:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signs:
+    """What the desk sees of the shop itself, whenever it looks.
+
+    Attributes:
+        answers: The database answered; without it the others mean nothing.
+        paused_at: Since when new payments are paused.
+        charges: Charges of the last hours that are old enough to have been told of.
+        charges_told: Those of them of which a webhook told.
+        first_charge_at: When the first of them was.
+    """
+
+    answers: bool = False
+    paused_at: datetime | None = None
+    charges: int = 0
+    charges_told: int = 0
+    first_charge_at: datetime | None = None
+
+
+def shop_findings(desk: Desk, signs: Signs, now: datetime) -> tuple[Finding, ...]:
+    """Find by the desk's own look what no case tells of, or that it is over."""
+    away = _found(
+        desk,
+        FindingKind.RECORDS_AWAY,
+        None if signs.answers else now,
+        error="DatabaseAway",
+    )
+    if not signs.answers:
+        return away
+    is_silent = signs.charges >= SILENT_FROM and not signs.charges_told
+    since = (signs.first_charge_at or now) if is_silent else None
+    return (*away, *_found(desk, FindingKind.WEBHOOKS_SILENT, since))
+
+
 def drill_findings(
     desk: Desk, facts: DigestFacts, now: datetime
 ) -> tuple[Finding, ...]:
     """Find that the channels were not rehearsed for too long, or that they were."""
+    if not facts.answers:
+        return ()
+    since = facts.drilled_at or desk.opened_at or now
+    is_overdue = now - since > DRILL_EVERY
+    return _found(desk, FindingKind.DRILL_OVERDUE, since if is_overdue else None)
+
+
+def _found(
+    desk: Desk, kind: FindingKind, since: datetime | None, *, error: str = ""
+) -> tuple[Finding, ...]:
+    """Return what is new about one thing of the shop: that it began, or is over.
+
+    Args:
+        desk: Knows what is so already.
+        kind: What it is about.
+        since: Since when it is wrong; None when it is not.
+        error: Class of the failure, if there is one.
+    """
     lasting = [
         one
         for incident in desk.open_incidents
-        if incident.kind is FindingKind.DRILL_OVERDUE
+        if incident.kind is kind
         for one in incident.waiting
+        if one.subject == _SHOP
     ]
-    since = facts.drilled_at or desk.opened_at or now
-    is_overdue = now - since > DRILL_EVERY
-    if not facts.answers or is_overdue == bool(lasting):
+    if (since is not None) == bool(lasting):
         return ()
-    ids = [one.finding_id for one in lasting] or [
-        uuid5(_FOUND, f"drill/{since.isoformat()}")
-    ]
+    if since is not None:
+        ids = [uuid5(_FOUND, f"{kind}/{since.isoformat()}/{len(desk.seen)}")]
+    else:
+        ids = [one.finding_id for one in lasting]
     return tuple(
         Finding(
             finding_id=finding_id,
-            kind=FindingKind.DRILL_OVERDUE,
+            kind=kind,
             step="",
-            error="",
-            subject="shop",
-            since=since,
-            is_over=not is_overdue,
+            error=error,
+            subject=_SHOP,
+            since=since or lasting[0].since,
+            is_over=since is None,
         )
         for finding_id in ids
-    )
-
-
-def records_findings(
-    desk: Desk, now: datetime, *, answers: bool
-) -> tuple[Finding, ...]:
-    """Find that the database does not answer, or that it does again."""
-    lasting = [
-        one
-        for incident in desk.open_incidents
-        if incident.kind is FindingKind.RECORDS_AWAY
-        for one in incident.waiting
-    ]
-    if answers != bool(lasting):
-        return ()
-    since = lasting[0].since if lasting else now
-    finding_id = (
-        lasting[0].finding_id
-        if lasting
-        else uuid5(_FOUND, f"records/{now.isoformat()}")
-    )
-    return (
-        Finding(
-            finding_id=finding_id,
-            kind=FindingKind.RECORDS_AWAY,
-            step="",
-            error="DatabaseAway",
-            subject="shop",
-            since=since,
-            is_over=answers,
-        ),
     )
 
 
@@ -538,7 +575,7 @@ def _moments(view: _View) -> Iterator[datetime]:
     opening = people.opening(view.now)
     # Rota, rest and the budget's month change then, working day or not.
     yield from (opening, opening + timedelta(days=1))
-    yield view.now + timedelta(days=1)
+    yield view.now + _LOOK_EVERY
     yield (
         people.hours.close_after(view.now)
         if view.hour.is_working

@@ -194,7 +194,7 @@ class OnCallWorkflow:
                 is_done = await self._try(
                     policies.PAUSE_CHECKOUT,
                     DeskActivities.pause_checkout,
-                    f"nobody answered: {errand.title}",
+                    errand.body,
                 )
             case ErrandKind.RECORD:
                 is_done = await self._try(

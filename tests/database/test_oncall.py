@@ -11,6 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.cases import close_case, open_case, open_payment_case, tell_payment_case
+from database.inbox import InboxEvent, receive_event
 from database.oncall import (
     NewFinding,
     count_night_pages,
@@ -18,6 +19,7 @@ from database.oncall import (
     mark_findings_told,
     read_desk,
     read_digest_facts,
+    read_signs,
     write_drill,
     write_finding,
     write_incidents,
@@ -303,3 +305,34 @@ def test_who_was_told_cannot_be_rewritten(database: Database, table: str) -> Non
         ).fetchall()
 
     assert granted == [("INSERT",), ("SELECT",)]
+
+
+async def test_webhooks_that_do_not_come_are_seen(
+    engine: AsyncEngine, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """Charges old enough to have been told of, and how many were."""
+    told, silent, young = [await open_checkout(Stage.CHARGED) for _ in range(3)]
+    with database.connect_as_owner() as owner:
+        # Fixed by the guard in life: only the owner of a test may turn the clock.
+        owner.execute("ALTER TABLE checkouts DISABLE TRIGGER USER")
+        for checkout_id, minutes in ((told, 60), (silent, 90), (young, 1)):
+            owner.execute(
+                "UPDATE checkouts SET charged_at = now() - %s WHERE checkout_id = %s",
+                [timedelta(minutes=minutes), checkout_id],
+            )
+        owner.execute("ALTER TABLE checkouts ENABLE TRIGGER USER")
+    async with engine.begin() as connection:
+        await receive_event(
+            connection,
+            InboxEvent(
+                event_id="evt_1",
+                kind="payment_intent.succeeded",
+                payment_intent_id=f"pi_{told}",
+                checkout_id=told,
+            ),
+            needs_hint=False,
+        )
+        signs = await read_signs(connection)
+
+    assert (signs.answers, signs.charges, signs.charges_told) == (True, 2, 1)
+    assert signs.paused_at is None

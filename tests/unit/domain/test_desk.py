@@ -24,7 +24,7 @@ from domain.desk import (
     snooze,
     take,
 )
-from domain.due import Setup, plan
+from domain.due import Setup, Signs, plan, shop_findings
 from domain.oncall import Finding, FindingKind, Level
 from domain.rota import People
 
@@ -187,6 +187,17 @@ def test_nobody_answers() -> None:
     assert "checkout stays paused, as it is since 02:16 UTC" in push.body
 
 
+def test_whoever_resumes_payments_is_not_overruled() -> None:
+    """The machine pauses once for an incident; then a person knows better."""
+    night = Night(NIGHT)
+    night.report(many(5, NIGHT - timedelta(minutes=12)))
+    night.until(NIGHT + timedelta(minutes=30))
+    night.desk = replace(night.desk, paused_at=None)
+    night.until(NIGHT + timedelta(hours=3))
+
+    assert [kind for _, kind, _ in night.loud].count("pause") == 1
+
+
 def test_no_channel_works_at_all() -> None:
     """Everybody is tried, and then the machine takes the safe action all the same."""
 
@@ -248,14 +259,15 @@ def test_an_incident_ends_after_a_quarter_of_an_hour_without_trouble() -> None:
     day.until(DAY + timedelta(minutes=2))
     day.report([replace(trouble, is_over=True)])
     day.until(DAY + timedelta(minutes=16))
-    assert len(day.desk.open_incidents) == 1
+    lull = len(day.desk.open_incidents)
     day.until(DAY + timedelta(minutes=18))
-    assert len(day.desk.open_incidents) == 0
+    ended = len(day.desk.open_incidents)
 
     day.report([finding(2, DAY - timedelta(hours=1))])
     day.until(DAY + timedelta(hours=1))
 
     (incident,) = day.desk.open_incidents
+    assert (lull, ended) == (1, 0)
     assert incident.came_back == 1
     assert [at for at, _, _ in day.loud] == ["10:01"]
 
@@ -361,6 +373,44 @@ def test_the_digest_comes_every_working_day() -> None:
     assert days == ["2026-11-23", "2026-11-24", "2026-11-25"]
 
 
+def test_the_digest_follows_the_clock_on_the_wall() -> None:
+    """When summer time ends over the weekend, half past eight stays half past eight."""
+    people = People.parse("Monday to Friday, 08:00 to 20:00 Europe/Lisbon", "", "")
+    setup = replace(SETUP, people=people)
+    week = Night(datetime(2026, 10, 23, 0, 0, tzinfo=UTC), setup=setup)
+    week.until(datetime(2026, 10, 26, 12, 0, tzinfo=UTC))
+
+    assert [at for at, _, _ in week.kinds(ErrandKind.DIGEST)] == ["07:30", "08:30"]
+
+
+@pytest.mark.parametrize(
+    ("signs", "kinds"),
+    [
+        (Signs(answers=True), []),
+        (Signs(), [FindingKind.RECORDS_AWAY]),
+        (Signs(answers=True, charges=2), []),
+        (Signs(answers=True, charges=3), [FindingKind.WEBHOOKS_SILENT]),
+        (Signs(answers=True, charges=30, charges_told=1), []),
+    ],
+)
+def test_the_shops_own_trouble_is_found_and_taken_back(
+    signs: Signs, kinds: list[FindingKind]
+) -> None:
+    """Found once while it lasts, over when it is over, and found again afterwards."""
+    desk = Desk()
+    for _ in range(2):
+        found = shop_findings(desk, signs, NIGHT)
+        assert [one.kind for one in found] == kinds
+        for one in found:
+            desk = take(desk, one, NIGHT)
+        assert shop_findings(desk, signs, NIGHT) == ()
+        well = shop_findings(desk, Signs(answers=True, charges_told=9), NIGHT)
+        assert [one.is_over for one in well] == [True] * len(kinds)
+        for one in well:
+            desk = take(desk, one, NIGHT)
+    assert all(not one.waiting for one in desk.incidents)
+
+
 def test_a_digest_that_nobody_took_is_tried_again() -> None:
     """An hour of trouble with the mail server delays it, and loses nothing."""
 
@@ -463,7 +513,7 @@ def test_whatever_happens_the_desk_comes_to_rest(
             night.desk = acknowledge(
                 night.desk, incident.incident_id, "Dana", night.now
             )
-    night.until(night.now + timedelta(hours=14))
+    night.until(night.now + timedelta(hours=14 if fate is all_is_well else 3))
 
     wakings = [one for one in night.desk.wakings if one.is_first]
     assert len(wakings) <= 2
