@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import apprise
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -211,6 +210,10 @@ def check_channels(channels: Sequence[Channel]) -> None:
     Raises:
         ChannelNotUnderstood: Some address is not understood.
     """
+    if not channels:
+        return
+    import apprise
+
     for channel in channels:
         if apprise.Apprise.instantiate(channel.url) is None:
             msg = f"The address of the on-call channel {channel.label} is not one."
@@ -223,6 +226,9 @@ async def send_by_apprise(channel: Channel, title: str, body: str) -> bool:
     Everything but a plain success counts as not taken: a refusal, silence for 15
     seconds, an address that no service of apprise's understands.
     """
+    # Late: it is large, and the API, which only names these activities, needs none.
+    import apprise
+
     # It logs addresses, which open the channel, and answers, which are not ours.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     sender = apprise.Apprise()

@@ -143,7 +143,8 @@ class OnCallWorkflow:
         Returns:
             How much news it took into account, and when to look again.
         """
-        for _ in range(policies.MOST_LOOKS):
+        looks = 0
+        while looks < policies.MOST_LOOKS:
             seen = self._news
             due = await self._look()
             self._desk = replace(self._desk, paused_at=due.paused_at)
@@ -160,6 +161,7 @@ class OnCallWorkflow:
                     break
                 outcome = await self._carry_out(errand)
                 self._desk = states.after(self._desk, errand, outcome, workflow.now())
+            looks = looks + 1 if self._news == seen else 0
         # A plan that never ends is a fault of ours; the desk must outlive it.
         workflow.logger.error("the desk does not come to rest")
         return self._news, workflow.now() + policies.DESK_FAULT_WAIT
