@@ -231,7 +231,8 @@ def on_call_show(*, data: StackOption = None, as_json: JsonOption = False) -> No
     """Say what is open, and how often somebody was woken this month."""
     from operating import on_call as desk
 
-    _in_shop(data, lambda url: desk.show(url, as_json=as_json))
+    is_ours = data is None
+    _in_shop(data, lambda url: desk.show(url, as_json=as_json, is_ours=is_ours))
 
 
 @on_call.command("ack")

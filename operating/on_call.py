@@ -17,23 +17,29 @@ from workflows.desk import OnCallDesk
 from workflows.door import DoorClosed, connect
 
 
-def show(database_url: str, *, as_json: bool) -> None:
+def show(database_url: str, *, as_json: bool, is_ours: bool = True) -> None:
     """Say what is open, and how often somebody was woken this month.
+
+    Args:
+        database_url: Whose rows are read.
+        as_json: For programs.
+        is_ours: The settings at hand are this shop's, so that a gap in them counts.
 
     Raises:
         DatabaseAway: It could not be read.
         SettingsError: The on-call lines are not understood.
     """
     settings = load_on_call()
+    gap = settings.on_call_gap if is_ours else None
     zone = settings.on_call_people.hours.zone
     month_began = datetime.now(zone).replace(
         day=1, hour=0, minute=0, second=0, microsecond=0
     )
     found = do(database_url, lambda c: read_desk(c, month_began))
     text = (
-        json.dumps(_as_json(found, settings))
+        json.dumps(_as_json(found, settings, gap))
         if as_json
-        else "\n".join(_lines(found, settings))
+        else "\n".join(_lines(found, settings, gap))
     )
     sys.stdout.write(f"{text}\n")
 
@@ -77,7 +83,7 @@ def _answer(say: Callable[[OnCallDesk], Awaitable[Answered]]) -> int:
     return 0 if answered.is_done else 1
 
 
-def _lines(found: DeskOverview, settings: OnCallSettings) -> list[str]:
+def _lines(found: DeskOverview, settings: OnCallSettings, gap: str | None) -> list[str]:
     lines = [line for one in found.incidents for line in _incident(one)]
     lines = lines or ["Nothing is wrong."]
     lines += [
@@ -88,8 +94,8 @@ def _lines(found: DeskOverview, settings: OnCallSettings) -> list[str]:
         f"{found.findings_waiting:4} findings on their way to the desk",
         f"Rehearsed: {_at(found.drilled_at) if found.drilled_at else 'never'}",
     ]
-    if settings.on_call_gap is not None:
-        lines.append(settings.on_call_gap)
+    if gap is not None:
+        lines.append(gap)
     return lines
 
 
@@ -108,7 +114,9 @@ def _incident(one: OpenIncident) -> list[str]:
     ]
 
 
-def _as_json(found: DeskOverview, settings: OnCallSettings) -> dict[str, Any]:
+def _as_json(
+    found: DeskOverview, settings: OnCallSettings, gap: str | None
+) -> dict[str, Any]:
     return {
         "incidents": [
             {
@@ -126,7 +134,7 @@ def _as_json(found: DeskOverview, settings: OnCallSettings) -> dict[str, Any]:
         "undelivered": found.undelivered,
         "findings_waiting": found.findings_waiting,
         "drilled_at": found.drilled_at.isoformat() if found.drilled_at else None,
-        "gap": settings.on_call_gap,
+        "gap": gap,
     }
 
 

@@ -13,7 +13,7 @@ from temporalio import activity, workflow
 from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import Replayer, Worker
 
 from activities.observed import ActivityLog
 from domain.desk import (
@@ -27,7 +27,7 @@ from domain.desk import (
     Told,
 )
 from domain.due import Setup, plan
-from domain.oncall import Finding, FindingKind
+from domain.oncall import RULES, Finding, FindingKind, Rule
 from domain.rota import People, Use
 from workflows.desk import OnCallDesk
 from workflows.on_call import OnCallWorkflow
@@ -398,3 +398,18 @@ async def test_a_grown_history_is_left_behind(
     assert len(running.office.loud) == 1
     (incident,) = (await running.state()).open_incidents
     assert incident.total == 3
+
+
+async def test_a_release_with_other_rules_meets_a_running_desk(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided stands in the history: no new threshold can stop the desk."""
+    running = await begin()
+    await running.desk.report(await findings(running.office, 5))
+    await running.pass_time(timedelta(minutes=20))
+    assert running.office.is_paused
+    history = await running.handle.fetch_history()
+    for kind in FindingKind:
+        monkeypatch.setitem(RULES, kind, Rule())
+
+    await Replayer(workflows=[OnCallWorkflow]).replay_workflow(history)
