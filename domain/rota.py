@@ -301,8 +301,16 @@ def who_would_hear(people: People, channels: Sequence[Channel]) -> str | None:
     deaf = [name for name in people.names if not ways_to(channels, name, Use.PAGE)]
     if deaf:
         return f"Nobody would reach {' or '.join(deaf)}: no channel of theirs is set."
+    asleep = [name for name in people.names if not _rings(channels, name)]
+    if asleep:
+        return f"No page would ring for {' or '.join(asleep)}: set a page channel."
     strangers = {c.owner for c in channels} - {EVERYBODY, *people.names}
     if strangers:
         names = ", ".join(sorted(strangers))
         return f"{names} has a channel but is not on the rota, and is never told."
     return None
+
+
+def _rings(channels: Sequence[Channel], name: str) -> bool:
+    """A page may end up in a mail, but nobody wakes up from one."""
+    return any(way.use is Use.PAGE for way in ways_to(channels, name, Use.PAGE))

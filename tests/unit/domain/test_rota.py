@@ -205,7 +205,8 @@ def test_the_next_best_channel_follows(use: Use, expected: list[str]) -> None:
     [
         ("", "Nobody would be told: no on-call channel is set."),
         ("Dana.page=a://x", "Nobody would reach Eli: no channel of theirs is set."),
-        ("Dana.page=a://x all.digest=b://x", None),
+        ("Dana.page=a://x all.digest=b://x", "No page would ring for Eli"),
+        ("Dana.page=a://x Eli.page=b://x", None),
         ("all.page=a://x Mara.page=b://x", "Mara has a channel but is not on the rota"),
     ],
 )
@@ -222,4 +223,4 @@ def test_without_a_rota_everybodys_channels_are_asked() -> None:
     alone = People.parse(HOURS, "", "")
 
     assert alone.present(at("2026-11-24")) == ("all",)
-    assert who_would_hear(alone, parse_channels("all.push=a://x")) is None
+    assert who_would_hear(alone, parse_channels("all.page=a://x")) is None
