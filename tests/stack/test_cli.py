@@ -33,6 +33,8 @@ def test_doctor_finds_what_the_stack_needs() -> None:
 
     assert answer.returncode == 0, answer.stdout
     assert "Holdfast can run here" in answer.stdout
+    # Needed by no machine, and yet the first thing that a real shop lacks.
+    assert "On call" in answer.stdout
 
 
 def test_refusal_is_one_line_without_a_trace() -> None:
