@@ -4,12 +4,13 @@ Every command imports what it needs when it runs, so that help and mistakes are
 answered at once.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -201,7 +202,7 @@ def replay(
         logs.configure("console")
         events.replay(_shop_at(data), event_id, actor=actor, as_json=as_json)
 
-    _or_sentence(command)
+    _with_workflows(command)
 
 
 @events.command()
@@ -238,7 +239,7 @@ def repair(
     """Look at a checkout afresh and do exactly what is missing. Safe to repeat."""
     from operating import repairs
 
-    _or_sentence(
+    _with_workflows(
         lambda: repairs.repair(
             _shop_at(data), checkout, actor=actor, reason=reason, as_json=as_json
         )
@@ -271,7 +272,7 @@ def run_reconciliation(
     """Compare everything since the last run, and have it put right."""
     from operating import reconciliation
 
-    _or_sentence(
+    _with_workflows(
         lambda: reconciliation.run(
             _shop_at(data),
             actor=actor,
@@ -408,10 +409,9 @@ def refund(
     from operating.refunds import RefundOrder, ask, take_back
 
     if cancel:
-        _or_sentence(
+        _with_workflows(
             lambda: take_back(_shop_at(data), checkout, actor=actor, as_json=as_json)
         )
-        return
     if amount is None or reason is None:
         print("A refund needs --amount and --reason.", file=sys.stderr)
         raise typer.Exit(2)
@@ -422,7 +422,7 @@ def refund(
         reason=reason,
         keeps_access=keep_access,
     )
-    _or_sentence(lambda: ask(_shop_at(data), order, as_json=as_json))
+    _with_workflows(lambda: ask(_shop_at(data), order, as_json=as_json))
 
 
 @app.command()
@@ -436,9 +436,86 @@ def resend(
     """Send the mails again that were refused or came back."""
     from operating.mails import send_again
 
-    _or_sentence(
+    _with_workflows(
         lambda: send_again(_shop_at(data), checkout, actor=actor, as_json=as_json)
     )
+
+
+on_call = typer.Typer(help="Who is told when something is wrong.", no_args_is_help=True)
+app.add_typer(on_call, name="on-call")
+
+CodeArgument = Annotated[
+    str, typer.Argument(metavar="INCIDENT", help="Its code; the beginning is enough.")
+]
+
+
+@on_call.command("show")
+def on_call_show(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+    """Say what is open, and how often somebody was woken this month."""
+    from operating import on_call as desk
+
+    is_ours = data is None
+    _in_shop(data, lambda url: desk.show(url, as_json=as_json, is_ours=is_ours))
+
+
+@on_call.command("ack")
+def on_call_ack(incident: CodeArgument, *, actor: ActorOption) -> None:
+    """Take an incident: nobody else is told, and nothing pauses by itself."""
+    from operating import on_call as desk
+
+    _leave(desk.acknowledge(incident, actor))
+
+
+@on_call.command("snooze")
+def on_call_snooze(
+    incident: CodeArgument,
+    *,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=336, help="For how long it may be silent.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why; for your colleague.")],
+    actor: ActorOption,
+) -> None:
+    """Silence an incident for some hours."""
+    from operating import on_call as desk
+
+    _leave(desk.snooze(incident, actor, hours, reason))
+
+
+@on_call.command("resolve")
+def on_call_resolve(incident: CodeArgument, *, actor: ActorOption) -> None:
+    """End an incident; more of it is another one."""
+    from operating import on_call as desk
+
+    _leave(desk.resolve(incident, actor))
+
+
+@app.command()
+def drill(*, actor: ActorOption) -> None:
+    """Send a real test down every on-call channel, and keep how it went."""
+    from operating.drill import drill as rehearse
+
+    _finish(lambda: rehearse(actor))
+
+
+def _with_workflows(command: Callable[[], None]) -> NoReturn:
+    """Run a command that speaks to Temporal; what it cannot do is a sentence."""
+    try:
+        _or_sentence(command)
+    except typer.Exit as stop:
+        _leave(stop.exit_code)
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End a command that spoke to Temporal, with its exit code.
+
+    The SDK's own threads may still run while Python takes itself apart, and then abort
+    the process. https://github.com/temporalio/sdk-python/issues/300
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _finish(command: Callable[[], int]) -> None:

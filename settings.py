@@ -12,6 +12,7 @@ import base64
 import binascii
 import os
 import re
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -29,8 +30,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from domain.due import Setup
 from domain.money import Money
 from domain.plans import Plan
+from domain.rota import Channel, People, Rota, parse_channels, who_would_hear
 from domain.working_hours import HoursNotUnderstood, WorkingHours
 
 #: Shorter secrets can be guessed; 32 characters of base64 carry 192 bits.
@@ -56,6 +59,8 @@ _EXAMPLE_COMPANY = "Acme"
 _EXAMPLE_SUPPORT = "support@acme.test"
 _EXAMPLE_SUPPORT_NAME = "Dana"
 _EXAMPLE_SENDER = "pay@acme.test"
+
+_WEB_ADDRESS = re.compile(r"https?://[^/\s]+\S*")
 
 #: Values that appear in examples, and so are known to everybody.
 _KNOWN_SECRETS = ("change-me", "changeme", "secret", "development", "example")
@@ -101,7 +106,93 @@ def _plain(name: str) -> AliasChoices:
     return AliasChoices(name, name.lower())
 
 
-class Settings(BaseSettings):
+class OnCallSettings(BaseSettings):
+    """Who is told when something is wrong; a part of `Settings` that stands alone."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOLDFAST_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    on_call_hours: str = "Monday to Friday, 08:00 to 20:00 UTC"
+    """When messages about trouble are welcome. Outside of these hours only a page may
+    come. Written like `Monday to Friday, 08:00 to 20:00 Europe/Lisbon`."""
+
+    on_call_rota: str = ""
+    """Who is first and who is second, changing places each Monday: `Dana, Eli from
+    2026-11-02`. Empty, whoever reads the channels of `all` is told."""
+
+    on_call_holidays: str = ""
+    """Who is away, entries between semicolons: `2026-12-24 to 2026-12-27; 2026-12-31
+    Dana`. Without a name everybody is, and nobody is woken."""
+
+    on_call_channels: SecretStr = SecretStr("")
+    """Where people are told, as addresses of apprise with blanks between:
+    `Dana.page=... Dana.push=... all.digest=mailto://...`. Without any, alerts stand in
+    the log alone."""
+
+    on_call_night_pages: int = Field(default=2, ge=0, le=31)
+    """How often in a month somebody may be woken; after that the machine pauses new
+    payments instead."""
+
+    on_call_heartbeat_url: SecretStr | None = None
+    """Address of an outside watcher, which is asked for every few minutes and calls
+    when it hears nothing. Empty, nobody notices that everything is gone."""
+
+    on_call_heartbeat_minutes: int = Field(default=5, ge=1, le=60)
+    """How often the watcher hears of us; let it wait for three times as long."""
+
+    @field_validator("on_call_heartbeat_url")
+    @classmethod
+    def _read_watcher(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not _WEB_ADDRESS.fullmatch(url.get_secret_value()):
+            raise ValueError("it is not a web address")
+        return url
+
+    @model_validator(mode="after")
+    def _read_on_call_lines(self) -> Self:
+        """Refuse at the start what would be found out at night."""
+        for name, read in (
+            ("HOLDFAST_ON_CALL_HOURS", lambda: WorkingHours.parse(self.on_call_hours)),
+            ("HOLDFAST_ON_CALL_ROTA", self._read_rota),
+            ("HOLDFAST_ON_CALL_HOLIDAYS", lambda: self.on_call_people),
+            ("HOLDFAST_ON_CALL_CHANNELS", lambda: self.on_call_ways),
+        ):
+            try:
+                read()
+            except ValueError as error:
+                msg = f"{name} is not understood: {error}."
+                raise ValueError(msg) from error
+        return self
+
+    def _read_rota(self) -> Rota | None:
+        line = self.on_call_rota.strip()
+        return Rota.parse(line) if line else None
+
+    @property
+    def on_call_people(self) -> People:
+        """Who is there when."""
+        return People.parse(
+            self.on_call_hours, self.on_call_rota, self.on_call_holidays
+        )
+
+    @property
+    def on_call_ways(self) -> tuple[Channel, ...]:
+        """Where people are told."""
+        return parse_channels(self.on_call_channels.get_secret_value())
+
+    @property
+    def on_call_gap(self) -> str | None:
+        """What is wrong with the ways to people, in a sentence; None if nothing is."""
+        return who_would_hear(self.on_call_people, self.on_call_ways)
+
+
+class Settings(OnCallSettings):
     """What an operator can turn. Each field's text is its documentation."""
 
     model_config = SettingsConfigDict(
@@ -395,6 +486,18 @@ class Settings(BaseSettings):
         """The sender's domain; Message-IDs end in it."""
         return _sender_address(self.mail_from).rpartition("@")[2]
 
+    @property
+    def on_call_setup(self) -> Setup:
+        """What the on-call desk goes by."""
+        is_watched = self.on_call_heartbeat_url is not None
+        every = timedelta(minutes=self.on_call_heartbeat_minutes)
+        return Setup(
+            people=self.on_call_people,
+            link=f"{self.public_url}/support",
+            beat_every=every if is_watched else None,
+            night_pages_a_month=self.on_call_night_pages,
+        )
+
     def plan_by_id(self) -> dict[str, Plan]:
         """Return what is for sale, in the order of the setting."""
         return {plan.plan_id: plan.as_plan() for plan in self.plans}
@@ -436,6 +539,21 @@ def load_settings() -> Settings:
         found = re.search(r'field "(\w+)"', str(error))
         name = found[1].upper() if found else "SETTING"
         raise SettingsError(f"HOLDFAST_{name}: this is not JSON.") from None
+
+
+def load_on_call() -> OnCallSettings:
+    """Read who is told, whatever else is wrong with the settings.
+
+    Raises:
+        SettingsError: One line per problem; never a secret's value.
+    """
+    file = os.environ.get("HOLDFAST_ENV_FILE", ".env")
+    try:
+        # Values come from the environment.
+        return OnCallSettings(_env_file=file or None)  # type: ignore[call-arg]
+    except ValidationError as error:
+        lines = [_sentence(problem) for problem in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
 
 
 def load_database_url() -> str:

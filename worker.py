@@ -27,6 +27,13 @@ from activities.access import (
     RecordAccess,
     RecordAccessEnded,
 )
+from activities.alerts import (
+    AlertActivities,
+    ChannelNotUnderstood,
+    DeskActivities,
+    WatcherActivities,
+    check_channels,
+)
 from activities.books import BooksActivities
 from activities.cases import CaseActivities
 from activities.correspondence import CorrespondenceActivities
@@ -54,7 +61,9 @@ from observability import logs, metrics, tracing
 from processor.stripe_adapter import StripeProcessor
 from settings import Settings, SettingsError, load_settings
 from workflows.checkout import CheckoutWorkflow
-from workflows.door import TASK_QUEUE, CheckoutDoor, connect
+from workflows.desk import OnCallDesk
+from workflows.door import TASK_QUEUE, CheckoutDoor, DoorClosed, connect
+from workflows.on_call import OnCallWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.schedule import keep_schedule
 
@@ -77,6 +86,8 @@ _CONNECT_EVERY_SECONDS = 0.5
 
 #: Until it is there, only what each checkout's own workflow knows is put right.
 _SCHEDULE_AGAIN_SECONDS = 5.0
+#: Likewise for the on-call desk, which nothing of the checkout waits for.
+_DESK_EVERY_SECONDS = 5
 
 _log = logs.get_logger()
 
@@ -97,7 +108,10 @@ async def run(settings: Settings) -> None:
         async with _worker(settings, client, outside):
             _log.info("worker_ready", task_queue=TASK_QUEUE)
             scheduling = asyncio.create_task(_keep_schedule(client))
+            _say_who_hears(settings)
+            desk = asyncio.create_task(_open_desk(client), name="open the desk")
             await stop.wait()
+            desk.cancel()
             _log.info("worker_stopping")
             scheduling.cancel()
     _log.info("worker_stopped")
@@ -138,6 +152,26 @@ async def _keep_schedule(client: Client) -> None:
             await asyncio.sleep(_SCHEDULE_AGAIN_SECONDS)
         else:
             return
+
+
+async def _open_desk(client: Client) -> None:
+    """Knock until the on-call desk is open; every worker may."""
+    desk = OnCallDesk(client)
+    while True:
+        try:
+            await desk.open()
+        except DoorClosed as closed:
+            _log.warning("desk_not_open_yet", reason=str(closed))
+            await asyncio.sleep(_DESK_EVERY_SECONDS)
+        else:
+            return
+
+
+def _say_who_hears(settings: Settings) -> None:
+    if settings.on_call_gap is not None:
+        _log.warning("on_call_gap", reason=settings.on_call_gap)
+    if settings.on_call_heartbeat_url is None:
+        _log.warning("on_call_unwatched", reason="no heartbeat address is set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,10 +233,13 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
     )
     books, own = BooksActivities(outside.processor, ledger), LedgerActivities(engine)
     repairs = RepairActivities(CheckoutDoor(client).request_repair)
+    desk = DeskActivities(engine, settings.on_call_setup)
+    alerts = AlertActivities(settings.on_call_ways)
+    watcher = WatcherActivities(outside.http, _watcher(settings))
     return Worker(
         client,
         task_queue=TASK_QUEUE,
-        workflows=[CheckoutWorkflow, ReconciliationWorkflow],
+        workflows=[CheckoutWorkflow, ReconciliationWorkflow, OnCallWorkflow],
         activities=[
             payments.create_payment_intent,
             payments.prepare_payment_intent,
@@ -238,6 +275,11 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
             own.decide,
             own.finish_run,
             repairs.ask_for_repairs,
+            desk.look_at_desk,
+            desk.record_desk,
+            desk.pause_checkout,
+            alerts.send_alert,
+            watcher.beat,
         ],
         # The sandbox costs a third of a workflow's time. The tests run every workflow
         # inside it, and the linter bans what it would catch. docs/decisions/0003.
@@ -262,6 +304,11 @@ def _record_reader(engine: AsyncEngine) -> ReadRecord:
             return await read_record(connection, checkout_id, buyer_attempt)
 
     return read
+
+
+def _watcher(settings: Settings) -> str | None:
+    url = settings.on_call_heartbeat_url
+    return url.get_secret_value() if url else None
 
 
 def _grant_reader(engine: AsyncEngine) -> ReadGrant:
@@ -328,7 +375,8 @@ def main() -> int:
     """Run the process; wrong settings are told in a sentence."""
     try:
         settings = load_settings()
-    except SettingsError as error:
+        check_channels(settings.on_call_ways)
+    except (SettingsError, ChannelNotUnderstood) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.configure(settings.log_format)

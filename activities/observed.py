@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -25,10 +26,8 @@ _IDS = (
     "entitlement_id",
     "email_id",
     "repair_id",
+    "incident_id",
 )
-
-#: The workflows whose id names a checkout.
-_CHECKOUTS = "CheckoutWorkflow"
 
 _log = get_logger()
 
@@ -48,8 +47,10 @@ class _LoggedActivity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = activity.info()
         ids = {"workflow_id": info.workflow_id} | _ids_in(*input.args)
-        if info.workflow_type == _CHECKOUTS and info.workflow_id:
-            ids.setdefault("checkout_id", str(checkout_id_of(info.workflow_id)))
+        # Other workflows than a checkout's run here too.
+        with suppress(ValueError):
+            of_workflow = str(checkout_id_of(info.workflow_id or ""))
+            ids.setdefault("checkout_id", of_workflow)
         started = time.monotonic()
         outcome = "died"
         try:

@@ -74,6 +74,7 @@ async def _serve(settings: Settings) -> int:
     from database.engine import make_engine
     from mail.sender import SmtpMailer
     from observability import metrics, tracing
+    from workflows.desk import OnCallDesk
     from workflows.door import CheckoutDoor, connect
 
     password = settings.smtp_password
@@ -100,6 +101,7 @@ async def _serve(settings: Settings) -> int:
         door=CheckoutDoor(client),
         mailer=SignInMail(settings, mailer),
         clock=lambda: datetime.now(UTC),
+        desk=OnCallDesk(client),
     )
     server = _Server(
         parts.followers,

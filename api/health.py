@@ -39,6 +39,7 @@ async def is_ready(parts: TheParts) -> Response:
             "status": "ready" if database else "not ready",
             "database": "answers" if database else "does not answer",
             "temporal": "answers" if temporal else "does not answer",
+            "on_call": parts.settings.on_call_gap or "somebody would be told",
         },
         status_code=200 if database else 503,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -20,6 +20,7 @@ from api.pages import Pages
 from api.records import Records
 from domain.addresses import PageAddresses
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.oncall import Finding
 from domain.plans import Plan
 from domain.reconciliation import ReconcileInput
 from domain.refunds import RefundRequest
@@ -55,6 +56,13 @@ class Door(Protocol):
         """Say whether Temporal answers."""
 
 
+class Desk(Protocol):
+    """The way to the on-call desk; `workflows.desk.OnCallDesk` is the real one."""
+
+    async def report(self, findings: Sequence[Finding]) -> None:
+        """Tell of what is wrong; safe to repeat. `DoorClosed` means unknown."""
+
+
 class Mailer(Protocol):
     """Sends the one mail that the API sends itself."""
 
@@ -76,6 +84,7 @@ class Parts:
         door: The way to the workflows.
         mailer: Sends sign-in links.
         clock: The time now, aware UTC.
+        desk: The way to the on-call desk; None where findings are left in their rows.
     """
 
     settings: Settings
@@ -83,6 +92,7 @@ class Parts:
     door: Door
     mailer: Mailer
     clock: Callable[[], datetime]
+    desk: Desk | None = None
 
     @cached_property
     def records(self) -> Records:

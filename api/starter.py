@@ -3,10 +3,10 @@
 Runs in every API process, every second. A press on Pay whose message to the workflow
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
 have not been charged" provably true; webhooks whose hint got lost are passed on again;
-refunds and repairs whose workflow was not told are knocked for;
-once a minute, checkouts whose run is gone are found and put right, and plans whose time
-is over are asked to end. Each replica may do all of it at any time: every step is safe
-to repeat.
+refunds and repairs whose workflow was not told are knocked for; findings are brought to
+the on-call desk; once a minute, checkouts whose run is gone are found and put right,
+and plans whose time is over are asked to end. Each replica may do all of it at any
+time: every step is safe to repeat.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
+from api.findings import pass_findings_on
 from api.parts import Parts
 from api.records import RecordsUnavailable
 from api.sweep import Sweep
@@ -84,6 +85,7 @@ class Starter:
             self._pass_hints_on,
             self._knock_for_refunds,
             self._knock_for_repairs,
+            self._pass_findings_on,
             self._find_lost_runs,
             self._watch_reconciliation,
         ):
@@ -184,6 +186,12 @@ class Starter:
             await self._parts.records.write(
                 lambda connection: unmark_knocked(connection, refund.request.refund_id)
             )
+
+    async def _pass_findings_on(self) -> None:
+        try:
+            await pass_findings_on(self._parts)
+        except DoorClosed as closed:
+            self._down("temporal", str(closed))
 
     async def _find_lost_runs(self) -> None:
         try:

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Row, exists, func, literal, or_, select, update
 from sqlalchemy import case as sql_case
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.oncall import NewFinding, end_findings, write_finding
 from database.tables import cases, checkouts, emails, repairs
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
+from domain.oncall import FindingKind, kind_of_case
 from domain.reconciliation import PERSONS_KINDS, cause_of
-from domain.states import AccessState, CaseState, EmailState
+from domain.states import AccessState, CaseState, EmailState, MoneyState
 
 #: A mail did not reach the customer: the mail server's final no.
 MAIL_REFUSED = "MailRefused"
@@ -74,7 +76,7 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
             ),
         )
     )
-    await connection.execute(
+    marked = await connection.execute(
         update(checkouts)
         .where(checkouts.c.checkout_id == case.checkout_id)
         .values(
@@ -94,6 +96,40 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
                 else_=func.coalesce(checkouts.c.interrupted_at, func.clock_timestamp()),
             ),
         )
+        .returning(checkouts)
+    )
+    await _tell_desk(connection, case, marked.one())
+
+
+async def _tell_desk(
+    connection: AsyncConnection, case: OpenCase, checkout: Row[tuple[object, ...]]
+) -> None:
+    """Write the finding in the case's own commit; what was found before it is over."""
+    subject = str(case.checkout_id)
+    kind = kind_of_case(
+        case.cause,
+        MoneyState(checkout.money_state),
+        AccessState(checkout.access_state),
+    )
+    if case.cause not in FOR_PEOPLE:
+        goes_on = (kind, case.step, case.cause)
+        await end_findings(connection, subject, unless=FOR_PEOPLE, but=goes_on)
+    since = {
+        FindingKind.PAID_WITHOUT_ACCESS: checkout.charged_at,
+        FindingKind.OUTCOME_UNKNOWN: checkout.pay_requested_at,
+    }
+    await write_finding(
+        connection,
+        NewFinding(
+            kind=kind,
+            step=case.step,
+            error=case.cause,
+            subject=subject,
+            since=since.get(kind),
+            amount_minor=checkout.amount_minor,
+            currency=checkout.currency,
+            case_id=derived_id(case.checkout_id, "case"),
+        ),
     )
 
 
@@ -135,7 +171,20 @@ async def open_payment_case(
         .on_conflict_do_nothing()
         .returning(cases.c.case_id)
     )
-    return opened.scalar_one_or_none() is not None
+    case_id = opened.scalar_one_or_none()
+    if case_id is None:
+        return False
+    await write_finding(
+        connection,
+        NewFinding(
+            kind=kind_of_case(cause, None, None),
+            step=step,
+            error=cause,
+            subject=payment_intent_id,
+            case_id=case_id,
+        ),
+    )
+    return True
 
 
 async def tell_payment_case(
@@ -191,6 +240,8 @@ async def _resolve(
         )
         .values(state=CaseState.RESOLVED, resolved_at=func.clock_timestamp())
     )
+    # Its steps get on, even where a case for people stays open.
+    await end_findings(connection, str(checkout_id), unless=FOR_PEOPLE)
     is_open = exists().where(
         cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED
     )

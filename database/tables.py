@@ -30,8 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from domain.oncall import FindingKind
 from domain.reconciliation import DiscrepancyKind, DiscrepancyState, RunState
 from domain.replies import Situation
+from domain.rota import Use
 from domain.states import (
     MONEY_OF_STAGE,
     AccessState,
@@ -733,4 +735,114 @@ pause_waiters = Table(
     Index(
         "ix_pause_waiters_waiting", "pause_id", postgresql_where=text("told_at IS NULL")
     ),
+)
+
+#: What is wrong, one row each, written with the case it comes from; passed on to the
+#: on-call desk afterwards, and once more when it is over.
+findings = Table(
+    "findings",
+    metadata,
+    Column("finding_id", Uuid, primary_key=True),
+    #: The case it comes from; None for what is wrong with the shop itself.
+    Column("case_id", Uuid, ForeignKey(cases.c.case_id), index=True),
+    Column("kind", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    #: Whom it harms: a checkout's or payment's id, or a word.
+    Column("subject", Text, nullable=False),
+    Column("since_at", Instant, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False, server_default="0"),
+    Column("currency", Text),
+    Column("found_at", Instant, nullable=False, server_default=_NOW),
+    #: When the desk was told of it; None while it waits.
+    Column("told_at", Instant),
+    Column("over_at", Instant),
+    #: When the desk was told that it is over.
+    Column("told_over_at", Instant),
+    _one_of("kind", FindingKind),
+    CheckConstraint(
+        "told_over_at IS NULL OR over_at IS NOT NULL", name="told_over_is_over"
+    ),
+    #: The same trouble of the same subject is found once while it lasts.
+    Index(
+        "uq_findings_lasting",
+        "subject",
+        "kind",
+        "step",
+        "error",
+        unique=True,
+        postgresql_where=text("over_at IS NULL"),
+    ),
+    Index(
+        "ix_findings_waiting",
+        "found_at",
+        postgresql_where=text(
+            "told_at IS NULL OR (over_at IS NOT NULL AND told_over_at IS NULL)"
+        ),
+    ),
+)
+
+#: What the desk made of them; the desk's own memory is its workflow.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident_id", Uuid, primary_key=True),
+    #: The desk's count of changes; an older one never overwrites a newer.
+    Column("version", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    #: How loudly it was to be told when it was written, and why.
+    Column("level", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("came_back", Integer, nullable=False),
+    Column("told_at", Instant),
+    Column("told_level", Text, nullable=False),
+    Column("acknowledged_at", Instant),
+    Column("acknowledged_by", Text, nullable=False),
+    Column("snoozed_until", Instant),
+    Column("snoozed_by", Text, nullable=False),
+    Column("snooze_reason", Text, nullable=False),
+    #: When the desk paused new payments because of it.
+    Column("paused_at", Instant),
+    Column("resolved_at", Instant),
+    Column("resolved_by", Text, nullable=False),
+    _one_of("kind", FindingKind),
+    Index(
+        "ix_incidents_open", "opened_at", postgresql_where=text("resolved_at IS NULL")
+    ),
+)
+
+#: Every alert to every person, delivered or not. Append-only, as `drills`.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("notification_id", Uuid, primary_key=True),
+    #: None for a digest. No reference: an alert leaves before its incident's row.
+    Column("incident_id", Uuid),
+    Column("use", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    #: The channel's label, never its address; empty when none took it.
+    Column("channel", Text, nullable=False),
+    Column("is_delivered", Boolean, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("sent_at", Instant, nullable=False, index=True),
+    Column("is_at_night", Boolean, nullable=False),
+    _one_of("use", Use),
+)
+
+#: Rehearsals: a test down every channel, and what came of it.
+drills = Table(
+    "drills",
+    metadata,
+    Column("drill_id", Uuid, primary_key=True),
+    Column("at", Instant, nullable=False, server_default=_NOW),
+    Column("actor", Text, nullable=False),
+    #: By channel's label: whether it took the test.
+    Column("results", JSONB, nullable=False),
+    Column("is_whole", Boolean, nullable=False),
 )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from settings import SettingsError, load_on_call
 from stack.caddy import find_caddy, known_caddy
 from stack.errors import StackError
 from stack.postgres import find_programs
@@ -93,6 +94,7 @@ def _findings() -> Iterator[Finding]:
     yield _caddy()
     yield _test_server()
     yield _chromium()
+    yield _on_call()
 
 
 def _python() -> Finding:
@@ -173,6 +175,19 @@ def _chromium() -> Finding:
     if place:
         return Finding("Chromium", True, False, place)
     return Finding("Chromium", False, False, "browser tests are skipped without it")
+
+
+def _on_call() -> Finding:
+    """Whether the settings of this folder name somebody to tell."""
+    name = "On call"
+    try:
+        settings = load_on_call()
+    except SettingsError as error:
+        return Finding(name, False, False, str(error))
+    if settings.on_call_gap is not None:
+        return Finding(name, False, False, f"{settings.on_call_gap} For a real shop.")
+    people = ", ".join(settings.on_call_people.names)
+    return Finding(name, True, False, f"{people}; rehearse: cli.py drill")
 
 
 def find_chromium() -> str | None:

@@ -162,6 +162,41 @@ PLAN_MAIL = _database("find out what the customer must hear")
 #: What the mail server puts off for so long is given up, as mail servers do with each
 #: other: a person finds another way. https://www.rfc-editor.org/rfc/rfc5321 4.5.4.1
 GIVE_MAIL_UP_AFTER = timedelta(days=5)
+#: What is due is decided within this, though a database that is away is waited for.
+LOOK_AT_DESK = Step(
+    name="see what is due at the on-call desk",
+    local_timeout=timedelta(seconds=15),
+    timeout=timedelta(seconds=15),
+)
+RECORD_DESK = _database("write down what the on-call desk did")
+PAUSE_CHECKOUT = Step(
+    name="pause new payments: nobody answered",
+    local_timeout=timedelta(seconds=20),
+    # The switch waits up to 15 seconds for the presses that are being committed.
+    timeout=timedelta(seconds=20),
+)
+#: Each channel is given 15 seconds, and a person may have several.
+SEND_ALERT = Step(
+    name="tell a person",
+    local_timeout=timedelta(minutes=2),
+    timeout=timedelta(minutes=2),
+    heartbeat=timedelta(seconds=4),
+)
+#: The watcher is given 8 seconds.
+BEAT = Step(
+    name="let the outside watcher hear of us",
+    local_timeout=timedelta(seconds=10),
+    timeout=timedelta(seconds=10),
+)
+
+#: A person's turn is five minutes; what the desk does for one alert ends before.
+DESK_ROUND = timedelta(minutes=2)
+
+#: A desk comes to rest within a handful of looks; this many are a fault.
+MOST_LOOKS = 30
+
+#: After such a fault the desk waits, so that it does not fill its history.
+DESK_FAULT_WAIT = timedelta(minutes=1)
 
 #: A timer of no length would let a plan that stays due spin.
 LEAST_WAIT = timedelta(seconds=1)

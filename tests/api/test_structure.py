@@ -29,14 +29,15 @@ def imports_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_the_api_moves_no_money_itself(path: Path) -> None:
-    """Of the processor it knows the signature alone; of workflows only the door."""
+    """Of the processor it knows the signature alone; of workflows only the doors."""
     modules = imports_of(path)
 
     assert not {m for m in modules if m.split(".")[0] in {"activities", "worker"}}
     assert {m for m in modules if m.startswith("processor")} <= {
         "processor.webhook_signature"
     }
-    assert {m for m in modules if m.startswith("workflows")} <= {"workflows.door"}
+    doors = {"workflows.door", "workflows.desk"}
+    assert {m for m in modules if m.startswith("workflows")} <= doors
     assert "stripe" not in modules
 
 

@@ -172,6 +172,15 @@ RULES = {
     "sign_in_links": {"pk_sign_in_links"},
     "account_sessions": {"pk_account_sessions"},
     "shop_pauses": {"pk_shop_pauses", "ck_shop_pauses_resumed_has_actor"},
+    "findings": {
+        "pk_findings",
+        "fk_findings_case_id",
+        "ck_findings_kind_known",
+        "ck_findings_told_over_is_over",
+    },
+    "incidents": {"pk_incidents", "ck_incidents_kind_known"},
+    "notifications": {"pk_notifications", "ck_notifications_use_known"},
+    "drills": {"pk_drills"},
     "pause_waiters": {
         "pk_pause_waiters",
         "fk_pause_waiters_pause_id",

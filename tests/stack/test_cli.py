@@ -16,7 +16,20 @@ def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "doctor", "pause", "resume", "status", "resend"]
+    "command",
+    [
+        "run",
+        "demo",
+        "doctor",
+        "pause",
+        "resume",
+        "status",
+        "resend",
+        "repair",
+        "reconcile",
+        "drill",
+        "on-call",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     """``--help`` answers, whatever else is missing on the machine."""
@@ -32,6 +45,8 @@ def test_doctor_finds_what_the_stack_needs() -> None:
 
     assert answer.returncode == 0, answer.stdout
     assert "Holdfast can run here" in answer.stdout
+    # Needed by no machine, and yet the first thing that a real shop lacks.
+    assert "On call" in answer.stdout
 
 
 def test_refusal_is_one_line_without_a_trace() -> None:

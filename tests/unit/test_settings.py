@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from settings import Environment, Settings, SettingsError, load_settings
+from settings import (
+    Environment,
+    Settings,
+    SettingsError,
+    load_on_call,
+    load_settings,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -183,6 +190,14 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         (GOOD, "HOLDFAST_ENVIRONMENT", "staging", "HOLDFAST_ENVIRONMENT"),
         (GOOD, "HOLDFAST_LOG_FORMAT", "xml", "HOLDFAST_LOG_FORMAT"),
         (GOOD, "HOLDFAST_TRACES", "perhaps", "HOLDFAST_TRACES"),
+        (GOOD, "HOLDFAST_ON_CALL_HOURS", "always", "HOLDFAST_ON_CALL_HOURS is not"),
+        (GOOD, "HOLDFAST_ON_CALL_ROTA", "Dana", "Dana, Eli from 2026-11-02"),
+        (GOOD, "HOLDFAST_ON_CALL_HOLIDAYS", "Christmas", "2026-12-24 to 2026-12-27"),
+        (GOOD, "HOLDFAST_ON_CALL_HOLIDAYS", "2026-12-31 Dan", "Dan is away but not"),
+        (GOOD, "HOLDFAST_ON_CALL_CHANNELS", "ntfys://hunter22", "entry 1 is not like"),
+        (GOOD, "HOLDFAST_ON_CALL_HEARTBEAT_URL", "hunter22", "not a web address"),
+        (GOOD, "HOLDFAST_ON_CALL_HEARTBEAT_MINUTES", "0", "HEARTBEAT_MINUTES"),
+        (GOOD, "HOLDFAST_ON_CALL_NIGHT_PAGES", "-1", "HOLDFAST_ON_CALL_NIGHT_PAGES"),
         (GOOD, "HOLDFAST_PLANS", "[]", "HOLDFAST_PLANS"),
         (GOOD, "HOLDFAST_PLANS", "no json", "HOLDFAST_PLANS"),
         (
@@ -259,6 +274,34 @@ def test_settings_never_print_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         assert LIVE[f"HOLDFAST_{name}"] not in printed
     assert LIVE["STRIPE_API_KEY"] not in printed
     assert LIVE["STRIPE_WEBHOOK_SECRETS"] not in printed
+
+
+def test_who_is_told_can_be_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`doctor` says whether anybody would hear, whatever else is not set yet."""
+    assert (load_on_call().on_call_gap or "").startswith("Nobody would be told")
+
+    monkeypatch.setenv("HOLDFAST_ON_CALL_ROTA", "Dana, Eli from 2026-11-02")
+    monkeypatch.setenv("HOLDFAST_ON_CALL_CHANNELS", "all.page=ntfys://host/hunter22")
+    read = load_on_call()
+
+    assert read.on_call_gap is None
+    assert read.on_call_people.names == ("Dana", "Eli")
+    assert "hunter22" not in repr(read) + repr(read.on_call_ways)
+    monkeypatch.setenv("HOLDFAST_ON_CALL_ROTA", "Dana")
+    with pytest.raises(SettingsError, match="HOLDFAST_ON_CALL_ROTA"):
+        load_on_call()
+
+
+@pytest.mark.parametrize("minutes", [None, 5])
+def test_without_a_watcher_there_is_no_beat(
+    monkeypatch: pytest.MonkeyPatch, minutes: int | None
+) -> None:
+    """An address that is not set is asked for nothing."""
+    url = {"HOLDFAST_ON_CALL_HEARTBEAT_URL": "https://watch.test/x"} if minutes else {}
+    setup = _load(monkeypatch, GOOD | url).on_call_setup
+
+    assert setup.beat_every == (timedelta(minutes=minutes) if minutes else None)
+    assert setup.link == "http://127.0.0.1:8000/support"
 
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))

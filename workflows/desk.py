@@ -1,0 +1,136 @@
+"""The door to the on-call desk: how findings and answers reach it.
+
+Whoever finds something wrong writes a row in its own transaction
+(`database.oncall.write_finding`); the starter loop brings it through this door. The
+call starts the desk if it is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
+
+from domain.desk import Answer, Answered, Desk
+from domain.oncall import Finding
+from workflows.door import DEADLINE, TASK_QUEUE, TASK_TIMEOUT, DoorClosed
+from workflows.on_call import OnCallWorkflow
+
+WORKFLOW_ID = "on-call"
+
+_SUMMARY = "On-call desk: incidents, alerts, digest, heartbeat"
+
+#: An answer waits for a worker; whoever gives it sits at a terminal.
+_ANSWER_SECONDS = 10
+
+R = TypeVar("R")
+
+
+class OnCallDesk:
+    """Messages to the on-call desk.
+
+    Args:
+        client: A Temporal client; may be connected lazily.
+        task_queue: Where the workers listen.
+        workflow_id: The desk's; tests have desks of their own.
+        deadline: How long a call may take; a loop that calls again has little time.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        task_queue: str = TASK_QUEUE,
+        workflow_id: str = WORKFLOW_ID,
+        *,
+        deadline: timedelta = DEADLINE,
+    ) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._id = workflow_id
+        self._deadline = deadline
+
+    async def open(self) -> None:
+        """Start the desk, or find it started.
+
+        Raises:
+            DoorClosed: No answer within the deadline.
+        """
+        await self._start(())
+
+    async def report_finding(self, finding: Finding) -> None:
+        """Tell the desk of one finding; see `report`."""
+        await self.report([finding])
+
+    async def report(self, findings: Sequence[Finding]) -> None:
+        """Tell the desk of findings; safe to repeat, for each counts once.
+
+        Raises:
+            DoorClosed: No answer within the deadline; it may have them.
+        """
+        if findings:
+            await self._start(findings)
+
+    async def acknowledge(self, answer: Answer) -> Answered:
+        """Take an incident.
+
+        Raises:
+            DoorClosed: No answer in time; it may have been taken.
+        """
+        handle = self._handle()
+        return await _bounded(handle.execute_update(OnCallWorkflow.acknowledge, answer))
+
+    async def snooze(self, answer: Answer) -> Answered:
+        """Silence an incident until a time; raises as `acknowledge`."""
+        handle = self._handle()
+        return await _bounded(handle.execute_update(OnCallWorkflow.snooze, answer))
+
+    async def resolve(self, answer: Answer) -> Answered:
+        """End an incident; raises as `acknowledge`."""
+        handle = self._handle()
+        return await _bounded(handle.execute_update(OnCallWorkflow.resolve, answer))
+
+    def _handle(self) -> WorkflowHandle[OnCallWorkflow, None]:
+        return self._client.get_workflow_handle_for(OnCallWorkflow.run, self._id)
+
+    async def _start(self, findings: Sequence[Finding]) -> None:
+        try:
+            async with asyncio.timeout(self._deadline.total_seconds()):
+                await self._client.start_workflow(
+                    OnCallWorkflow.run,
+                    Desk(),
+                    id=self._id,
+                    task_queue=self._task_queue,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                    static_summary=_SUMMARY,
+                    task_timeout=TASK_TIMEOUT,
+                    start_signal="report" if findings else None,
+                    start_signal_args=[list(findings)] if findings else [],
+                    rpc_timeout=self._deadline,
+                )
+        except (RPCError, TimeoutError, RuntimeError) as error:
+            raise DoorClosed(type(error).__name__) from None
+
+
+async def _bounded(call: Awaitable[R]) -> R:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await call
+    except (
+        RPCError,
+        TimeoutError,
+        RuntimeError,
+        WorkflowUpdateFailedError,
+        WorkflowUpdateRPCTimeoutOrCancelledError,
+    ) as error:
+        raise DoorClosed(type(error).__name__) from None
