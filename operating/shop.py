@@ -6,30 +6,19 @@ payments can be paused while everything else is down.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from database.engine import make_engine
 from database.overview import Overview, read_overview
 from database.pauses import Pause, pause_payments, resume_payments
-
-T = TypeVar("T")
-
-
-class DatabaseAway(Exception):
-    """The database did not do it; the message says why, without its address."""
+from operating.database import do
 
 
 def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
     """Stop new payments."""
-    made = _do(database_url, lambda c: pause_payments(c, reason=reason, actor=actor))
+    made = do(database_url, lambda c: pause_payments(c, reason=reason, actor=actor))
     since = f"New payments are paused since {_at(made.paused_at)}"
     text = (
         f"{since}. What was requested before goes on. End it with: cli.py resume"
@@ -41,7 +30,7 @@ def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
 
 def resume(database_url: str, *, actor: str, as_json: bool) -> None:
     """Take new payments again."""
-    ended = _do(database_url, lambda c: resume_payments(c, actor=actor))
+    ended = do(database_url, lambda c: resume_payments(c, actor=actor))
     text = (
         "New payments were not paused."
         if ended is None
@@ -52,32 +41,8 @@ def resume(database_url: str, *, actor: str, as_json: bool) -> None:
 
 def status(database_url: str, *, as_json: bool) -> None:
     """Say where the shop stands."""
-    found = _do(database_url, read_overview)
+    found = do(database_url, read_overview)
     _say(_in_words(found), _as_json(found), as_json=as_json)
-
-
-def _do(database_url: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Do one thing in one transaction.
-
-    Raises:
-        DatabaseAway: It was not done, or it is not known whether it was.
-    """
-
-    async def run() -> T:
-        engine = make_engine(database_url, pool_size=1, application_name="holdfast-cli")
-        try:
-            async with engine.begin() as connection:
-                return await work(connection)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(run())
-    except (SQLAlchemyError, OSError) as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise DatabaseAway(
-            f"The database did not answer as it should: {cause[0] if cause else error}"
-        ) from error
 
 
 def _in_words(found: Overview) -> str:

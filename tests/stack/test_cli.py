@@ -16,7 +16,7 @@ def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "doctor", "pause", "resume", "status"]
+    "command", ["run", "demo", "doctor", "pause", "resume", "status", "staff", "audit"]
 )
 def test_every_command_explains_itself(command: str) -> None:
     """``--help`` answers, whatever else is missing on the machine."""
