@@ -26,6 +26,9 @@ from api.failures import LastResort
 from api.observed import Observed
 from api.parts import Parts
 from api.security import BodyLimit, OwnPagesOnly, SecurityHeaders
+from api.staff import answers as staff_answers
+from api.staff import home as staff_home
+from api.staff import sign_in as staff_sign_in
 from api.starter import Starter
 
 #: All routes there are. A test walks them: a new one must say who may use it.
@@ -37,6 +40,8 @@ ROUTERS = (
     inbound_mail.router,
     health.router,
     static_files.router,
+    staff_sign_in.router,
+    staff_home.router,
 )
 
 #: Of the five seconds that a shutdown may take, what is left for work behind answers.
@@ -72,6 +77,7 @@ def create_app(parts: Parts) -> FastAPI:
         app.include_router(router)
     json_api.describe(app)
     failures.register(app, parts.pages)
+    staff_answers.register(app, parts)
     return app
 
 

@@ -118,22 +118,7 @@ class Pages:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._templates = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            # Everything a person typed is text, whatever the file is called.
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.filters["sentences"] = _sentences
-        self._templates.globals.update(
-            company=settings.company_name,
-            support_email=settings.support_email,
-            support_hours=settings.support_hours,
-            static=address_of,
-        )
+        self._templates = load_templates(settings)
 
     def shop(
         self,
@@ -213,6 +198,27 @@ class Pages:
     def _render(self, template: str, status: int, **facts: Any) -> HTMLResponse:
         text = self._templates.get_template(template).render(**facts)
         return HTMLResponse(text, status)
+
+
+def load_templates(settings: Settings) -> Environment:
+    """Return the templates with what all of them need."""
+    templates = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        # Everything a person typed is text, whatever the file is called.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters["sentences"] = _sentences
+    templates.globals.update(
+        company=settings.company_name,
+        support_email=settings.support_email,
+        support_hours=settings.support_hours,
+        static=address_of,
+    )
+    return templates
 
 
 def checkout_page(

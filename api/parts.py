@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends
@@ -18,11 +18,16 @@ from api.followers import Followers
 from api.limits import Limits, make_limits
 from api.pages import Pages
 from api.records import Records
+from api.staff.credentials import Passwords
 from domain.addresses import PageAddresses
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from domain.plans import Plan
 from domain.refunds import RefundRequest
+from domain.staff import StaffSecrets
 from settings import Settings
+
+if TYPE_CHECKING:
+    from api.staff.pages import StaffPages
 
 
 class Door(Protocol):
@@ -88,8 +93,7 @@ class Parts:
     @cached_property
     def addresses(self) -> PageAddresses:
         """Makes the addresses of checkouts."""
-        secrets = [key.get_secret_value() for key in self.settings.secret_keys]
-        return PageAddresses(self.settings.public_url, secrets)
+        return PageAddresses(self.settings.public_url, self._secrets())
 
     @cached_property
     def plans(self) -> dict[str, Plan]:
@@ -100,6 +104,26 @@ class Parts:
     def pages(self) -> Pages:
         """Renders pages."""
         return Pages(self.settings)
+
+    @cached_property
+    def staff_pages(self) -> StaffPages:
+        """Renders the console's pages around signing in."""
+        from api.staff.pages import StaffPages
+
+        return StaffPages(self.settings)
+
+    @cached_property
+    def staff_secrets(self) -> StaffSecrets:
+        """Makes the secrets of staff's codes."""
+        return StaffSecrets(self._secrets())
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """Digests passwords of staff."""
+        return Passwords()
+
+    def _secrets(self) -> list[str]:
+        return [key.get_secret_value() for key in self.settings.secret_keys]
 
     @cached_property
     def limits(self) -> Limits:

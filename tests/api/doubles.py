@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +99,19 @@ class FakeMailer:
         self.sent.append((to, link))
 
 
+@dataclass
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opened:
     """A checkout that a buyer has opened."""
@@ -115,6 +128,7 @@ class Shop:
     parts: Parts
     door: FakeDoor
     mailer: FakeMailer
+    clock: FakeClock
     database: Database
     new_browser: Callable[[], httpx.AsyncClient]
     browser: httpx.AsyncClient

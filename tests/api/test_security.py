@@ -39,7 +39,8 @@ SECRET = "the-canary-of-this-test"
 #: Who may use a route. A new route is refused by these tests until it stands here.
 #: `public`: shows nothing of anybody. `checkout`: whoever holds the address.
 #: `customer`: shows the session's own. `link`: the asking browser with its link.
-#: `key`: an API key. `signature`: the processor.
+#: `key`: an API key. `signature`: the processor. `staff`: the console, whose own matrix
+#: of roles is in `test_console_roles.py`.
 ACCESS = {
     ("GET", "/"): "public",
     ("POST", "/checkouts"): "public",
@@ -65,6 +66,12 @@ ACCESS = {
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
     ("GET", "/static/{name}"): "public",
+    ("GET", "/support"): "staff",
+    ("GET", "/support/sign-in"): "staff",
+    ("POST", "/support/sign-in"): "staff",
+    ("GET", "/support/setup/{token}"): "staff",
+    ("POST", "/support/setup/{token}"): "staff",
+    ("POST", "/support/sign-out"): "staff",
 }
 
 FORMS = {

@@ -13,7 +13,7 @@ from api.sandbox_methods import SANDBOX_METHODS, SANDBOX_NAMES
 from sandbox.processor.payment_methods import CATALOGUE, find
 
 API = Path(__file__).parents[2] / "api"
-SOURCES = sorted(API.glob("*.py"))
+SOURCES = sorted(API.rglob("*.py"))
 
 
 def imports_of(path: Path) -> set[str]:
@@ -27,7 +27,7 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(API)))
 def test_the_api_moves_no_money_itself(path: Path) -> None:
     """Of the processor it knows the signature alone; of workflows only the door."""
     modules = imports_of(path)
