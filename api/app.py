@@ -27,9 +27,9 @@ from api.observed import Observed
 from api.parts import Parts
 from api.security import BodyLimit, OwnPagesOnly, SecurityHeaders
 from api.staff import answers as staff_answers
-from api.staff import home as staff_home
 from api.staff import sign_in as staff_sign_in
 from api.starter import Starter
+from api.support import acting, case, queue, refunding, repairing
 
 #: All routes there are. A test walks them: a new one must say who may use it.
 ROUTERS = (
@@ -41,7 +41,11 @@ ROUTERS = (
     health.router,
     static_files.router,
     staff_sign_in.router,
-    staff_home.router,
+    queue.router,
+    case.router,
+    acting.router,
+    repairing.router,
+    refunding.router,
 )
 
 #: Of the five seconds that a shutdown may take, what is left for work behind answers.

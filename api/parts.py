@@ -21,13 +21,15 @@ from api.records import Records
 from api.staff.credentials import Passwords
 from domain.addresses import PageAddresses
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.payments import PaymentIntent
 from domain.plans import Plan
-from domain.refunds import RefundRequest
+from domain.refunds import Refund, RefundRequest
 from domain.staff import StaffSecrets
 from settings import Settings
 
 if TYPE_CHECKING:
     from api.staff.pages import StaffPages
+    from api.support.pages import Console
 
 
 class Door(Protocol):
@@ -56,6 +58,19 @@ class Door(Protocol):
         """Say whether Temporal answers."""
 
 
+class Processor(Protocol):
+    """What the console asks the processor while somebody waits. It changes nothing.
+
+    Any call may raise whatever its adapter raises; the page then says so.
+    """
+
+    async def look_up(self, payment_intent_id: str) -> PaymentIntent:
+        """Return a PaymentIntent as it stands now."""
+
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Return every refund of a PaymentIntent, newest first."""
+
+
 class Mailer(Protocol):
     """Sends the one mail that the API sends itself."""
 
@@ -77,6 +92,7 @@ class Parts:
         door: The way to the workflows.
         mailer: Sends sign-in links.
         clock: The time now, aware UTC.
+        processor: What the console asks; None where it has no way there.
     """
 
     settings: Settings
@@ -84,6 +100,7 @@ class Parts:
     door: Door
     mailer: Mailer
     clock: Callable[[], datetime]
+    processor: Processor | None = None
 
     @cached_property
     def records(self) -> Records:
@@ -111,6 +128,13 @@ class Parts:
         from api.staff.pages import StaffPages
 
         return StaffPages(self.settings)
+
+    @cached_property
+    def console(self) -> Console:
+        """Renders the console's pages about cases."""
+        from api.support.pages import Console
+
+        return Console(self.settings)
 
     @cached_property
     def staff_secrets(self) -> StaffSecrets:

@@ -322,10 +322,12 @@ cases = Table(
     Column("claimed_at", Instant),
     #: Until when nobody needs to look again, and why.
     Column("held_until", Instant),
+    Column("held_at", Instant),
     Column("hold_reason", Text),
     _one_of("state", CaseState),
     CheckConstraint(
-        "(held_until IS NULL) = (hold_reason IS NULL)", name="hold_has_reason"
+        "num_nonnulls(held_until, held_at, hold_reason) IN (0, 3)",
+        name="hold_has_reason",
     ),
     CheckConstraint(
         "num_nonnulls(checkout_id, payment_intent_id) = 1", name="one_subject"

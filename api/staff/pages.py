@@ -9,7 +9,6 @@ import segno
 from starlette.responses import HTMLResponse
 
 from api.pages import load_templates
-from api.staff.guard import Staff
 from api.staff.refusals import CodeNeeded
 from domain.staff import MIN_PASSWORD
 from settings import Settings
@@ -95,10 +94,6 @@ class StaffPages:
             fields=needed.fields,
             problem=needed.problem,
         )
-
-    def home(self, staff: Staff) -> HTMLResponse:
-        """Show who is signed in."""
-        return self.render("staff_home.html", 200, staff=staff)
 
     def render(self, template: str, status: int, **facts: Any) -> HTMLResponse:
         """Render a template of the console."""

@@ -27,12 +27,39 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("GET", "/support/setup/{token}"): EVERYBODY,
     ("POST", "/support/setup/{token}"): EVERYBODY,
     ("POST", "/support/sign-out"): STAFF,
+    ("GET", "/support/search"): STAFF,
+    ("GET", "/support/audit"): {"owner"},
+    ("GET", "/support/cases/{case_id}"): STAFF,
+    ("GET", "/support/checkouts/{checkout_id}"): STAFF,
+    ("GET", "/support/payments"): STAFF,
+    ("POST", "/support/cases/{case_id}/claim"): HANDS,
+    ("POST", "/support/cases/{case_id}/release"): HANDS,
+    ("POST", "/support/cases/{case_id}/hand-over"): HANDS,
+    ("POST", "/support/cases/{case_id}/notes"): HANDS,
+    ("POST", "/support/cases/{case_id}/hold"): HANDS,
+    ("POST", "/support/cases/{case_id}/close"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/case"): HANDS,
+    ("POST", "/support/payments/case"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/repair"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/refund"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): HANDS,
 }
 
 #: What each form sends besides its token.
 FORMS: dict[str, dict[str, str]] = {
     "/support/sign-in": {"name": "nobody", "password": "x", "code": "1"},
     "/support/setup/{token}": {"password": "x", "code": "1"},
+    "/support/cases/{case_id}/hand-over": {"to": "nobody"},
+    "/support/cases/{case_id}/notes": {"text": "x"},
+    "/support/cases/{case_id}/close": {"reason": "x"},
+    "/support/checkouts/{checkout_id}/case": {"reason": "x"},
+    "/support/payments/case": {"payment_intent": "pi_1"},
+    "/support/checkouts/{checkout_id}/repair": {"repair_id": str(uuid4())},
+    "/support/checkouts/{checkout_id}/refund": {
+        "amount": "1.00",
+        "reason": "x",
+        "turn": "0",
+    },
 }
 
 TOKEN = "A" * 43

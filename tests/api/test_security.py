@@ -72,6 +72,22 @@ ACCESS = {
     ("GET", "/support/setup/{token}"): "staff",
     ("POST", "/support/setup/{token}"): "staff",
     ("POST", "/support/sign-out"): "staff",
+    ("GET", "/support/search"): "staff",
+    ("GET", "/support/audit"): "staff",
+    ("GET", "/support/cases/{case_id}"): "staff",
+    ("GET", "/support/checkouts/{checkout_id}"): "staff",
+    ("GET", "/support/payments"): "staff",
+    ("POST", "/support/cases/{case_id}/claim"): "staff",
+    ("POST", "/support/cases/{case_id}/release"): "staff",
+    ("POST", "/support/cases/{case_id}/hand-over"): "staff",
+    ("POST", "/support/cases/{case_id}/notes"): "staff",
+    ("POST", "/support/cases/{case_id}/hold"): "staff",
+    ("POST", "/support/cases/{case_id}/close"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/case"): "staff",
+    ("POST", "/support/payments/case"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/repair"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/refund"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): "staff",
 }
 
 FORMS = {
@@ -99,7 +115,10 @@ def routes() -> set[tuple[str, str]]:
 def fill(path: str, token: str = TOKEN, checkout_id: Any = None) -> str:
     """Return an address for a route's template."""
     return path.format(
-        token=token, name="style.css", checkout_id=checkout_id or uuid4()
+        token=token,
+        name="style.css",
+        checkout_id=checkout_id or uuid4(),
+        case_id=uuid4(),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from api.parts import Processor
 from api.sandbox_methods import SANDBOX_METHODS, SANDBOX_NAMES
 from sandbox.processor.payment_methods import CATALOGUE, find
 
@@ -33,11 +34,20 @@ def test_the_api_moves_no_money_itself(path: Path) -> None:
     modules = imports_of(path)
 
     assert not {m for m in modules if m.split(".")[0] in {"activities", "worker"}}
-    assert {m for m in modules if m.startswith("processor")} <= {
-        "processor.webhook_signature"
-    }
+    known = {"processor.webhook_signature"}
+    if path.name == "__main__.py":
+        # The composition root hands the console what it looks with.
+        known.add("processor.stripe_adapter")
+    assert {m for m in modules if m.startswith("processor")} <= known
     assert {m for m in modules if m.startswith("workflows")} <= {"workflows.door"}
     assert "stripe" not in modules
+
+
+def test_what_the_console_asks_the_processor_changes_nothing() -> None:
+    """Of everything that the adapter can do, the API's own port has two looks."""
+    methods = {name for name in vars(Processor) if not name.startswith("_")}
+
+    assert methods == {"look_up", "list_refunds"}
 
 
 def test_the_offered_test_cards_exist() -> None:

@@ -129,11 +129,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_case_notes_case_id"), "case_notes", ["case_id"])
     op.add_column("cases", sa.Column("claimed_at", _INSTANT, nullable=True))
     op.add_column("cases", sa.Column("held_until", _INSTANT, nullable=True))
+    op.add_column("cases", sa.Column("held_at", _INSTANT, nullable=True))
     op.add_column("cases", sa.Column("hold_reason", sa.Text(), nullable=True))
     op.create_check_constraint(
         op.f("ck_cases_hold_has_reason"),
         "cases",
-        "(held_until IS NULL) = (hold_reason IS NULL)",
+        "num_nonnulls(held_until, held_at, hold_reason) IN (0, 3)",
     )
     op.execute(_APPEND_ONLY)
     op.execute(_GRANTS)

@@ -1,0 +1,161 @@
+"""The console's pages about cases: facts in, HTML out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import HTMLResponse
+
+from api.pages import load_templates
+from api.staff.guard import Staff
+from api.support.views import CasePage, Fact, QueueLine
+from database.audit import RecordedAction
+from domain.triage import Lane
+from settings import Settings
+
+#: The lists, as their tabs are called, with what an empty one says.
+LANES: dict[Lane, tuple[str, str]] = {
+    Lane.NEEDS_YOU: ("Needs you", "Nobody is waiting."),
+    Lane.HELD: ("Held", "Nothing is held."),
+    Lane.HEALING: ("Healing by itself", "The machine has nothing to mend."),
+    Lane.DONE: ("Done today", "Nothing was closed in the last day."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tab:
+    """One list among others."""
+
+    lane: Lane
+    name: str
+    count: int
+    is_here: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A part of a list with a heading; without one it is the whole list."""
+
+    name: str
+    lines: Sequence[QueueLine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A choice in a form."""
+
+    value: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentPage:
+    """A payment that was looked up at the processor.
+
+    Attributes:
+        checkout_path: The page of the checkout that it names, if that is ours.
+        case_path: The page of its case, if there is one.
+        may_open: It took money and nothing of ours stands for it.
+    """
+
+    payment_intent_id: str
+    facts: Sequence[Fact]
+    why_not: str
+    checkout_path: str | None
+    case_path: str | None
+    payment_url: str | None
+    may_open: bool
+
+
+class Console:
+    """Renders them.
+
+    Args:
+        settings: The company's name and addresses.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._templates = load_templates(settings)
+
+    def queue(
+        self, staff: Staff, tabs: Sequence[Tab], groups: Sequence[Group], empty: str
+    ) -> HTMLResponse:
+        """Show a list."""
+        return self._render(
+            "console_queue.html",
+            staff=staff,
+            tabs=tabs,
+            groups=groups,
+            empty=empty,
+            query="",
+        )
+
+    def found(
+        self,
+        staff: Staff,
+        query: str,
+        lines: Sequence[QueueLine],
+        *,
+        payment: str | None,
+        is_understood: bool,
+    ) -> HTMLResponse:
+        """Show what a search found, or the ways on when it found nothing."""
+        return self._render(
+            "console_found.html",
+            staff=staff,
+            query=query,
+            lines=lines,
+            payment=payment,
+            is_understood=is_understood,
+        )
+
+    def case(
+        self,
+        staff: Staff,
+        page: CasePage,
+        *,
+        said: str,
+        colleagues: Sequence[Option],
+        holds: Sequence[Option],
+    ) -> HTMLResponse:
+        """Show a case."""
+        return self._render(
+            "console_case.html",
+            staff=staff,
+            page=page,
+            said=said,
+            colleagues=colleagues,
+            holds=holds,
+            query="",
+        )
+
+    def payment(self, staff: Staff, page: PaymentPage) -> HTMLResponse:
+        """Show a payment as the processor has it."""
+        return self._render(
+            "console_payment.html", staff=staff, page=page, query=page.payment_intent_id
+        )
+
+    def problem(
+        self, staff: Staff, sentence: str, link: str, status: int = 409
+    ) -> HTMLResponse:
+        """Say why something was not done."""
+        return self._render(
+            "console_problem.html",
+            status,
+            staff=staff,
+            sentence=sentence,
+            link=link,
+            query="",
+        )
+
+    def audit(self, staff: Staff, actions: Sequence[RecordedAction]) -> HTMLResponse:
+        """Show what everybody did lately."""
+        return self._render(
+            "console_audit.html", staff=staff, actions=actions, query=""
+        )
+
+    def _render(self, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
+        text = self._templates.get_template(template).render(**facts)
+        return HTMLResponse(text, status, headers={"cache-control": "no-store"})
