@@ -175,6 +175,11 @@ def trouble_in_words(standing: Standing) -> str:
         return "paid, no order"
     if urgency(standing) is Urgency.CHARGED_TWICE:
         return "charged twice"
+    # Where money and access are as they should be, the cause says what is missing.
+    if urgency(standing) > Urgency.PAID_WITHOUT_ACCESS:
+        lack = _LACKS.get(standing.cause or "")
+        if lack is not None:
+            return lack
     said = _MONEY.get(standing.money)
     return said or _ACCESS[standing.access or AccessState.NONE]
 
@@ -199,6 +204,16 @@ def age_in_words(age: timedelta) -> str:
         return f"{hours} h"
     return f"{hours // 24} days"
 
+
+_LACKS = {
+    CUSTOMER_WROTE: "waits for an answer",
+    "DisputeOpened": "disputed at the bank",
+    "MailBounced": "our mail does not reach them",
+    "MailRefused": "our mail does not reach them",
+    "PromiseOverdue": "was promised a word",
+    "RefundFailed": "has not got the refund",
+    "RefundStillUnknown": "refund sent or not: unknown",
+}
 
 _MONEY = {
     MoneyState.UNKNOWN: "paid or not: unknown",

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 from api.pages import load_templates
 from api.staff.guard import Staff
 from api.support.views import CasePage, Fact, QueueLine
-from database.audit import RecordedAction
+from database.audit import Outcome, RecordedAction, StaffAction
 from domain.triage import Lane
 from settings import Settings
 
@@ -69,6 +69,39 @@ class PaymentPage:
     may_open: bool
 
 
+_ACTIONS = {
+    "account.added": "made an account",
+    "account.disabled": "closed an account",
+    "account.reset": "reset an account",
+    "account.set_up": "set the account up",
+    "case.claimed": "took a case",
+    "case.closed": "closed a case",
+    "case.handed_over": "handed a case over",
+    "case.held": "held a case",
+    "case.hold_ended": "ended a hold",
+    "case.noted": "wrote a note",
+    "case.opened": "opened a case",
+    "case.released": "put a case back",
+    "code.given": "gave a fresh code",
+    "refund.asked": "asked for a refund",
+    "refund.taken_back": "took a refund back",
+    "refused": "was kept out",
+    "repair.asked": "asked for a repair",
+    "sign_in": "tried to sign in",
+    "signed_in": "signed in",
+    "signed_out": "signed out",
+}
+
+
+def action_in_words(action: StaffAction) -> str:
+    """Write a row of the audit for a person."""
+    words = _ACTIONS.get(action.action, action.action)
+    if action.outcome is Outcome.DONE:
+        return words
+    why = action.about.get("why")
+    return f"{words}: refused{f' ({why})' if why else ''}"
+
+
 class Console:
     """Renders them.
 
@@ -78,6 +111,7 @@ class Console:
 
     def __init__(self, settings: Settings) -> None:
         self._templates = load_templates(settings)
+        self._templates.globals["words"] = action_in_words
 
     def queue(
         self, staff: Staff, tabs: Sequence[Tab], groups: Sequence[Group], empty: str

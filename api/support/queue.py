@@ -50,7 +50,7 @@ async def show_queue(
         for one in LANES
     ]
     shown = lanes[lane]
-    groups = _by_owner(shown, staff) if lane is Lane.NEEDS_YOU else _whole(shown)
+    groups = _by_owner(shown, staff) if lane is Lane.NEEDS_YOU else _whole(shown, staff)
     return parts.console.queue(staff, tabs, groups, LANES[lane][1])
 
 
@@ -92,9 +92,10 @@ def _by_owner(rows: Sequence[CaseRow], staff: Staff) -> list[Group]:
             name = "Yours"
         else:
             name = "Free" if row.owner is None else "With others"
-        parted[name].append(queue_line(row))
+        parted[name].append(queue_line(row, staff.name))
     return [Group(name=name, lines=lines) for name, lines in parted.items() if lines]
 
 
-def _whole(rows: Sequence[CaseRow]) -> list[Group]:
-    return [Group(name="", lines=[queue_line(row) for row in rows])] if rows else []
+def _whole(rows: Sequence[CaseRow], staff: Staff) -> list[Group]:
+    lines = [queue_line(row, staff.name) for row in rows]
+    return [Group(name="", lines=lines)] if lines else []

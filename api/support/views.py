@@ -29,6 +29,7 @@ from domain.money import Money
 from domain.refunds import STATE_OF_STATUS
 from domain.states import (
     ACCEPTED_REFUNDS,
+    AccessState,
     CaseState,
     EmailState,
     RefundState,
@@ -39,7 +40,13 @@ from domain.triage import (
     trouble_in_words,
     urgency,
 )
-from domain.words import at_in_words, by_in_words, card_in_words, moment_in_words
+from domain.words import (
+    at_in_words,
+    by_in_words,
+    card_in_words,
+    day_in_words,
+    moment_in_words,
+)
 from settings import Settings
 
 #: The newest lines are read first; the rest is folded.
@@ -96,6 +103,7 @@ class CasePage:
         case_id: None for a checkout without a case.
         owner: None while nobody holds it.
         why_not: Why the processor's column is empty.
+        page_says: The headline of the customer's own page.
         payment_url: At the processor; None without a payment.
         workflow_url: In the Temporal UI; None where there is none.
         refund_turn: How many refunds there were: two who press at once mean the same.
@@ -117,6 +125,7 @@ class CasePage:
     processor: tuple[Fact, ...]
     why_not: str
     ours: tuple[Fact, ...]
+    page_says: str
     told: tuple[Fact, ...]
     mails: tuple[str, ...]
     proposal: Proposal | None
@@ -131,9 +140,16 @@ class CasePage:
     workflow_url: str | None
 
 
-def queue_line(row: CaseRow) -> QueueLine:
-    """Write one line of a list; the address stays masked."""
+def queue_line(row: CaseRow, reader: str = "") -> QueueLine:
+    """Write one line of a list; the address stays masked.
+
+    Args:
+        row: What stands there.
+        reader: Who reads it, and need not be told that it is theirs.
+    """
     stands = row.standing
+    trouble = trouble_in_words(stands)
+    cause = cause_in_words(stands.cause, stands.step)
     due = stands.promise_due_at
     path = (
         f"/support/cases/{row.case_id}"
@@ -144,12 +160,12 @@ def queue_line(row: CaseRow) -> QueueLine:
         path=path,
         name=masked(row.email) if row.email else "Nobody we know",
         reference=row.reference_code or row.payment_intent_id or "",
-        trouble=trouble_in_words(stands),
-        cause=cause_in_words(stands.cause, stands.step),
+        trouble=trouble,
+        cause="" if cause == trouble else cause,
         amount=str(stands.amount) if stands.amount else "",
         age=age_in_words(stands.now - stands.since),
         since=moment_in_words(stands.since),
-        owner=row.owner or "",
+        owner="" if row.owner in {None, reader} else str(row.owner),
         due="" if due is None else by_in_words(due, now=stands.now),
         is_overdue=due is not None and due < stands.now,
         rank=urgency(stands),
@@ -210,6 +226,7 @@ def case_page(
         processor=_processor_says(shown, row.now),
         why_not=shown.why_not,
         ours=_we_say(row),
+        page_says=view_of(row).headline,
         told=_customer_was_told(row, record),
         mails=tuple(
             f"{mail_in_words(mail)} {at_in_words(mail.at, now=row.now)}"
@@ -249,6 +266,7 @@ def orphan_page(case: CaseRow, shown: Shown, settings: Settings) -> CasePage:
         processor=_processor_says(shown, stands.now),
         why_not=shown.why_not,
         ours=(),
+        page_says="",
         told=(),
         mails=(),
         proposal=None,
@@ -317,7 +335,9 @@ def _processor_says(shown: Shown, now: datetime) -> tuple[Fact, ...]:
 
 def _we_say(row: CheckoutRow) -> tuple[Fact, ...]:
     access = row.access_state.value.lower()
-    until = f" until {moment_in_words(row.access_until)}" if row.access_until else ""
+    until = ""
+    if row.access_state is AccessState.ACTIVE and row.access_until is not None:
+        until = f" until {day_in_words(row.access_until)}"
     order = "written" if row.order_id else "none"
     card = card_in_words(row.card_brand, row.card_last4)
     said = [
@@ -337,7 +357,7 @@ def _we_say(row: CheckoutRow) -> tuple[Fact, ...]:
 
 
 def _customer_was_told(row: CheckoutRow, record: Record) -> tuple[Fact, ...]:
-    said = [Fact(name="Their page says", value=view_of(row).headline)]
+    said = []
     for one in record.promised:
         if one.kept_at is not None:
             continue

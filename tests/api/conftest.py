@@ -25,6 +25,7 @@ from tests.api.doubles import (
     FakeClock,
     FakeDoor,
     FakeMailer,
+    FakeProcessor,
     Shop,
     make_settings,
 )
@@ -47,12 +48,14 @@ async def make_shop(
             used = make_engine(database_url, pool_size=5, application_name="tests")
             stack.push_async_callback(used.dispose)
         door, mailer, clock = FakeDoor(), FakeMailer(), FakeClock()
+        processor = FakeProcessor()
         parts = Parts(
             settings=settings,
             engine=used,
             door=door,
             mailer=mailer,
             clock=clock,
+            processor=processor,
         )
         app = create_app(parts)
 
@@ -72,6 +75,7 @@ async def make_shop(
             door=door,
             mailer=mailer,
             clock=clock,
+            processor=processor,
             database=database,
             new_browser=new_browser,
             browser=new_browser(),

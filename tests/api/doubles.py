@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from fastapi.routing import APIRoute
 from api.app import ROUTERS
 from api.parts import Parts
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
-from domain.refunds import RefundRequest
+from domain.payments import PaymentIntent
+from domain.refunds import Refund, RefundRequest
 from settings import Settings
 from tests.conftest import Database
 from tests.specimens.pages import specimen_settings
@@ -100,6 +102,26 @@ class FakeMailer:
 
 
 @dataclass
+class FakeProcessor:
+    """A processor with the payments that a test gave it."""
+
+    intents: dict[str, PaymentIntent] = field(default_factory=dict)
+    refunds: list[Refund] = field(default_factory=list)
+    #: Seconds that an answer takes.
+    takes: float = 0
+    asked: list[str] = field(default_factory=list)
+
+    async def look_up(self, payment_intent_id: str) -> PaymentIntent:
+        self.asked.append(payment_intent_id)
+        await asyncio.sleep(self.takes)
+        return self.intents[payment_intent_id]
+
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        del payment_intent_id
+        return self.refunds
+
+
+@dataclass
 class FakeClock:
     """A clock that stands until it is moved."""
 
@@ -129,6 +151,7 @@ class Shop:
     door: FakeDoor
     mailer: FakeMailer
     clock: FakeClock
+    processor: FakeProcessor
     database: Database
     new_browser: Callable[[], httpx.AsyncClient]
     browser: httpx.AsyncClient

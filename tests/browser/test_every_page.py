@@ -7,7 +7,10 @@ from playwright.sync_api import Browser
 
 from stack.driver import Stack
 from tests.browser.barriers import barriers_of, show
+from tests.specimens.console import pages as console_pages
 from tests.specimens.pages import PATH, SPECIMENS, Specimen, specimen_settings
+
+CONSOLE = list(console_pages(specimen_settings()))
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
@@ -22,6 +25,23 @@ def test_every_page_is_without_barriers(
 
         assert barriers_of(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("name", "html"), CONSOLE, ids=[name for name, _ in CONSOLE])
+def test_every_page_of_the_console_is_without_barriers(
+    stack: Stack, chromium: Browser, name: str, html: str, width: int
+) -> None:
+    """Folded parts too: no violation, and nothing that is cut off at either width."""
+    with chromium.new_context(viewport={"width": width, "height": 900}) as context:
+        address = f"{stack.at.shop}/support/{name}"
+        # Its own script looks again while a repair runs, which would start all over.
+        page = show(context, address, html, scripts=False)
+        for fold in page.locator("details").all():
+            fold.evaluate("fold => { fold.open = true; }")
+
+        assert barriers_of(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_barrier_is_noticed(stack: Stack, chromium: Browser) -> None:
