@@ -251,11 +251,11 @@ def _for_unknown(facts: CaseFacts) -> Proposal:
         facts,
         "Ask the processor and finish what it says",
         (
-            "ask the processor about this payment",
+            "ask the processor about the one payment that the customer asked for",
             "if it was taken: write the order, open access, send the receipt",
-            "if it was not: close it there, and tell the customer so",
+            "if it was not: go on with it or close it, and tell how it ended",
         ),
-        ("charge the card a second time", "call anything not charged without proof"),
+        ("take more than that one payment", "say “not charged” without proof"),
         "The receipt, or that nothing was charged: whichever is true.",
     )
 
