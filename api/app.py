@@ -29,7 +29,7 @@ from api.security import BodyLimit, OwnPagesOnly, SecurityHeaders
 from api.staff import answers as staff_answers
 from api.staff import sign_in as staff_sign_in
 from api.starter import Starter
-from api.support import acting, case, queue, refunding, repairing
+from api.support import acting, batch, case, pausing, queue, refunding, repairing
 
 #: All routes there are. A test walks them: a new one must say who may use it.
 ROUTERS = (
@@ -45,6 +45,8 @@ ROUTERS = (
     case.router,
     acting.router,
     repairing.router,
+    batch.router,
+    pausing.router,
     refunding.router,
 )
 

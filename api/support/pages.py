@@ -69,7 +69,41 @@ class PaymentPage:
     may_open: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """Open cases of one cause, so many that they are better looked at together."""
+
+    cause: str
+    words: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPage:
+    """Cases of one cause.
+
+    Attributes:
+        count: How many one press would repair.
+        more: How many more there are than one press takes.
+        total: What the customers paid, or would.
+        effects: What the press would do, and for how many.
+        is_stale: The list changed since the page was made; nothing was done.
+        told: What the last press came to; empty before.
+    """
+
+    cause: str
+    words: str
+    count: int
+    more: int
+    total: str
+    samples: Sequence[QueueLine]
+    effects: Sequence[tuple[str, int]]
+    is_stale: bool
+    told: str = ""
+
+
 _ACTIONS = {
+    "batch.asked": "asked for the repair of many",
     "account.added": "made an account",
     "account.disabled": "closed an account",
     "account.reset": "reset an account",
@@ -83,6 +117,8 @@ _ACTIONS = {
     "case.opened": "opened a case",
     "case.released": "put a case back",
     "code.given": "gave a fresh code",
+    "payments.paused": "paused new payments",
+    "payments.resumed": "took payments again",
     "refund.asked": "asked for a refund",
     "refund.taken_back": "took a refund back",
     "refused": "was kept out",
@@ -114,15 +150,33 @@ class Console:
         self._templates.globals["words"] = action_in_words
 
     def queue(
-        self, staff: Staff, tabs: Sequence[Tab], groups: Sequence[Group], empty: str
+        self,
+        staff: Staff,
+        tabs: Sequence[Tab],
+        groups: Sequence[Group],
+        empty: str,
+        *,
+        alike: Sequence[Alike] = (),
+        paused: str = "",
     ) -> HTMLResponse:
-        """Show a list."""
+        """Show a list.
+
+        Args:
+            staff: Who looks.
+            tabs: All lists.
+            groups: The parts of this one.
+            empty: What it says without any line.
+            alike: Causes with many open cases.
+            paused: Since when and why no new payments are taken; empty while they are.
+        """
         return self._render(
             "console_queue.html",
             staff=staff,
             tabs=tabs,
             groups=groups,
             empty=empty,
+            alike=alike,
+            paused=paused,
             query="",
         )
 
@@ -163,6 +217,13 @@ class Console:
             colleagues=colleagues,
             holds=holds,
             query="",
+        )
+
+    def batch(self, staff: Staff, page: BatchPage) -> HTMLResponse:
+        """Show many cases of one cause."""
+        status = 409 if page.is_stale else 200
+        return self._render(
+            "console_batch.html", status, staff=staff, page=page, query=""
         )
 
     def payment(self, staff: Staff, page: PaymentPage) -> HTMLResponse:

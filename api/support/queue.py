@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
@@ -11,16 +13,21 @@ from starlette.responses import RedirectResponse, Response
 
 from api.parts import TheParts
 from api.staff.guard import Staff, TheStaff, allows, console_router
-from api.support.pages import LANES, Group, Tab
+from api.support.pages import LANES, Alike, Group, Tab
 from api.support.views import QueueLine, queue_line
 from database import console
 from database.audit import list_actions
 from database.console import CaseRow
+from database.pauses import Pause, read_pause
 from domain.search import MOST_CHARACTERS, parse
 from domain.staff import Access
-from domain.triage import Lane, lane_of, order_of
+from domain.triage import Lane, cause_in_words, lane_of, order_of
+from domain.words import by_in_words
 
 router = console_router()
+
+#: More of one cause than this are offered together.
+_MANY = 5
 
 
 @router.api_route("", methods=["GET", "HEAD"])
@@ -51,7 +58,15 @@ async def show_queue(
     ]
     shown = lanes[lane]
     groups = _by_owner(shown, staff) if lane is Lane.NEEDS_YOU else _whole(shown, staff)
-    return parts.console.queue(staff, tabs, groups, LANES[lane][1])
+    pause = await parts.records.read(read_pause)
+    return parts.console.queue(
+        staff,
+        tabs,
+        groups,
+        LANES[lane][1],
+        alike=_alike(lanes[Lane.NEEDS_YOU]),
+        paused="" if pause is None else _in_words(pause, parts.clock()),
+    )
 
 
 @router.api_route("/search", methods=["GET", "HEAD"])
@@ -83,6 +98,29 @@ async def show_audit(parts: TheParts, staff: TheStaff) -> Response:
     """Show what everybody did lately, refused actions too."""
     actions = await parts.records.read(list_actions)
     return parts.console.audit(staff, actions)
+
+
+def _alike(rows: Sequence[CaseRow]) -> list[Alike]:
+    """Return the causes that are better looked at together, the most frequent first."""
+    counts = Counter(
+        (row.standing.cause, row.standing.step)
+        for row in rows
+        if row.checkout_id is not None and row.standing.cause is not None
+    )
+    causes: Counter[str] = Counter()
+    for (cause, _), count in counts.items():
+        causes[str(cause)] += count
+    steps = {cause: step for cause, step in counts}
+    return [
+        Alike(cause=cause, words=cause_in_words(cause, steps[cause]), count=count)
+        for cause, count in causes.most_common()
+        if count > _MANY
+    ]
+
+
+def _in_words(pause: Pause, now: datetime) -> str:
+    since = by_in_words(pause.paused_at, now=now)
+    return f"paused since {since} by {pause.actor}: {pause.reason}"
 
 
 def _by_owner(rows: Sequence[CaseRow], staff: Staff) -> list[Group]:

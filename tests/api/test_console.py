@@ -731,3 +731,118 @@ async def test_the_audit_is_the_owners_to_read(shop: Shop, dana: Colleague) -> N
 
     assert "dana asked for a repair" in said
     assert "dana was kept out: refused (role)" in said
+
+
+# Many of one cause
+
+
+async def test_many_of_one_cause_are_repaired_together(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Looked at first: how many, the sum, five of them, the effect; then one press."""
+    for number in range(7):
+        await stuck(shop, f"buyer{number}@example.com")
+    held = await stuck(shop, "held@example.com")
+    await dana.browser.get("/support")
+    shop.sql(
+        "UPDATE cases SET held_until = now() + interval '1 day', held_at = now(),"
+        " hold_reason = 'x' WHERE checkout_id=%s",
+        held.checkout_id,
+    )
+    batch = "/support/batch?cause=ApplicationAway"
+
+    listed = await dana.browser.get("/support")
+    shown = await dana.browser.get(batch)
+    dry = shop.sql("SELECT count(*) FROM repairs")
+    pressed = await dana.post(
+        "/support/batch", batch, cause="ApplicationAway", count="7"
+    )
+    told = await dana.browser.get(pressed.headers["location"])
+    await dana.post("/support/batch", batch, cause="ApplicationAway", count="7")
+
+    assert "7 cases of one cause" in said_by(listed)
+    assert "$1,743.00 in all" in said_by(shown)
+    assert "7 × Give each access and send the receipt" in said_by(shown)
+    assert shown.text.count('class="rank-3"') == 5
+    assert dry == [(0,)]
+    assert "7 repairs are under way." in said_by(told)
+    assert shop.sql("SELECT count(*) FROM repairs") == [(7,)]
+    assert len({repair.repair_id for _, repair in shop.door.repairs}) == 7
+    assert held.checkout_id not in {c.checkout_id for c, _ in shop.door.repairs}
+    last = actions(shop)[-1]
+    assert (last[1], last[3]["asked"]) == ("batch.asked", 7)
+
+
+async def test_a_batch_and_a_single_press_are_one_repair(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Whoever was first: the id is made of the case, not of the button."""
+    opened = await stuck(shop)
+    await press(dana, opened)
+    await dana.post(
+        "/support/batch",
+        "/support/batch?cause=ApplicationAway",
+        cause="ApplicationAway",
+        count="1",
+    )
+
+    assert shop.sql("SELECT count(*) FROM repairs") == [(1,)]
+
+
+async def test_a_batch_that_grew_is_looked_at_again(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Nobody repairs what they have not seen."""
+    await stuck(shop)
+    await stuck(shop, "eve@example.com")
+
+    answer = await dana.post(
+        "/support/batch",
+        "/support/batch?cause=ApplicationAway",
+        cause="ApplicationAway",
+        count="1",
+    )
+
+    assert answer.status_code == 409
+    assert "Nothing was done." in said_by(answer)
+    assert "2 cases of one cause" in said_by(answer)
+    assert shop.door.repairs == []
+
+
+async def test_a_batch_outlives_a_temporal_that_is_away(
+    shop: Shop, dana: Colleague
+) -> None:
+    """What could not be told is counted, and a second press reaches it."""
+    await stuck(shop)
+    shop.door.is_closed = True
+    batch = "/support/batch?cause=ApplicationAway"
+
+    pressed = await dana.post(
+        "/support/batch", batch, cause="ApplicationAway", count="1"
+    )
+    told = await dana.browser.get(pressed.headers["location"])
+
+    assert "0 repairs are under way." in said_by(told)
+    assert "1 wait: Temporal does not answer." in said_by(told)
+
+
+async def test_new_payments_are_paused_and_taken_again(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The first thing to do when harm grows is one form away, and said on the list."""
+    paused = await dana.post("/support/pause", "/support", reason="charged twice")
+    shown = await dana.browser.get("/support")
+    opened = await shop.open()
+    pressed = await shop.pay(opened)
+    resumed = await dana.post("/support/resume", "/support")
+    after = await dana.browser.get("/support")
+
+    assert (paused.status_code, resumed.status_code) == (303, 303)
+    assert "by dana: charged twice" in said_by(shown)
+    assert shop.door.paid == []
+    assert pressed.status_code == 303
+    assert "New payments are paused" not in said_by(after)
+    assert [row[1] for row in actions(shop)][-2:] == [
+        "payments.paused",
+        "payments.resumed",
+    ]

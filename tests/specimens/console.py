@@ -14,7 +14,16 @@ from api.staff.refusals import CodeNeeded
 from api.staff.sign_in import REFUSED
 from api.support.asking import Shown
 from api.support.holding import hold_options
-from api.support.pages import LANES, Console, Group, Option, PaymentPage, Tab
+from api.support.pages import (
+    LANES,
+    Alike,
+    BatchPage,
+    Console,
+    Group,
+    Option,
+    PaymentPage,
+    Tab,
+)
 from api.support.said import WORDS, Said
 from api.support.views import (
     case_page,
@@ -324,6 +333,26 @@ def _lists(settings: Settings) -> Iterator[tuple[str, str]]:
     empty = LANES[Lane.NEEDS_YOU][1]
     yield "queue", _html(console.queue(DANA, tabs(Lane.NEEDS_YOU, counts), groups, ""))
     yield (
+        "queue-paused",
+        _html(
+            console.queue(
+                READER,
+                tabs(Lane.NEEDS_YOU, counts),
+                groups,
+                "",
+                alike=[
+                    Alike(
+                        cause="ApplicationAway",
+                        words="the application does not answer, so access stays closed",
+                        count=37,
+                    )
+                ],
+                paused="paused since 14:20 UTC by eli: the application is down",
+            )
+        ),
+    )
+    yield from _batches(console, lines)
+    yield (
         "queue-empty",
         _html(console.queue(DANA, tabs(Lane.NEEDS_YOU, {}), [], empty)),
     )
@@ -353,6 +382,23 @@ def _lists(settings: Settings) -> Iterator[tuple[str, str]]:
             )
         ),
     )
+
+
+def _batches(console: Console, lines: list[Any]) -> Iterator[tuple[str, str]]:
+    page = BatchPage(
+        cause="ApplicationAway",
+        words="the application does not answer, so access stays closed",
+        count=37,
+        more=0,
+        total="$9,213.00",
+        samples=lines[:5],
+        effects=[("Give each access and send the receipt", 37)],
+        is_stale=False,
+    )
+    told = "36 repairs are under way. This list empties as they end."
+    yield "batch", _html(console.batch(DANA, page))
+    yield "batch-stale", _html(console.batch(DANA, replace(page, is_stale=True)))
+    yield "batch-empty", _html(console.batch(DANA, replace(page, count=0, told=told)))
 
 
 def _searches(console: Console, lines: list[Any]) -> Iterator[tuple[str, str]]:
