@@ -205,7 +205,7 @@ def refund(
     from operating.refunds import RefundOrder, ask, take_back
 
     if cancel:
-        _finish(lambda: take_back(checkout, actor))
+        _exit(take_back(checkout, actor))
         return
     if amount is None or reason is None:
         print("A refund needs --amount and --reason.", file=sys.stderr)
@@ -217,7 +217,7 @@ def refund(
         reason=reason,
         keeps_access=keep_access,
     )
-    _finish(lambda: ask(order))
+    _exit(ask(order))
 
 
 staff_app = typer.Typer(
@@ -250,8 +250,8 @@ def staff_add(
     """Make an account and print the one-time link that sets it up."""
     from operating import staff
 
-    _finish(
-        lambda: staff.add(
+    _exit(
+        staff.add(
             _installation(data),
             name=name,
             display_name=display_name,
@@ -276,7 +276,7 @@ def staff_disable(
     """Close an account and end its sessions."""
     from operating import staff
 
-    _finish(lambda: staff.disable(_installation(data), name=name, actor=actor))
+    _exit(staff.disable(_installation(data), name=name, actor=actor))
 
 
 @staff_app.command("reset")
@@ -286,7 +286,7 @@ def staff_reset(
     """Print a new one-time link; password, codes and sessions end. Opens it again."""
     from operating import staff
 
-    _finish(lambda: staff.reset(_installation(data), name=name, actor=actor))
+    _exit(staff.reset(_installation(data), name=name, actor=actor))
 
 
 @audit_app.command("verify")
@@ -317,21 +317,30 @@ def _installation(data: Path | None) -> "Installation":
     from settings import SettingsError, load_settings
 
     if data is not None:
-        from stack.environment import local
-        from stack.places import DataFolder, remembered_port
-        from stack.postgres import owner_url_of
+        return _installation_of_stack(data)
+    try:
+        return Installation.of(load_settings())
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
 
-        folder = DataFolder(data.expanduser().resolve())
-        url = owner_url_of(data)
+
+def _installation_of_stack(data: Path) -> "Installation":
+    from operating.staff import Installation
+    from stack.environment import local
+    from stack.errors import StackError
+    from stack.places import DataFolder, remembered_port
+    from stack.postgres import owner_url_of
+
+    folder = DataFolder(data.expanduser().resolve())
+    try:
         return Installation(
-            owner_url=url,
+            owner_url=owner_url_of(data),
             secret_keys=(folder.secrets().secret_key,),
             public_url=local(remembered_port(folder, "api") or 0),
             company_name="Acme",
         )
-    try:
-        return Installation.of(load_settings())
-    except SettingsError as error:
+    except StackError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
 
