@@ -23,6 +23,7 @@ from domain.case_view import (
     propose,
     status_in_words,
 )
+from domain.customer_view import CATALOGUE
 from domain.emails import EmailKind
 from domain.identifiers import workflow_id_of
 from domain.money import Money
@@ -104,6 +105,7 @@ class CasePage:
         owner: None while nobody holds it.
         why_not: Why the processor's column is empty.
         page_says: The headline of the customer's own page.
+        feeling: What the person in front of it feels.
         payment_url: At the processor; None without a payment.
         workflow_url: In the Temporal UI; None where there is none.
         refund_turn: How many refunds there were: two who press at once mean the same.
@@ -126,6 +128,7 @@ class CasePage:
     why_not: str
     ours: tuple[Fact, ...]
     page_says: str
+    feeling: str
     told: tuple[Fact, ...]
     mails: tuple[str, ...]
     proposal: Proposal | None
@@ -227,6 +230,7 @@ def case_page(
         why_not=shown.why_not,
         ours=_we_say(row),
         page_says=view_of(row).headline,
+        feeling=CATALOGUE[view_of(row).state].feeling,
         told=_customer_was_told(row, record),
         mails=tuple(
             f"{mail_in_words(mail)} {at_in_words(mail.at, now=row.now)}"
@@ -267,6 +271,7 @@ def orphan_page(case: CaseRow, shown: Shown, settings: Settings) -> CasePage:
         why_not=shown.why_not,
         ours=(),
         page_says="",
+        feeling="",
         told=(),
         mails=(),
         proposal=None,

@@ -256,6 +256,7 @@ async def test_a_case_tells_three_accounts_and_where_they_differ(
         "Visa ending 4242",
         "Money charged",
         "Their page says: “We received your $249.00.",
+        "What they may feel: ",
         "The customer paid and cannot get in.",
         "Give m•••@example.com access and send the receipt",
         "It will not charge the card",
