@@ -16,6 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from operating.address import ShopAddress
+    from operating.staff import Installation
 
 app = typer.Typer(
     help="Holdfast, a durable checkout: once a card is charged, the customer gets "
@@ -516,6 +517,131 @@ def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+staff_app = typer.Typer(
+    help="Accounts of the console: who may look, support and own.", no_args_is_help=True
+)
+app.add_typer(staff_app, name="staff")
+
+audit_app = typer.Typer(
+    help="What staff did and was refused, as a chain.", no_args_is_help=True
+)
+app.add_typer(audit_app, name="audit")
+
+NameArgument = Annotated[str, typer.Argument(help="What the account is called.")]
+
+
+@staff_app.command("add")
+def staff_add(
+    name: NameArgument,
+    *,
+    role: Annotated[
+        Literal["read", "support", "owner"],
+        typer.Option(help="read looks, support works on cases, owner sees the audit."),
+    ],
+    actor: ActorOption,
+    display_name: Annotated[
+        str, typer.Option("--display-name", help="What they sign with: Dana.")
+    ] = "",
+    data: StackOption = None,
+) -> None:
+    """Make an account and print the one-time link that sets it up."""
+    from operating import staff
+
+    _exit(
+        staff.add(
+            _installation(data),
+            name=name,
+            display_name=display_name,
+            role=role,
+            actor=actor,
+        )
+    )
+
+
+@staff_app.command("list")
+def staff_list(*, data: StackOption = None) -> None:
+    """List the accounts, closed ones too."""
+    from operating import staff
+
+    _in_shop(data, lambda url: _exit(staff.show_all(url)))
+
+
+@staff_app.command("disable")
+def staff_disable(
+    name: NameArgument, *, actor: ActorOption, data: StackOption = None
+) -> None:
+    """Close an account and end its sessions."""
+    from operating import staff
+
+    _exit(staff.disable(_installation(data), name=name, actor=actor))
+
+
+@staff_app.command("reset")
+def staff_reset(
+    name: NameArgument, *, actor: ActorOption, data: StackOption = None
+) -> None:
+    """Print a new one-time link; password, codes and sessions end. Opens it again."""
+    from operating import staff
+
+    _exit(staff.reset(_installation(data), name=name, actor=actor))
+
+
+@audit_app.command("verify")
+def audit_verify(
+    *,
+    noted: Annotated[
+        str | None,
+        typer.Option(
+            help="A row that was noted elsewhere, as 42:9f86…: it must be in."
+        ),
+    ] = None,
+    data: StackOption = None,
+) -> None:
+    """Walk the chain and say what is broken and where."""
+    from operating import audit
+
+    _in_shop(data, lambda url: _exit(audit.check(url, noted)))
+
+
+def _exit(code: int) -> None:
+    if code:
+        raise typer.Exit(code)
+
+
+def _installation(data: Path | None) -> "Installation":
+    """Return what making accounts takes, from the settings or a stack's folder."""
+    from operating.staff import Installation
+    from settings import SettingsError, load_settings
+
+    if data is not None:
+        return _installation_of_stack(data)
+    try:
+        return Installation.of(load_settings())
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _installation_of_stack(data: Path) -> "Installation":
+    from operating.staff import Installation
+    from stack.environment import local
+    from stack.errors import StackError
+    from stack.places import DataFolder, remembered_port
+    from stack.postgres import owner_url_of
+
+    folder = DataFolder(data.expanduser().resolve())
+    try:
+        return Installation(
+            owner_url=owner_url_of(data),
+            secret_keys=(folder.secrets().secret_key,),
+            public_url=local(remembered_port(folder, "api") or 0),
+            company_name="Acme",
+        )
+    except StackError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _finish(command: Callable[[], int]) -> None:

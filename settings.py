@@ -298,6 +298,16 @@ class Settings(OnCallSettings):
     )
     """Temporal namespace; its retention should be 30 days or more."""
 
+    console_temporal_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """Where owners open the Temporal UI, as `https://temporal.example`. Set, each case
+    in the console links to its workflow there; keep the UI itself inside your network.
+    """
+
+    console_processor_url: str = Field(
+        default="https://dashboard.stripe.com", pattern=r"^https?://\S+$"
+    )
+    """The processor's own pages for you; the console links each payment there."""
+
     stripe_api_key: SecretStr = Field(validation_alias=_plain("STRIPE_API_KEY"))
     """Secret or restricted key of the processor: `sk_test_` in development only."""
 

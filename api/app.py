@@ -27,7 +27,10 @@ from api.failures import LastResort
 from api.observed import Observed
 from api.parts import Parts
 from api.security import BodyLimit, OwnPagesOnly, SecurityHeaders
+from api.staff import answers as staff_answers
+from api.staff import sign_in as staff_sign_in
 from api.starter import Starter
+from api.support import acting, batch, case, pausing, queue, refunding, repairing
 
 #: All routes there are. A test walks them: a new one must say who may use it.
 ROUTERS = (
@@ -39,6 +42,14 @@ ROUTERS = (
     inbound_mail.router,
     health.router,
     static_files.router,
+    staff_sign_in.router,
+    queue.router,
+    case.router,
+    acting.router,
+    repairing.router,
+    batch.router,
+    pausing.router,
+    refunding.router,
 )
 
 #: Of the five seconds that a shutdown may take, what is left for work behind answers.
@@ -74,6 +85,7 @@ def create_app(parts: Parts) -> FastAPI:
         app.include_router(router)
     json_api.describe(app)
     failures.register(app, parts.pages)
+    staff_answers.register(app, parts)
     return app
 
 

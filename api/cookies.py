@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -22,9 +23,24 @@ def read_cookie(
 
 
 def set_cookie(
-    response: Response, settings: Settings, purpose: str, value: str, seconds: int
+    response: Response,
+    settings: Settings,
+    purpose: str,
+    value: str,
+    seconds: int,
+    *,
+    samesite: Literal["lax", "strict"] = "lax",
 ) -> None:
-    """Have the browser keep a value that no script and no other site can read."""
+    """Have the browser keep a value that no script and no other site can read.
+
+    Args:
+        response: Carries it.
+        settings: Say under which address we are reached.
+        purpose: A part of its name.
+        value: 43 characters of URL-safe base64.
+        seconds: How long it is kept; 0 takes it away.
+        samesite: `strict` is not even sent when a link elsewhere leads here.
+    """
     response.set_cookie(
         _name(settings, purpose),
         value,
@@ -32,7 +48,7 @@ def set_cookie(
         path="/",
         secure=_is_https(settings),
         httponly=True,
-        samesite="lax",
+        samesite=samesite,
     )
 
 

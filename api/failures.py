@@ -213,6 +213,7 @@ def _checkout_path(path: str) -> str | None:
 
 
 def _way_back(path: str) -> str:
-    if path.startswith("/account"):
-        return "/account"
+    for place in ("/account", "/support"):
+        if path.startswith(place):
+            return place
     return _checkout_path(path) or "/"

@@ -119,6 +119,50 @@ ORDERS_HIDDEN = Notice(
     retry_after_seconds=5,
 )
 
+NOT_YOURS = Notice(
+    status=403,
+    headline="Your account does not go that far.",
+    sentences=(
+        "Nothing was changed. That you tried is in the audit.",
+        "Whoever runs the shop can give your account another role.",
+    ),
+    link="/support",
+    link_text="Back to the cases",
+)
+
+STALE_FORM = Notice(
+    status=403,
+    headline="This form is from another session.",
+    sentences=(
+        "Nothing was passed on. Please open the page again and press the button there.",
+    ),
+    link="/support",
+    link_text="Open the console",
+)
+
+SETUP_UNUSABLE = Notice(
+    status=403,
+    headline="This set-up link can't be used.",
+    sentences=(
+        "A link works once, within 24 hours.",
+        "Whoever runs the shop makes a new one with: cli.py staff reset",
+    ),
+    link="/support/sign-in",
+    link_text="Sign in",
+)
+
+_CONSOLE_DARK = Notice(
+    status=503,
+    headline="We can't reach our records this second.",
+    sentences=(
+        "A press may have counted or not: the case shows it. Customers' pages "
+        "say what was true last.",
+    ),
+    link="/support",
+    link_text="Look again",
+    retry_after_seconds=5,
+)
+
 _FAULT = Notice(
     status=500,
     headline="We could not show this page.",
@@ -181,6 +225,8 @@ def outage(path: str, checkout_path: str | None, own_path: str | None = None) ->
         return holding(checkout_path)
     if path.startswith("/account"):
         return ORDERS_HIDDEN
+    if path.startswith("/support"):
+        return _CONSOLE_DARK
     return _not_opened(own_path)
 
 

@@ -128,22 +128,7 @@ class Pages:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._templates = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            # Everything a person typed is text, whatever the file is called.
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.filters["sentences"] = _sentences
-        self._templates.globals.update(
-            company=settings.company_name,
-            support_email=settings.support_email,
-            support_hours=settings.support_hours,
-            static=address_of,
-        )
+        self._templates = load_templates(settings)
 
     def shop(
         self,
@@ -236,6 +221,27 @@ class Pages:
             # The settings refuse such words; no page may break for them.
             return None
         return hours.back_in_words(self._clock())
+
+
+def load_templates(settings: Settings) -> Environment:
+    """Return the templates with what all of them need."""
+    templates = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        # Everything a person typed is text, whatever the file is called.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters["sentences"] = _sentences
+    templates.globals.update(
+        company=settings.company_name,
+        support_email=settings.support_email,
+        support_hours=settings.support_hours,
+        static=address_of,
+    )
+    return templates
 
 
 def checkout_page(

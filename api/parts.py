@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends
@@ -18,13 +18,20 @@ from api.followers import Followers
 from api.limits import Limits, make_limits
 from api.pages import Pages
 from api.records import Records
+from api.staff.credentials import Passwords
 from domain.addresses import PageAddresses
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
 from domain.oncall import Finding
+from domain.payments import PaymentIntent
 from domain.plans import Plan
 from domain.reconciliation import ReconcileInput
-from domain.refunds import RefundRequest
+from domain.refunds import Refund, RefundRequest
+from domain.staff import StaffSecrets
 from settings import Settings
+
+if TYPE_CHECKING:
+    from api.staff.pages import StaffPages
+    from api.support.pages import Console
 
 
 class Door(Protocol):
@@ -63,6 +70,19 @@ class Desk(Protocol):
         """Tell of what is wrong; safe to repeat. `DoorClosed` means unknown."""
 
 
+class Processor(Protocol):
+    """What the console asks the processor while somebody waits. It changes nothing.
+
+    Any call may raise whatever its adapter raises; the page then says so.
+    """
+
+    async def look_up(self, payment_intent_id: str) -> PaymentIntent:
+        """Return a PaymentIntent as it stands now."""
+
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        """Return every refund of a PaymentIntent, newest first."""
+
+
 class Mailer(Protocol):
     """Sends the one mail that the API sends itself."""
 
@@ -85,6 +105,7 @@ class Parts:
         mailer: Sends sign-in links.
         clock: The time now, aware UTC.
         desk: The way to the on-call desk; None where findings are left in their rows.
+        processor: What the console asks; None where it has no way there.
     """
 
     settings: Settings
@@ -93,6 +114,7 @@ class Parts:
     mailer: Mailer
     clock: Callable[[], datetime]
     desk: Desk | None = None
+    processor: Processor | None = None
 
     @cached_property
     def records(self) -> Records:
@@ -102,8 +124,7 @@ class Parts:
     @cached_property
     def addresses(self) -> PageAddresses:
         """Makes the addresses of checkouts."""
-        secrets = [key.get_secret_value() for key in self.settings.secret_keys]
-        return PageAddresses(self.settings.public_url, secrets)
+        return PageAddresses(self.settings.public_url, self._secrets())
 
     @cached_property
     def plans(self) -> dict[str, Plan]:
@@ -114,6 +135,33 @@ class Parts:
     def pages(self) -> Pages:
         """Renders pages."""
         return Pages(self.settings)
+
+    @cached_property
+    def staff_pages(self) -> StaffPages:
+        """Renders the console's pages around signing in."""
+        from api.staff.pages import StaffPages
+
+        return StaffPages(self.settings)
+
+    @cached_property
+    def console(self) -> Console:
+        """Renders the console's pages about cases."""
+        from api.support.pages import Console
+
+        return Console(self.settings)
+
+    @cached_property
+    def staff_secrets(self) -> StaffSecrets:
+        """Makes the secrets of staff's codes."""
+        return StaffSecrets(self._secrets())
+
+    @cached_property
+    def passwords(self) -> Passwords:
+        """Digests passwords of staff."""
+        return Passwords()
+
+    def _secrets(self) -> list[str]:
+        return [key.get_secret_value() for key in self.settings.secret_keys]
 
     @cached_property
     def limits(self) -> Limits:

@@ -35,7 +35,7 @@ _HEADERS = {
 _HSTS = "max-age=31536000; includeSubDomains"
 
 #: Where the address itself is a secret: it must not travel in a `Referer`.
-SECRET_PATHS = ("/c/", "/account/sign-in/")
+SECRET_PATHS = ("/c/", "/account/sign-in/", "/support/setup/")
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 

@@ -34,6 +34,7 @@ from domain.oncall import FindingKind
 from domain.reconciliation import DiscrepancyKind, DiscrepancyState, RunState
 from domain.replies import Situation
 from domain.rota import Use
+from domain.staff import Role
 from domain.states import (
     MONEY_OF_STAGE,
     AccessState,
@@ -359,10 +360,20 @@ cases = Table(
     #: Error class, for grouping; no ids, no personal data.
     Column("cause", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    #: The staff account that works on it.
     Column("owner", Text),
     Column("opened_at", Instant, nullable=False, server_default=_NOW),
     Column("resolved_at", Instant),
+    Column("claimed_at", Instant),
+    #: Until when nobody needs to look again, and why.
+    Column("held_until", Instant),
+    Column("held_at", Instant),
+    Column("hold_reason", Text),
     _one_of("state", CaseState),
+    CheckConstraint(
+        "num_nonnulls(held_until, held_at, hold_reason) IN (0, 3)",
+        name="hold_has_reason",
+    ),
     CheckConstraint(
         "num_nonnulls(checkout_id, payment_intent_id) = 1", name="one_subject"
     ),
@@ -845,4 +856,104 @@ drills = Table(
     #: By channel's label: whether it took the test.
     Column("results", JSONB, nullable=False),
     Column("is_whole", Boolean, nullable=False),
+)
+
+#: Accounts of the console; made, reset and disabled by `cli.py staff` alone.
+staff = Table(
+    "staff",
+    metadata,
+    Column("staff_id", Uuid, primary_key=True),
+    #: What the audit, cases and refunds call them; never given to anybody else.
+    Column("name", Text, nullable=False, unique=True),
+    #: The name that they sign with.
+    Column("display_name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    #: Argon2id; None until the account is set up.
+    Column("password_hash", Text),
+    #: Of what the second factor is derived; see `domain.staff.StaffSecrets`.
+    Column("code_key_id", Text, nullable=False),
+    Column("code_salt", LargeBinary, nullable=False),
+    #: The newest half minute whose code was used: no code is taken twice.
+    Column("last_code_step", BigInteger, nullable=False, server_default="0"),
+    #: SHA-256 of the one-time link's token; None once it was used.
+    Column("setup_hash", LargeBinary, unique=True),
+    Column("setup_until", Instant),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("disabled_at", Instant),
+    _one_of("role", Role),
+    CheckConstraint("name ~ '^[a-z][a-z0-9-]{1,30}$'", name="name_is_plain"),
+    CheckConstraint("length(code_salt) >= 16", name="code_salt_is_long"),
+    CheckConstraint(
+        "(setup_hash IS NULL) = (setup_until IS NULL)", name="setup_has_end"
+    ),
+    CheckConstraint(
+        "password_hash IS NULL OR password_hash LIKE '$argon2id$%'",
+        name="password_is_argon2id",
+    ),
+)
+
+staff_sessions = Table(
+    "staff_sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("staff_id", Uuid, ForeignKey(staff.c.staff_id), nullable=False, index=True),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    Column("last_seen_at", Instant, nullable=False, server_default=_NOW),
+    #: When a code was last given in it: money needs a fresh one.
+    Column("code_at", Instant, nullable=False, server_default=_NOW),
+    Column("ended_at", Instant),
+)
+
+#: How often somebody tried to get in, counted for all replicas together.
+staff_tries = Table(
+    "staff_tries",
+    metadata,
+    #: SHA-256 of what is counted: an account, or an address. It names nobody.
+    Column("bucket", LargeBinary, primary_key=True),
+    Column("window_began_at", Instant, nullable=False),
+    Column("tries", Integer, nullable=False),
+    CheckConstraint("tries >= 0", name="tries_count"),
+)
+
+#: What staff did and was refused: append-only, and each row holds the hash of the one
+#: before. `database.audit` writes and verifies it.
+staff_actions = Table(
+    "staff_actions",
+    metadata,
+    #: Counts from 1 without a gap.
+    Column("action_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    #: The actor's role at that moment; None where nobody was signed in.
+    Column("role", Text),
+    Column("action", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("case_id", Uuid, index=True),
+    Column("checkout_id", Uuid, index=True),
+    #: The log line's id of the request.
+    Column("request_id", Text),
+    #: Ids, states and digests; no personal data, so that nothing has to be erased.
+    Column("about", JSONB, nullable=False),
+    #: None for the first row alone.
+    Column("previous_hash", LargeBinary),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    #: No two rows follow the same one, and only one follows none.
+    UniqueConstraint("previous_hash", postgresql_nulls_not_distinct=True),
+    CheckConstraint("outcome IN ('done', 'refused')", name="outcome_known"),
+    CheckConstraint("length(hash) = 32", name="hash_is_sha256"),
+    CheckConstraint(
+        "(action_id = 1) = (previous_hash IS NULL)", name="first_follows_none"
+    ),
+)
+
+#: What staff tell each other about a case. Append-only.
+case_notes = Table(
+    "case_notes",
+    metadata,
+    Column("note_id", Uuid, primary_key=True),
+    Column("case_id", Uuid, ForeignKey(cases.c.case_id), nullable=False, index=True),
+    Column("author", Text, nullable=False),
+    Column("written_at", Instant, nullable=False, server_default=_NOW),
+    Column("text", Text, nullable=False),
+    CheckConstraint("length(text) BETWEEN 1 AND 4000", name="text_is_short"),
 )

@@ -45,8 +45,8 @@ class PageAddresses:
 
     def __init__(self, public_url: str, secrets: Sequence[str]) -> None:
         self._public_url = public_url
-        self._secrets = {_key_id(secret): secret for secret in secrets}
-        self._newest = _key_id(secrets[0])
+        self._secrets = {key_id_of(secret): secret for secret in secrets}
+        self._newest = key_id_of(secrets[0])
 
     def new_token(self, checkout_id: UUID) -> PageToken:
         """Return the token of a new checkout, made with the newest secret."""
@@ -86,7 +86,8 @@ class PageAddresses:
         return base64.urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()
 
 
-def _key_id(secret: str) -> str:
+def key_id_of(secret: str) -> str:
+    """Name one of an installation's secrets without telling anything of its text."""
     digest = hashlib.sha256(b"key-id:" + secret.encode())
     return digest.hexdigest()[:_KEY_ID_LENGTH]
 

@@ -106,6 +106,7 @@ class Blueprint:
             "HOLDFAST_MAIL_FROM": "Acme payments <pay@acme.test>",
             "HOLDFAST_LOG_FORMAT": "console",
             **self._first_worker(),
+            **self._console(),
         }
 
     def migrations(self) -> Launch:
@@ -183,6 +184,13 @@ class Blueprint:
         """API and migrations read the same settings, so they need some port there."""
         ports = list(self.addresses.worker_metrics.values())
         return {"HOLDFAST_WORKER_METRICS_PORT": str(ports[0])} if ports else {}
+
+    def _console(self) -> dict[str, str]:
+        """Where the console's links to the Temporal UI lead, if there is one."""
+        ui = self.temporal.ui
+        if ui is None:
+            return {}
+        return {"HOLDFAST_CONSOLE_TEMPORAL_URL": ui.partition("/namespaces/")[0]}
 
     def _python(self, *arguments: str, environment: dict[str, str]) -> Launch:
         return Launch(

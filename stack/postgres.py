@@ -155,12 +155,26 @@ def app_url_of(data: Path) -> str:
     Raises:
         StackError: no stack was ever run on this folder.
     """
+    return _url_of(data, APP_ROLE)
+
+
+def owner_url_of(data: Path) -> str:
+    """The same for the owning role, which migrates and makes staff accounts.
+
+    Raises:
+        StackError: no stack was ever run on this folder.
+    """
+    return _url_of(data, OWNER_ROLE)
+
+
+def _url_of(data: Path, role: str) -> str:
     folder = DataFolder(data.expanduser().resolve())
     port = remembered_port(folder, "postgres")
     if port is None or not (folder.root / "secrets.json").exists():
         raise StackError(f"No stack has run on {data}. Start one with: cli.py run")
-    password = folder.secrets().app_password
-    return f"postgresql+psycopg://{APP_ROLE}:{password}@127.0.0.1:{port}/{DATABASE}"
+    known = folder.secrets()
+    password = known.app_password if role == APP_ROLE else known.owner_password
+    return f"postgresql+psycopg://{role}:{password}@127.0.0.1:{port}/{DATABASE}"
 
 
 def prepare_cluster(folder: DataFolder, port: int) -> Cluster:

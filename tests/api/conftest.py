@@ -20,11 +20,12 @@ from api.parts import Parts
 from database.engine import make_engine
 from observability import logs
 from tests.api.doubles import (
-    NOW,
     OWN_PAGE,
     PUBLIC_URL,
+    FakeClock,
     FakeDoor,
     FakeMailer,
+    FakeProcessor,
     Shop,
     make_settings,
 )
@@ -46,13 +47,15 @@ async def make_shop(
         if database_url is not None:
             used = make_engine(database_url, pool_size=5, application_name="tests")
             stack.push_async_callback(used.dispose)
-        door, mailer = FakeDoor(), FakeMailer()
+        door, mailer, clock = FakeDoor(), FakeMailer(), FakeClock()
+        processor = FakeProcessor()
         parts = Parts(
             settings=settings,
             engine=used,
             door=door,
             mailer=mailer,
-            clock=lambda: NOW,
+            clock=clock,
+            processor=processor,
         )
         app = create_app(parts)
 
@@ -71,6 +74,8 @@ async def make_shop(
             parts=parts,
             door=door,
             mailer=mailer,
+            clock=clock,
+            processor=processor,
             database=database,
             new_browser=new_browser,
             browser=new_browser(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from fastapi.routing import APIRoute
 from api.app import ROUTERS
 from api.parts import Parts
 from domain.messages import CheckoutInput, PayRequest, RepairRequest
+from domain.payments import PaymentIntent
 from domain.reconciliation import ReconcileInput
-from domain.refunds import RefundRequest
+from domain.refunds import Refund, RefundRequest
 from settings import Settings
 from tests.conftest import Database
 from tests.specimens.pages import specimen_settings
@@ -105,6 +107,39 @@ class FakeMailer:
         self.sent.append((to, link))
 
 
+@dataclass
+class FakeProcessor:
+    """A processor with the payments that a test gave it."""
+
+    intents: dict[str, PaymentIntent] = field(default_factory=dict)
+    refunds: list[Refund] = field(default_factory=list)
+    #: Seconds that an answer takes.
+    takes: float = 0
+    asked: list[str] = field(default_factory=list)
+
+    async def look_up(self, payment_intent_id: str) -> PaymentIntent:
+        self.asked.append(payment_intent_id)
+        await asyncio.sleep(self.takes)
+        return self.intents[payment_intent_id]
+
+    async def list_refunds(self, payment_intent_id: str) -> list[Refund]:
+        del payment_intent_id
+        return self.refunds
+
+
+@dataclass
+class FakeClock:
+    """A clock that stands until it is moved."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opened:
     """A checkout that a buyer has opened."""
@@ -121,6 +156,8 @@ class Shop:
     parts: Parts
     door: FakeDoor
     mailer: FakeMailer
+    clock: FakeClock
+    processor: FakeProcessor
     database: Database
     new_browser: Callable[[], httpx.AsyncClient]
     browser: httpx.AsyncClient

@@ -39,7 +39,8 @@ SECRET = "the-canary-of-this-test"
 #: Who may use a route. A new route is refused by these tests until it stands here.
 #: `public`: shows nothing of anybody. `checkout`: whoever holds the address.
 #: `customer`: shows the session's own. `link`: the asking browser with its link.
-#: `key`: an API key. `signature`: the processor.
+#: `key`: an API key. `signature`: the processor. `staff`: the console, whose own matrix
+#: of roles is in `test_console_roles.py`.
 ACCESS = {
     ("GET", "/"): "public",
     ("POST", "/checkouts"): "public",
@@ -65,6 +66,32 @@ ACCESS = {
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
     ("GET", "/static/{name}"): "public",
+    ("GET", "/support"): "staff",
+    ("GET", "/support/sign-in"): "staff",
+    ("POST", "/support/sign-in"): "staff",
+    ("GET", "/support/setup/{token}"): "staff",
+    ("POST", "/support/setup/{token}"): "staff",
+    ("POST", "/support/sign-out"): "staff",
+    ("GET", "/support/search"): "staff",
+    ("GET", "/support/audit"): "staff",
+    ("GET", "/support/cases/{case_id}"): "staff",
+    ("GET", "/support/checkouts/{checkout_id}"): "staff",
+    ("GET", "/support/payments"): "staff",
+    ("GET", "/support/batch"): "staff",
+    ("POST", "/support/batch"): "staff",
+    ("POST", "/support/pause"): "staff",
+    ("POST", "/support/resume"): "staff",
+    ("POST", "/support/cases/{case_id}/claim"): "staff",
+    ("POST", "/support/cases/{case_id}/release"): "staff",
+    ("POST", "/support/cases/{case_id}/hand-over"): "staff",
+    ("POST", "/support/cases/{case_id}/notes"): "staff",
+    ("POST", "/support/cases/{case_id}/hold"): "staff",
+    ("POST", "/support/cases/{case_id}/close"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/case"): "staff",
+    ("POST", "/support/payments/case"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/repair"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/refund"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): "staff",
 }
 
 FORMS = {
@@ -92,7 +119,10 @@ def routes() -> set[tuple[str, str]]:
 def fill(path: str, token: str = TOKEN, checkout_id: Any = None) -> str:
     """Return an address for a route's template."""
     return path.format(
-        token=token, name="style.css", checkout_id=checkout_id or uuid4()
+        token=token,
+        name="style.css",
+        checkout_id=checkout_id or uuid4(),
+        case_id=uuid4(),
     )
 
 

@@ -8,7 +8,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.barriers import Easel, barriers_of
+from tests.specimens.console import pages as console_pages
 from tests.specimens.pages import PATH, SPECIMENS, Specimen, specimen_settings
+
+CONSOLE = list(console_pages(specimen_settings()))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,23 @@ def test_the_pages_are_seen_in_their_own_looks(easel: Easel) -> None:
 
     assert looks == ["rgb(251, 250, 248)", "rgb(21, 24, 26)"]
     assert ran == [True, False]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("name", "html"), CONSOLE, ids=[name for name, _ in CONSOLE])
+def test_every_page_of_the_console_is_without_barriers(
+    chromium: Browser, name: str, html: str, width: int
+) -> None:
+    """Folded parts too: no violation, and nothing that is cut off at either width."""
+    with chromium.new_context(viewport={"width": width, "height": 900}) as context:
+        easel = Easel(context, f"http://shop.example/support/{name}")
+        # Its own script looks again while a repair runs, which would start all over.
+        page = easel.show(html, scripts=False)
+        for fold in page.locator("details").all():
+            fold.evaluate("fold => { fold.open = true; }")
+
+        assert barriers_of(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_barrier_is_noticed(easel: Easel) -> None:

@@ -108,6 +108,7 @@ RULES = {
         "ck_cases_state_known",
         "ck_cases_one_subject",
         "ck_cases_resolved_has_time",
+        "ck_cases_hold_has_reason",
     },
     "repairs": {
         "pk_repairs",
@@ -185,6 +186,31 @@ RULES = {
         "pk_pause_waiters",
         "fk_pause_waiters_pause_id",
         "fk_pause_waiters_checkout_id",
+    },
+    "staff": {
+        "pk_staff",
+        "uq_staff_name",
+        "uq_staff_setup_hash",
+        "ck_staff_role_known",
+        "ck_staff_name_is_plain",
+        "ck_staff_code_salt_is_long",
+        "ck_staff_setup_has_end",
+        "ck_staff_password_is_argon2id",
+    },
+    "staff_sessions": {"pk_staff_sessions", "fk_staff_sessions_staff_id"},
+    "staff_tries": {"pk_staff_tries", "ck_staff_tries_tries_count"},
+    "staff_actions": {
+        "pk_staff_actions",
+        "uq_staff_actions_hash",
+        "uq_staff_actions_previous_hash",
+        "ck_staff_actions_outcome_known",
+        "ck_staff_actions_hash_is_sha256",
+        "ck_staff_actions_first_follows_none",
+    },
+    "case_notes": {
+        "pk_case_notes",
+        "fk_case_notes_case_id",
+        "ck_case_notes_text_is_short",
     },
 }
 

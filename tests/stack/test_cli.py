@@ -29,6 +29,8 @@ def _cli(*arguments: str) -> subprocess.CompletedProcess[str]:
         "reconcile",
         "drill",
         "on-call",
+        "staff",
+        "audit",
     ],
 )
 def test_every_command_explains_itself(command: str) -> None:

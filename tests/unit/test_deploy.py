@@ -63,9 +63,12 @@ def test_every_setting_reaches_api_and_worker() -> None:
     """What an operator writes into `.env` has its effect in the containers."""
     given = _names(_block("x-settings"))
 
-    # Only the migration step may hold the owner's password.
+    # Only what makes tables and accounts may hold the owner's password.
     assert SETTINGS - given == {"HOLDFAST_MIGRATION_DATABASE_URL"}
-    assert "HOLDFAST_MIGRATION_DATABASE_URL" in _names(_block("migrate"))
+    for service in ("migrate", "operator"):
+        assert "HOLDFAST_MIGRATION_DATABASE_URL" in _names(_block(service))
+    assert 'restart: "no"' in _block("operator")
+    assert "profiles:" in _block("operator")
     for service in ("api", "worker"):
         assert "<<: *settings" in _block(service)
         assert "OWNER_PASSWORD" not in _block(service)
@@ -100,7 +103,7 @@ def test_ports_are_published_on_this_machine_alone() -> None:
 
     assert len(published) == 6
     assert all(address.startswith("127.0.0.1:") for address in published)
-    for service in ("postgres", "temporal", "api", "worker", "migrate"):
+    for service in ("postgres", "temporal", "api", "worker", "migrate", "operator"):
         assert "ports:" not in _block(service)
     assert "\nnetworks:\n" in COMPOSE
     assert "  inner:\n    internal: true\n" in COMPOSE.split("\nnetworks:\n")[1]
@@ -155,7 +158,7 @@ def test_our_containers_can_do_little() -> None:
         assert line in _block("x-product")
     written = COMPOSE.split("\nservices:\n")[1].split("\nnetworks:\n")[0]
     services = re.findall(r"^  ([a-z-]+):$", written, re.MULTILINE)
-    assert len(services) == 12
+    assert len(services) == 13
     for service in services:
         assert re.search(r"<<: \*(service|product|try)", _block(service)), service
     assert "privileged" not in COMPOSE.replace("no-new-privileges", "")
@@ -179,6 +182,7 @@ def test_the_image_holds_the_product_and_no_more() -> None:
     }
 
     assert copied == expected
+    assert "COPY settings.py worker.py cli.py ./" in product
     assert set(re.findall(r"^COPY ([a-z]+) \1$", tried, re.MULTILINE)) == {"sandbox"}
     assert "COPY settings.py worker.py cli.py ./" in product
     assert "--require-hashes" in product

@@ -1,0 +1,195 @@
+"""Money that goes back because a colleague says so: a code, a reason, ten minutes.
+
+The row first, then the knock at the workflow; when Temporal is away the starter loop
+knocks later. A page knows how many refunds there were: of two who press at once, the
+second finds the first one's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID, uuid5
+
+from fastapi import Form
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from api.parts import Parts, TheParts
+from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.support.case import read_case_facts
+from api.support.said import Said, back_to_checkout
+from database.audit import Outcome, digest_of, record_action
+from database.checkouts import CheckoutRow
+from database.console import Record
+from database.refunds import (
+    RefundRefused,
+    cancel_refund,
+    cancellable_refund,
+    mark_knocked,
+    request_refund,
+)
+from domain.messages import CheckoutInput
+from domain.money import Money, parse_money
+from domain.refunds import RefundRequest, RefundRow
+from domain.staff import Access
+from workflows.door import DoorClosed
+
+router = console_router()
+
+#: Makes a refund's id from its checkout and its turn.
+_REFUNDS = UUID("b5a1f0e9-6a41-4d2f-8a57-0f5c0a0c9d11")
+
+
+class RefundForm(StaffForm):
+    """What goes back, typed in full."""
+
+    amount: str = Field(max_length=20)
+    reason: str = Field(min_length=1, max_length=300)
+    turn: int = Field(ge=0, le=1000)
+    keeps_access: bool = False
+
+
+@router.post("/checkouts/{checkout_id}/refund")
+@allows(Access.ACT, takes_code=True)
+async def refund(
+    parts: TheParts,
+    staff: TheStaff,
+    checkout_id: UUID,
+    form: Annotated[RefundForm, Form()],
+) -> Response:
+    """Ask for a refund; it can be taken back for ten minutes."""
+    case, row, record = await read_case_facts(parts, checkout_id)
+    case_id = None if case is None else case.case_id
+    try:
+        amount = parse_money(form.amount.lstrip("$€£ "), row.price.currency)
+        request = _request(checkout_id, staff, form, amount)
+        if form.turn > len(record.returned):
+            raise RefundRefused("This page is not one of ours. Open the case again.")
+        asked = await _ask(parts, staff, (checkout_id, case_id), request)
+    except (RefundRefused, ValueError) as refused:
+        await _write_refusal(parts, staff, checkout_id, form)
+        return parts.console.problem(
+            staff, f"{refused} Nothing was sent.", f"/support/checkouts/{checkout_id}"
+        )
+    if _is_of_another(request, asked, record):
+        return back_to_checkout(checkout_id, Said.REFUND_BY_OTHER)
+    await _knock(parts, row, request)
+    return back_to_checkout(checkout_id, Said.REFUND_ASKED)
+
+
+@router.post("/checkouts/{checkout_id}/refund/take-back")
+@allows(Access.ACT)
+async def take_back(
+    parts: TheParts,
+    staff: TheStaff,
+    checkout_id: UUID,
+    form: Annotated[StaffForm, Form()],
+) -> Response:
+    """Take the newest refund back that was not sent."""
+    del form  # The guard has looked at it.
+    case, row, _ = await read_case_facts(parts, checkout_id)
+    case_id = None if case is None else case.case_id
+
+    async def work(connection: AsyncConnection) -> RefundRow | None:
+        found = await cancellable_refund(connection, checkout_id)
+        if found is None:
+            return None
+        if not await cancel_refund(connection, found.refund_id, staff.name):
+            return None
+        await record_action(
+            connection,
+            staff.did(
+                "refund.taken_back",
+                case_id=case_id,
+                checkout_id=checkout_id,
+                refund=str(found.refund_id),
+            ),
+        )
+        return found
+
+    taken = await parts.records.write(work)
+    if taken is None:
+        return back_to_checkout(checkout_id, Said.REFUND_TOO_LATE)
+    request = RefundRequest(
+        refund_id=taken.refund_id,
+        amount=taken.amount,
+        actor=staff.name,
+        reason="taken back",
+        ends_access=taken.ends_access,
+    )
+    await _knock(parts, row, request)
+    return back_to_checkout(checkout_id, Said.REFUND_TAKEN_BACK)
+
+
+def _request(
+    checkout_id: UUID, staff: Staff, form: RefundForm, amount: Money
+) -> RefundRequest:
+    return RefundRequest(
+        refund_id=uuid5(_REFUNDS, f"{checkout_id}:{form.turn}"),
+        amount=amount,
+        actor=staff.name,
+        reason=form.reason.strip(),
+        ends_access=not form.keeps_access,
+    )
+
+
+async def _ask(
+    parts: Parts,
+    staff: Staff,
+    about: tuple[UUID, UUID | None],
+    request: RefundRequest,
+) -> RefundRow:
+    checkout_id, case_id = about
+
+    async def work(connection: AsyncConnection) -> RefundRow:
+        asked = await request_refund(connection, checkout_id, request)
+        await record_action(
+            connection,
+            staff.did(
+                "refund.asked",
+                case_id=case_id,
+                checkout_id=checkout_id,
+                refund=str(request.refund_id),
+                amount_minor=request.amount.amount_minor,
+                currency=request.amount.currency,
+                ends_access=request.ends_access,
+                reason_sha256=digest_of(request.reason),
+            ),
+        )
+        return asked
+
+    return await parts.records.write(work)
+
+
+async def _write_refusal(
+    parts: Parts, staff: Staff, checkout_id: UUID, form: RefundForm
+) -> None:
+    row = staff.did(
+        "refund.asked",
+        outcome=Outcome.REFUSED,
+        checkout_id=checkout_id,
+        amount=form.amount,
+    )
+    await parts.records.write(lambda c: record_action(c, row))
+
+
+def _is_of_another(request: RefundRequest, asked: RefundRow, record: Record) -> bool:
+    """Whether somebody else's refund stands where this one was meant to."""
+    known = {one.refund_id: one for one in record.returned}
+    before = known.get(request.refund_id)
+    if before is not None and before.actor != request.actor:
+        return True
+    return asked.amount != request.amount or asked.ends_access != request.ends_access
+
+
+async def _knock(parts: Parts, row: CheckoutRow, request: RefundRequest) -> None:
+    """Tell the workflow; when Temporal is away the row waits for the starter loop."""
+    checkout = CheckoutInput(
+        checkout_id=row.checkout_id, reference_code=row.reference_code
+    )
+    try:
+        await parts.door.request_refund(checkout, request)
+    except DoorClosed:
+        return
+    await parts.records.write(lambda c: mark_knocked(c, request.refund_id))

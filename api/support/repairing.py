@@ -1,0 +1,134 @@
+"""The one press: a repair is asked for once, whoever presses, however often.
+
+The row comes first, so that it is known what was asked. Its id is made of the checkout
+as the page showed it; a second press, or a colleague's, means the same row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Form
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from api.parts import Parts, TheParts
+from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.support.asking import Shown
+from api.support.case import read_case_facts
+from api.support.said import Said, back_to_checkout
+from api.support.views import facts_of
+from database import console
+from database.audit import record_action
+from database.checkouts import CheckoutRow
+from database.console import Asked, CaseRow, Record
+from domain.case_view import repair_id_of
+from domain.messages import CheckoutInput, RepairRequest
+from domain.staff import Access
+from workflows.door import DoorClosed
+
+router = console_router()
+
+#: Most repairs are over by then, and the page that follows can tell how they ended.
+_LOOKS = 4
+_BETWEEN_SECONDS = 0.2
+
+_REASON = "asked for in the console"
+
+
+class RepairForm(StaffForm):
+    """Which repair the page proposed."""
+
+    repair_id: UUID
+    reason: str = Field(default="", max_length=300)
+
+
+@router.post("/checkouts/{checkout_id}/repair")
+@allows(Access.ACT)
+async def repair(
+    parts: TheParts,
+    staff: TheStaff,
+    checkout_id: UUID,
+    form: Annotated[RepairForm, Form()],
+) -> Response:
+    """Have what is missing done, and wait a moment for how it ends."""
+    found = await read_case_facts(parts, checkout_id)
+    _, row, record = found
+    is_known = any(one.repair_id == form.repair_id for one in record.repairs)
+    is_current = form.repair_id == repair_id_of(facts_of(row, record, Shown()))
+    if not (is_known or is_current):
+        return back_to_checkout(checkout_id, Said.REPAIR_STALE)
+    request = RepairRequest(
+        repair_id=form.repair_id,
+        actor=staff.name,
+        reason=form.reason.strip() or _REASON,
+    )
+    asked = await write_repair(parts, staff, found, request)
+    if asked is None:
+        return back_to_checkout(checkout_id, Said.REPAIR_STALE)
+    if not await knock(parts, row, asked):
+        return back_to_checkout(checkout_id, Said.REPAIR_WAITS)
+    said = await _said(parts, checkout_id, asked, staff.name)
+    return back_to_checkout(checkout_id, said)
+
+
+async def write_repair(
+    parts: Parts,
+    staff: Staff,
+    found: tuple[CaseRow | None, CheckoutRow, Record],
+    request: RepairRequest,
+) -> Asked | None:
+    """Make a repair durable once, and write down who pressed.
+
+    Returns:
+        How it stands; None when its id is another checkout's.
+    """
+    case, row, _ = found
+
+    async def work(connection: AsyncConnection) -> Asked | None:
+        asked = await console.ask_repair(connection, row.checkout_id, request)
+        action = staff.did(
+            "repair.asked",
+            case_id=None if case is None else case.case_id,
+            checkout_id=row.checkout_id,
+            repair=str(request.repair_id),
+            is_new=asked is not None and asked.is_new,
+        )
+        await record_action(connection, action)
+        return asked
+
+    return await parts.records.write(work)
+
+
+async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
+    """Have the workflow do it, unless it is done; False when Temporal is away."""
+    if asked.outcome is not None:
+        return True
+    checkout = CheckoutInput(
+        checkout_id=row.checkout_id, reference_code=row.reference_code
+    )
+    # In the first one's words: the workflow takes the same id once.
+    first = RepairRequest(
+        repair_id=asked.repair_id, actor=asked.actor, reason=asked.reason
+    )
+    try:
+        await parts.door.request_repair(checkout, first)
+    except DoorClosed:
+        return False
+    return True
+
+
+async def _said(parts: Parts, checkout_id: UUID, asked: Asked, name: str) -> Said:
+    if not asked.is_new and asked.actor != name:
+        return Said.REPAIR_BY_OTHER
+    for _ in range(_LOOKS):
+        now = await parts.records.read(
+            lambda c: console.read_repair(c, checkout_id, asked.repair_id)
+        )
+        if now is not None and now.outcome is not None:
+            return Said.REPAIR_DONE
+        await asyncio.sleep(_BETWEEN_SECONDS)
+    return Said.REPAIR_ASKED

@@ -1,0 +1,81 @@
+"""What an action came to, told on the page that follows it.
+
+The words are chosen by a short key in the address, so that nobody can make our page say
+something of theirs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from starlette.responses import RedirectResponse
+
+
+class Said(StrEnum):
+    """Each outcome that a page can tell."""
+
+    CLAIMED = "claimed"
+    GIVEN_BACK = "given-back"
+    HANDED_OVER = "handed-over"
+    MOVED = "moved"
+    NOTED = "noted"
+    HELD = "held"
+    NOT_HELD = "not-held"
+    CLOSED = "closed"
+    OPENED = "opened"
+    REPAIR_ASKED = "repair-asked"
+    REPAIR_DONE = "repair-done"
+    REPAIR_BY_OTHER = "repair-by-other"
+    REPAIR_WAITS = "repair-waits"
+    REPAIR_STALE = "repair-stale"
+    REFUND_ASKED = "refund-asked"
+    REFUND_BY_OTHER = "refund-by-other"
+    REFUND_TAKEN_BACK = "refund-taken-back"
+    REFUND_TOO_LATE = "refund-too-late"
+
+
+WORDS: dict[Said, str] = {
+    Said.CLAIMED: "This case is yours now.",
+    Said.GIVEN_BACK: "This case is back on the list, for whoever takes it.",
+    Said.HANDED_OVER: "Handed over. Your colleague finds it on top of their list.",
+    Said.MOVED: "Somebody was quicker: see who holds it now. Nothing was changed.",
+    Said.NOTED: "Your note is written below.",
+    Said.HELD: "Held. It comes back to the list by itself.",
+    Said.NOT_HELD: "It is back on the list.",
+    Said.CLOSED: "Closed. It stays in “Done today”, and the search finds it.",
+    Said.OPENED: "A case is open, and it is yours.",
+    Said.REPAIR_ASKED: "The repair is under way. This page shows how it ends.",
+    Said.REPAIR_DONE: "The repair is done. Below is what it found and did.",
+    Said.REPAIR_BY_OTHER: "Somebody asked for this repair before you. It is the same "
+    "one: it runs once.",
+    Said.REPAIR_WAITS: "It is written down. Temporal does not answer this second: "
+    "press once more in a minute. It stays one repair.",
+    Said.REPAIR_STALE: "This case has moved on since you opened it. Nothing was done. "
+    "Look at it as it stands now.",
+    Said.REFUND_ASKED: "The money goes back in ten minutes. Until then it can be taken "
+    "back below.",
+    Said.REFUND_BY_OTHER: "Somebody asked for a refund since you opened this page. "
+    "Nothing was added to it.",
+    Said.REFUND_TAKEN_BACK: "Taken back. The money stays.",
+    Said.REFUND_TOO_LATE: "It was sent already, so it cannot be taken back.",
+}
+
+
+def back_to_case(case_id: UUID, said: Said) -> RedirectResponse:
+    """Lead back to a case's page and say what happened."""
+    return RedirectResponse(f"/support/cases/{case_id}?said={said}", status_code=303)
+
+
+def back_to_checkout(checkout_id: UUID, said: Said) -> RedirectResponse:
+    """Lead back to a checkout's page and say what happened."""
+    path = f"/support/checkouts/{checkout_id}?said={said}"
+    return RedirectResponse(path, status_code=303)
+
+
+def in_words(said: str) -> str:
+    """Return what a key says; nothing for anything else."""
+    try:
+        return WORDS[Said(said)]
+    except ValueError:
+        return ""

@@ -1,0 +1,849 @@
+"""The console at work: what is found, what is said, and what a press comes to."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from api.support import asking
+from domain.identifiers import derived_id
+from domain.payments import PaymentIntent, PaymentIntentStatus
+from domain.staff import Role
+from tests.api.doubles import NOW, Opened, Shop, text_of
+from tests.api.staffing import Colleague, actions, form_token_of, hire
+from tests.specimens.pages import PRICE
+
+
+@pytest.fixture
+async def dana(shop: Shop) -> Colleague:
+    """Somebody of support who is signed in."""
+    return await hire(shop)
+
+
+async def stuck(shop: Shop, email: str = "mara@example.com") -> Opened:
+    """A customer who paid and has no access, with a case."""
+    opened = await shop.open(email)
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging' WHERE stage='requested'")
+    shop.charge(opened, access="PENDING")
+    shop.sql(
+        "UPDATE payment_attempts SET payment_intent_id='pi_' || checkout_id,"
+        " outcome='charged', ended_at=now() WHERE checkout_id=%s",
+        opened.checkout_id,
+    )
+    open_case(shop, opened)
+    return opened
+
+
+def open_case(shop: Shop, opened: Opened, **changes: Any) -> None:
+    """Open a checkout's case as the workflow does."""
+    values = {"cause": "ApplicationAway", "state": "open"} | changes
+    shop.sql(
+        "INSERT INTO cases (case_id, checkout_id, state, step, cause, detail)"
+        " VALUES (%s, %s, %s, 'open access in the application', %s, 'no answer')",
+        case_of(opened),
+        opened.checkout_id,
+        values["state"],
+        values["cause"],
+    )
+
+
+def case_of(opened: Opened) -> UUID:
+    """Return the id of a checkout's case."""
+    return derived_id(opened.checkout_id, "case")
+
+
+def page_of(opened: Opened) -> str:
+    """Return the address of a case's page."""
+    return f"/support/cases/{case_of(opened)}"
+
+
+def checkout_of(opened: Opened) -> str:
+    """Return the address of a checkout's page."""
+    return f"/support/checkouts/{opened.checkout_id}"
+
+
+def said_by(answer: httpx.Response) -> str:
+    """Return what a page says, as a person reads it."""
+    return unescape(text_of(answer.text))
+
+
+def taken(opened: Opened, **changes: Any) -> PaymentIntent:
+    """What the processor shows of a payment that was taken."""
+    values: dict[str, Any] = {
+        "payment_intent_id": f"pi_{opened.checkout_id}",
+        "status": PaymentIntentStatus.SUCCEEDED,
+        "price": PRICE,
+        "checkout_id": opened.checkout_id,
+        "charged_at": NOW,
+        "card_brand": "visa",
+        "card_last4": "4242",
+    }
+    return PaymentIntent(**values | changes)
+
+
+# Lists and searches
+
+
+async def test_an_empty_list_says_so(dana: Colleague) -> None:
+    """Nobody is waiting: no table without rows, no blank page."""
+    answer = await dana.browser.get("/support")
+
+    assert "Nobody is waiting." in said_by(answer)
+    for lane in ("held", "healing", "done"):
+        shown = await dana.browser.get("/support", params={"lane": lane})
+        assert shown.status_code == 200
+        assert 'class="empty"' in shown.text
+
+
+async def test_the_list_begins_with_the_most_harm(shop: Shop, dana: Colleague) -> None:
+    """Not knowing, then paid without access, then the rest; addresses are masked."""
+    other = await stuck(shop, "carl@example.com")
+    shop.sql(
+        "UPDATE checkouts SET access_state='ACTIVE' WHERE checkout_id=%s",
+        other.checkout_id,
+    )
+    await stuck(shop, "bob@example.com")
+    unknown = await shop.open("ann@example.com")
+    await shop.pay(unknown)
+    open_case(shop, unknown, cause="OutcomeStillUnknown")
+
+    answer = await dana.browser.get("/support")
+
+    names = re.findall(r'class="who">(.)•••@example\.com', answer.text)
+    assert names == ["a", "b", "c"]
+    assert "ann@" not in answer.text
+    assert "the processor still cannot say whether it was paid" in said_by(answer)
+
+
+async def test_what_the_machine_is_at_stands_apart(shop: Shop, dana: Colleague) -> None:
+    """Unfinished for half a minute and without a case: healing, nobody is needed."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging' WHERE stage='requested'")
+    shop.sql("UPDATE checkouts SET updated_at = now() - interval '1 minute'")
+
+    needs = await dana.browser.get("/support")
+    healing = await dana.browser.get("/support", params={"lane": "healing"})
+
+    assert "Nobody is waiting." in said_by(needs)
+    assert checkout_of(opened) in healing.text
+    assert "the machine is at it" in said_by(healing)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "mara@example.com",
+        "  MARA@Example.COM ",
+        "From: Mara <mara@example.com>",
+        "{reference}",
+        "{reference_lower}",
+        "{payment}",
+        "https://dashboard.stripe.com/payments/{payment}",
+        "4242 23 Nov",
+        "4242 2026-11-23",
+        "4242 24.11.2026",
+        "249.00 23 Nov",
+        "$249 23 November",
+        "Nov 23 249",
+    ],
+)
+async def test_a_customer_is_found_by_what_they_can_say(
+    shop: Shop, dana: Colleague, query: str
+) -> None:
+    """Address, reference, payment, card and day, amount and day lead to the case."""
+    opened = await stuck(shop)
+    await shop.open("eve@example.com")
+    code = shop.sql(
+        "SELECT reference_code FROM checkouts WHERE checkout_id=%s", opened.checkout_id
+    )[0][0]
+    typed = query.format(
+        reference=code,
+        reference_lower=code.lower().replace("-", ""),
+        payment=f"pi_{opened.checkout_id}".replace("-", "_"),
+    )
+    shop.sql(
+        "UPDATE payment_attempts SET payment_intent_id='pi_' || replace("
+        "checkout_id::text, '-', '_') WHERE checkout_id=%s",
+        opened.checkout_id,
+    )
+
+    answer = await dana.browser.get("/support/search", params={"q": typed})
+
+    assert answer.status_code == 303, said_by(answer)
+    assert answer.headers["location"] == page_of(opened)
+
+
+async def test_several_are_listed(shop: Shop, dana: Colleague) -> None:
+    """Two checkouts of one customer: both stand there, with what they lack."""
+    await stuck(shop)
+    await shop.open("mara@example.com")
+
+    answer = await dana.browser.get("/support/search", params={"q": "mara@example.com"})
+
+    assert "2 checkouts" in said_by(answer)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("nobody@example.com", "None of our records fits"),
+        ("where is it", "Look for what?"),
+        ("", "Look for what?"),
+        ("4242", "Look for what?"),
+        ("4242 31 Feb", "Look for what?"),
+        ("%' OR 1=1 --", "Look for what?"),
+        ("pi_3QxA", "Ask the processor"),
+    ],
+)
+async def test_nothing_found_is_no_dead_end(
+    dana: Colleague, query: str, words: str
+) -> None:
+    """The page says what else finds somebody, and offers the processor."""
+    answer = await dana.browser.get("/support/search", params={"q": query})
+
+    assert answer.status_code == 200
+    assert words in said_by(answer)
+    assert 'action="/support/payments"' in answer.text
+
+
+async def test_a_charge_that_nobody_knows_becomes_a_case(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The processor is asked by the payment's id; what took money gets a case, once."""
+    opened = Opened(path="", checkout_id=uuid4())
+    shop.processor.intents["pi_lost"] = taken(
+        opened, payment_intent_id="pi_lost", checkout_id=None
+    )
+    page = "/support/payments?payment_intent=pi_lost"
+
+    shown = await dana.browser.get(page)
+    made = await dana.post("/support/payments/case", page, payment_intent="pi_lost")
+    again = await dana.browser.get("/support/search", params={"q": "pi_lost"})
+    case = await dana.browser.get(made.headers["location"])
+
+    assert "the money was taken" in said_by(shown)
+    assert "nothing of ours stands for it" in said_by(shown)
+    assert made.status_code == 303
+    assert again.headers["location"] == made.headers["location"].partition("?")[0]
+    assert "no checkout of ours does" in said_by(case)
+    assert "Paid, no order" in said_by(case)
+
+
+# A case
+
+
+async def test_a_case_tells_three_accounts_and_where_they_differ(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The processor this moment, our rows, what the customer heard; then in words."""
+    opened = await stuck(shop)
+    shop.processor.intents[f"pi_{opened.checkout_id}"] = taken(opened)
+
+    said = said_by(await dana.browser.get(page_of(opened)))
+
+    assert shop.processor.asked == [f"pi_{opened.checkout_id}"]
+    for words in (
+        "The processor says Payment the money was taken",
+        "Visa ending 4242",
+        "Money charged",
+        "Their page says: “We received your $249.00.",
+        "What they may feel: ",
+        "The customer paid and cannot get in.",
+        "Give m•••@example.com access and send the receipt",
+        "It will not charge the card",
+        "Pay was pressed (try 1)",
+    ):
+        assert words in said, words
+    assert f"pi_{opened.checkout_id}" in said
+
+
+async def test_a_silent_processor_is_said_within_three_seconds(
+    shop: Shop, dana: Colleague, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page does not wait for it, and claims nothing in its name."""
+    opened = await stuck(shop)
+    monkeypatch.setattr(asking, "WITHIN", asking.WITHIN / 30)
+    shop.processor.takes = 30
+
+    answer = await dana.browser.get(page_of(opened))
+
+    assert answer.status_code == 200
+    assert "It could not be asked" in said_by(answer)
+    assert "The processor says Payment" not in said_by(answer)
+    assert answer.elapsed.total_seconds() < 3
+
+
+async def test_a_processor_that_refuses_breaks_no_page(
+    shop: Shop, dana: Colleague
+) -> None:
+    """An unknown payment, a wrong key: the rows are shown all the same."""
+    opened = await stuck(shop)
+
+    answer = await dana.browser.get(page_of(opened))
+
+    assert answer.status_code == 200
+    assert "It could not be asked: it refused" in said_by(answer)
+
+
+async def test_what_the_processor_knows_better_is_said(
+    shop: Shop, dana: Colleague
+) -> None:
+    """It took the money and our row calls it not charged: the page begins with that."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.decline(opened)
+    shop.sql(
+        "UPDATE payment_attempts SET payment_intent_id='pi_' || checkout_id"
+        " WHERE checkout_id=%s",
+        opened.checkout_id,
+    )
+    shop.processor.intents[f"pi_{opened.checkout_id}"] = taken(opened)
+
+    said = said_by(await dana.browser.get(checkout_of(opened)))
+
+    assert "The processor took the money, and our row does not know it." in said
+    assert "Finish the order of m•••@example.com" in said
+
+
+@pytest.mark.parametrize("path", ["cases", "checkouts"])
+async def test_an_unknown_address_is_a_clear_page(dana: Colleague, path: str) -> None:
+    """No case, no checkout, no id at all: never a fault."""
+    for name in (str(uuid4()), "x", "1"):
+        answer = await dana.browser.get(f"/support/{path}/{name}")
+        assert answer.status_code in {404, 422}
+        assert 'href="/support"' in answer.text
+
+
+async def test_what_people_write_stays_text(shop: Shop, dana: Colleague) -> None:
+    """A note with markup is shown as it was typed."""
+    opened = await stuck(shop)
+    markup = "<script>alert(1)</script> <img src=x onerror=alert(1)>"
+
+    await dana.post(f"{page_of(opened)}/notes", page_of(opened), text=markup)
+    answer = await dana.browser.get(page_of(opened))
+
+    assert markup not in answer.text
+    assert f"noted: {markup}" in unescape(answer.text)
+
+
+# Taking, handing over, holding, closing
+
+
+async def test_a_case_is_taken_handed_over_and_put_back(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Each step is one row of the audit, and the list says with whom it is."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+    page = page_of(opened)
+
+    took = await dana.post(f"{page}/claim", page, expected="")
+    gave = await dana.post(f"{page}/hand-over", page, expected="dana", to="eli")
+    elis = await eli.browser.get("/support")
+    back = await eli.post(f"{page}/release", page, expected="eli")
+
+    assert [answer.status_code for answer in (took, gave, back)] == [303] * 3
+    assert "handed-over" in gave.headers["location"]
+    assert "Yours" in said_by(elis)
+    rows = [row for row in actions(shop) if row[1].startswith("case.")]
+    assert [(row[0], row[1], row[3]["after"]) for row in rows] == [
+        ("dana", "case.claimed", "dana"),
+        ("dana", "case.handed_over", "eli"),
+        ("eli", "case.released", None),
+    ]
+    assert shop.sql("SELECT owner, state FROM cases") == [(None, "open")]
+
+
+async def test_of_two_who_take_a_case_one_gets_it(shop: Shop, dana: Colleague) -> None:
+    """The other is told, changes nothing, and the audit has both."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+    page = page_of(opened)
+
+    answers = await asyncio.gather(
+        *(who.post(f"{page}/claim", page, expected="") for who in (dana, eli))
+    )
+
+    places = sorted(a.headers["location"].partition("said=")[2] for a in answers)
+    assert places == ["claimed", "moved"]
+    claims = [row for row in actions(shop) if row[1] == "case.claimed"]
+    assert sorted(row[2] for row in claims) == ["done", "refused"]
+
+
+async def test_a_case_is_not_handed_to_who_cannot_act(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Readers, closed accounts and strangers take no case."""
+    await hire(shop, "rita", Role.READ)
+    opened = await stuck(shop)
+    page = page_of(opened)
+
+    for name in ("rita", "nobody"):
+        answer = await dana.post(f"{page}/hand-over", page, expected="", to=name)
+        assert answer.status_code == 409
+        assert "Nothing was changed." in said_by(answer)
+    assert shop.sql("SELECT owner FROM cases") == [(None,)]
+
+
+async def test_a_held_case_comes_back(shop: Shop, dana: Colleague) -> None:
+    """Out of the list until its time, or until the customer writes; never lost."""
+    opened = await stuck(shop)
+    page = page_of(opened)
+    # Holds end by the database's clock, so this one runs with it.
+    shop.clock.now = datetime.now(UTC)
+
+    held = await dana.post(f"{page}/hold", page, until="4h", reason="bank answers")
+    away = await dana.browser.get("/support")
+    there = await dana.browser.get("/support", params={"lane": "held"})
+    shop.sql("UPDATE checkouts SET heard_at = now()")
+    heard = await dana.browser.get("/support")
+    without = await dana.post(f"{page}/hold", page, until="4h", reason=" ")
+    ended = await dana.post(f"{page}/hold", page, until="")
+
+    assert "said=held" in held.headers["location"]
+    assert "Nobody is waiting." in said_by(away)
+    assert "bank answers" in said_by(there)
+    assert page in heard.text
+    assert without.status_code == 422
+    assert "said=not-held" in ended.headers["location"]
+    assert shop.sql("SELECT held_until, held_at, hold_reason FROM cases") == [
+        (None, None, None)
+    ]
+
+
+async def test_a_closed_case_is_done_and_stays_findable(
+    shop: Shop, dana: Colleague
+) -> None:
+    """It leaves the list, calls for no attention, and can be opened again by hand."""
+    opened = await stuck(shop)
+    shop.sql("UPDATE checkouts SET attention_at = now()")
+    page = page_of(opened)
+
+    await dana.post(f"{page}/close", page, reason="they are in")
+    again = await dana.post(f"{page}/close", page_of(opened), reason="again")
+    done = await dana.browser.get("/support", params={"lane": "done"})
+    shown = await dana.browser.get(page)
+    reopened = await dana.post(
+        f"{checkout_of(opened)}/case", checkout_of(opened), reason="she wrote again"
+    )
+
+    assert page in done.text
+    assert "said=moved" in again.headers["location"]
+    assert "noted: Closed: they are in" in said_by(shown)
+    assert "said=opened" in reopened.headers["location"]
+    assert shop.sql("SELECT attention_at FROM checkouts") == [(None,)]
+    assert shop.sql("SELECT state, owner, cause FROM cases") == [
+        ("in_progress", "dana", "StaffOpened")
+    ]
+
+
+async def test_who_only_looks_sees_no_button(shop: Shop) -> None:
+    """A reader's page has everything but what would change something."""
+    rita = await hire(shop, "rita", Role.READ)
+    opened = await stuck(shop)
+
+    answer = await rita.browser.get(page_of(opened))
+
+    posts = re.findall(r'method="post" action="([^"]+)"', answer.text)
+    assert posts == ["/support/sign-out"]
+    assert "Your account looks and does not act." in said_by(answer)
+
+
+# The repair
+
+
+async def press(who: Colleague, opened: Opened) -> httpx.Response:
+    """Open the case and press its one button."""
+    page = await who.browser.get(checkout_of(opened))
+    return await press_on(who, opened, page.text)
+
+
+async def press_on(who: Colleague, opened: Opened, html: str) -> httpx.Response:
+    """Press the button of a page that may be old."""
+    found = re.search(r'name="repair_id" value="([^"]+)"', html)
+    assert found is not None
+    return await who.browser.post(
+        f"{checkout_of(opened)}/repair",
+        data={"form_token": form_token_of(html), "repair_id": found[1]},
+    )
+
+
+async def test_twenty_presses_of_two_people_are_one_repair(
+    shop: Shop, dana: Colleague
+) -> None:
+    """One row, one id at the workflow's door; the second is told who was first."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+    pages = {
+        who.name: (await who.browser.get(checkout_of(opened))).text
+        for who in (dana, eli)
+    }
+
+    first = await press_on(dana, opened, pages["dana"])
+    answers = await asyncio.gather(
+        *(
+            press_on(who, opened, pages[who.name])
+            for who in (dana, eli)
+            for _ in range(10)
+        )
+    )
+    elis = [a for a in answers[10:]]
+
+    assert first.status_code == 303
+    assert {a.headers["location"].partition("said=")[2] for a in elis} == {
+        "repair-by-other"
+    }
+    ids = {repair.repair_id for _, repair in shop.door.repairs}
+    assert len(ids) == 1
+    assert {repair.actor for _, repair in shop.door.repairs} == {"dana"}
+    assert shop.sql("SELECT count(*), min(actor) FROM repairs") == [(1, "dana")]
+    asked = [row for row in actions(shop) if row[1] == "repair.asked"]
+    assert sum(row[3]["is_new"] for row in asked) == 1
+
+
+async def test_a_repair_that_ends_at_once_is_told_at_once(
+    shop: Shop, dana: Colleague, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page that follows the press says what it found and did."""
+    opened = await stuck(shop)
+
+    async def finish(*_: object) -> None:
+        shop.sql("UPDATE repairs SET outcome='opened access', finished_at=now()")
+
+    monkeypatch.setattr(shop.door, "request_repair", finish)
+
+    answer = await press(dana, opened)
+    shown = await dana.browser.get(answer.headers["location"])
+
+    assert "said=repair-done" in answer.headers["location"]
+    assert "dana, just now: opened access" in said_by(shown)
+
+
+async def test_after_a_repair_the_next_is_another(shop: Shop, dana: Colleague) -> None:
+    """What did not help can be asked for again; an old page asks for the old one."""
+    opened = await stuck(shop)
+    old = (await dana.browser.get(checkout_of(opened))).text
+    await press_on(dana, opened, old)
+    shop.sql("UPDATE repairs SET outcome='nothing was missing', finished_at=now()")
+
+    again = await press_on(dana, opened, old)
+    new = await press(dana, opened)
+
+    assert "said=repair-done" in again.headers["location"]
+    assert "said=repair-asked" in new.headers["location"]
+    assert shop.sql("SELECT count(*) FROM repairs") == [(2,)]
+
+
+async def test_a_page_that_the_case_has_outrun_does_nothing(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Access came while somebody read: the press is told so, and asks for nothing."""
+    opened = await stuck(shop)
+    old = (await dana.browser.get(checkout_of(opened))).text
+    shop.sql("UPDATE checkouts SET access_state='ACTIVE'")
+
+    answer = await press_on(dana, opened, old)
+
+    assert "said=repair-stale" in answer.headers["location"]
+    assert shop.door.repairs == []
+    assert shop.sql("SELECT count(*) FROM repairs") == [(0,)]
+
+
+async def test_a_repair_outlives_a_temporal_that_is_away(
+    shop: Shop, dana: Colleague
+) -> None:
+    """It is written down and said; the second press reaches the same one."""
+    opened = await stuck(shop)
+    shop.door.is_closed = True
+    waits = await press(dana, opened)
+    shop.door.is_closed = False
+    asked = await press(dana, opened)
+
+    assert "said=repair-waits" in waits.headers["location"]
+    assert "said=repair-asked" in asked.headers["location"]
+    assert shop.sql("SELECT count(*) FROM repairs") == [(1,)]
+    assert len(shop.door.repairs) == 1
+
+
+async def test_a_repair_of_another_checkout_is_not_taken(
+    shop: Shop, dana: Colleague
+) -> None:
+    """A form that names another's repair changes neither."""
+    mara, eve = await stuck(shop), await stuck(shop, "eve@example.com")
+    html = (await dana.browser.get(checkout_of(mara))).text
+
+    answer = await press_on(dana, eve, html)
+
+    assert "said=repair-stale" in answer.headers["location"]
+    assert shop.door.repairs == []
+
+
+# Refunds
+
+
+async def refund(who: Colleague, opened: Opened, **fields: str) -> httpx.Response:
+    """Fill in the refund form."""
+    page = await who.browser.get(checkout_of(opened))
+    turn = re.search(r'name="turn" value="(\d+)"', page.text)
+    data = {
+        "form_token": form_token_of(page.text),
+        "amount": "249.00",
+        "reason": "asked for it",
+        "turn": turn[1] if turn else "0",
+    }
+    return await who.browser.post(f"{checkout_of(opened)}/refund", data=data | fields)
+
+
+def make_stale(shop: Shop) -> None:
+    """Let the last code be older than money allows."""
+    shop.sql("UPDATE staff_sessions SET code_at = now() - interval '6 minutes'")
+
+
+async def test_money_takes_a_fresh_code(shop: Shop, dana: Colleague) -> None:
+    """Without one nothing happens and nothing is lost; with it the refund is asked."""
+    opened = await stuck(shop)
+    make_stale(shop)
+
+    asked = await refund(dana, opened)
+    wrong = await refund(dana, opened, code="000000")
+    none = shop.sql("SELECT count(*) FROM refunds")
+    shop.clock.move(seconds=60)
+    code = dana.code()
+    done = await refund(dana, opened, code=code)
+    make_stale(shop)
+    replayed = await refund(dana, opened, code=code)
+
+    assert asked.status_code == 403
+    assert "Nothing was done so far." in said_by(asked)
+    assert 'name="amount" value="249.00"' in asked.text
+    assert f'action="{checkout_of(opened)}/refund"' in asked.text
+    assert "not right, or was used before" in said_by(wrong)
+    assert none == [(0,)]
+    assert "said=refund-asked" in done.headers["location"]
+    assert replayed.status_code == 403
+    assert shop.sql("SELECT actor, amount_minor, state FROM refunds") == [
+        ("dana", 24900, "requested")
+    ]
+    assert len(shop.door.refunds) == 1
+    rows = [(row[1], row[2]) for row in actions(shop)]
+    assert ("refused", "refused") in rows
+    assert rows.count(("code.given", "done")) == 1
+    assert ("refund.asked", "done") in rows
+
+
+async def test_guessing_codes_ends_the_session(shop: Shop, dana: Colleague) -> None:
+    """After five wrong ones whoever sits there has to sign in again."""
+    opened = await stuck(shop)
+    make_stale(shop)
+
+    answers = [await refund(dana, opened, code=f"00000{n}") for n in range(6)]
+
+    assert [answer.status_code for answer in answers] == [403] * 5 + [303]
+    assert (await dana.browser.get("/support")).status_code == 303
+    assert shop.sql("SELECT count(*) FROM refunds") == [(0,)]
+
+
+async def test_a_refund_can_be_taken_back_in_time(shop: Shop, dana: Colleague) -> None:
+    """Ten minutes: the page says until when, one press takes it back, once."""
+    opened = await stuck(shop)
+    await refund(dana, opened, amount="50")
+    shown = await dana.browser.get(checkout_of(opened))
+    path = f"{checkout_of(opened)}/refund/take-back"
+
+    back = await dana.post(path, checkout_of(opened))
+    again = await dana.post(path, checkout_of(opened))
+
+    assert "$50.00, asked for by dana: can still be taken back until" in said_by(shown)
+    assert "$199.00 can still go back." in said_by(shown)
+    assert "said=refund-taken-back" in back.headers["location"]
+    assert "said=refund-too-late" in again.headers["location"]
+    assert shop.sql("SELECT state FROM refunds") == [("canceled",)]
+
+
+async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
+    """Both have the page open, both press: one refund, the second is told."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+
+    await refund(dana, opened, amount="100.00", turn="0")
+    second = await refund(eli, opened, amount="100.00", turn="0")
+
+    assert "said=refund-by-other" in second.headers["location"]
+    assert shop.sql("SELECT actor, amount_minor FROM refunds") == [("dana", 10000)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        ("249.01", "more than what is left"),
+        ("0", "more than nothing"),
+        ("-5", "is not an amount"),
+        ("24,90", "is not an amount"),
+        ("abc", "is not an amount"),
+        ("1e2", "is not an amount"),
+        ("٢٤٩", "is not an amount"),
+    ],
+)
+async def test_a_wrong_amount_is_refused_in_words(
+    shop: Shop, dana: Colleague, amount: str, words: str
+) -> None:
+    """Nothing is sent, the sentence says why, and the audit has the try."""
+    opened = await stuck(shop)
+
+    answer = await refund(dana, opened, amount=amount)
+
+    assert answer.status_code == 409
+    assert words in said_by(answer)
+    assert shop.sql("SELECT count(*) FROM refunds") == [(0,)]
+    assert actions(shop)[-1][1:3] == ("refund.asked", "refused")
+
+
+async def test_nothing_is_refunded_that_was_not_charged(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The page offers no refund, and a form made by hand is refused."""
+    opened = await shop.open()
+
+    page = await dana.browser.get(checkout_of(opened))
+    answer = await refund(dana, opened)
+
+    assert "Give this amount back" not in said_by(page)
+    assert answer.status_code == 409
+    assert "was not charged" in said_by(answer)
+
+
+async def test_the_audit_is_the_owners_to_read(shop: Shop, dana: Colleague) -> None:
+    """Every action of the day, refused ones too, in words."""
+    olga = await hire(shop, "olga", Role.OWNER)
+    opened = await stuck(shop)
+    await press(dana, opened)
+    await dana.browser.get("/support/audit")
+
+    said = said_by(await olga.browser.get("/support/audit"))
+
+    assert "dana asked for a repair" in said
+    assert "dana was kept out: refused (role)" in said
+
+
+# Many of one cause
+
+
+async def test_many_of_one_cause_are_repaired_together(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Looked at first: how many, the sum, five of them, the effect; then one press."""
+    for number in range(7):
+        await stuck(shop, f"buyer{number}@example.com")
+    held = await stuck(shop, "held@example.com")
+    await dana.browser.get("/support")
+    shop.sql(
+        "UPDATE cases SET held_until = now() + interval '1 day', held_at = now(),"
+        " hold_reason = 'x' WHERE checkout_id=%s",
+        held.checkout_id,
+    )
+    batch = "/support/batch?cause=ApplicationAway"
+
+    listed = await dana.browser.get("/support")
+    shown = await dana.browser.get(batch)
+    dry = shop.sql("SELECT count(*) FROM repairs")
+    pressed = await dana.post(
+        "/support/batch", batch, cause="ApplicationAway", count="7"
+    )
+    told = await dana.browser.get(pressed.headers["location"])
+    await dana.post("/support/batch", batch, cause="ApplicationAway", count="7")
+
+    assert "7 cases of one cause" in said_by(listed)
+    assert "$1,743.00 in all" in said_by(shown)
+    assert "7 × Give each access and send the receipt" in said_by(shown)
+    assert shown.text.count('class="rank-3"') == 5
+    assert dry == [(0,)]
+    assert "7 repairs are under way." in said_by(told)
+    assert shop.sql("SELECT count(*) FROM repairs") == [(7,)]
+    assert len({repair.repair_id for _, repair in shop.door.repairs}) == 7
+    assert held.checkout_id not in {c.checkout_id for c, _ in shop.door.repairs}
+    last = actions(shop)[-1]
+    assert (last[1], last[3]["asked"]) == ("batch.asked", 7)
+
+
+async def test_a_batch_and_a_single_press_are_one_repair(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Whoever was first: the id is made of the case, not of the button."""
+    opened = await stuck(shop)
+    await press(dana, opened)
+    await dana.post(
+        "/support/batch",
+        "/support/batch?cause=ApplicationAway",
+        cause="ApplicationAway",
+        count="1",
+    )
+
+    assert shop.sql("SELECT count(*) FROM repairs") == [(1,)]
+
+
+async def test_a_batch_that_grew_is_looked_at_again(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Nobody repairs what they have not seen."""
+    await stuck(shop)
+    await stuck(shop, "eve@example.com")
+
+    answer = await dana.post(
+        "/support/batch",
+        "/support/batch?cause=ApplicationAway",
+        cause="ApplicationAway",
+        count="1",
+    )
+
+    assert answer.status_code == 409
+    assert "Nothing was done." in said_by(answer)
+    assert "2 cases of one cause" in said_by(answer)
+    assert shop.door.repairs == []
+
+
+async def test_a_batch_outlives_a_temporal_that_is_away(
+    shop: Shop, dana: Colleague
+) -> None:
+    """What could not be told is counted, and a second press reaches it."""
+    await stuck(shop)
+    shop.door.is_closed = True
+    batch = "/support/batch?cause=ApplicationAway"
+
+    pressed = await dana.post(
+        "/support/batch", batch, cause="ApplicationAway", count="1"
+    )
+    told = await dana.browser.get(pressed.headers["location"])
+
+    assert "0 repairs are under way." in said_by(told)
+    assert "1 wait: Temporal does not answer." in said_by(told)
+
+
+async def test_new_payments_are_paused_and_taken_again(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The first thing to do when harm grows is one form away, and said on the list."""
+    paused = await dana.post("/support/pause", "/support", reason="charged twice")
+    shown = await dana.browser.get("/support")
+    opened = await shop.open()
+    pressed = await shop.pay(opened)
+    resumed = await dana.post("/support/resume", "/support")
+    after = await dana.browser.get("/support")
+
+    assert (paused.status_code, resumed.status_code) == (303, 303)
+    assert "by dana: charged twice" in said_by(shown)
+    assert shop.door.paid == []
+    assert pressed.status_code == 303
+    assert "New payments are paused" not in said_by(after)
+    assert [row[1] for row in actions(shop)][-2:] == [
+        "payments.paused",
+        "payments.resumed",
+    ]
