@@ -311,11 +311,12 @@ class Settings(OnCallSettings):
     stripe_api_key: SecretStr = Field(validation_alias=_plain("STRIPE_API_KEY"))
     """Secret or restricted key of the processor: `sk_test_` in development only."""
 
-    #: Others charge on this account too. A payment that names no checkout of ours is
-    #: then theirs; on an account of our own it becomes a case.
     stripe_account_is_shared: bool = Field(
         default=False, validation_alias=_plain("STRIPE_ACCOUNT_IS_SHARED")
     )
+    """Others charge on this account too. A payment that names no checkout of ours is
+    then theirs; on an account of our own it becomes a case."""
+
     stripe_publishable_key: str | None = Field(
         default=None, validation_alias=_plain("STRIPE_PUBLISHABLE_KEY")
     )

@@ -27,7 +27,7 @@ from database.checkouts import (
     withdraw_requests,
 )
 from database.inbox import OVERDUE_AFTER, list_waiting
-from database.reconciliation import read_age
+from database.reconciliation import read_age, tell_of_lateness
 from database.refunds import WaitingRefund, take_waiting_refunds, unmark_knocked
 from domain.deadlines import WITHDRAW_AFTER
 from domain.messages import CheckoutInput, PayRequest
@@ -172,6 +172,7 @@ class Starter:
         metrics.RECONCILIATION_AGE.set(age.total_seconds())
         if age > LATE_AFTER:
             self._down("reconciliation", f"last compared {age} ago")
+            await self._parts.records.write(tell_of_lateness)
         else:
             self._up("reconciliation")
 

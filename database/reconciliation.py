@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.aftermath import suspect_second_charge
 from database.cases import open_case, open_payment_case
 from database.inbox import OVERDUE_AFTER, InboxEvent, list_overdue, mark_applied
+from database.oncall import NewFinding, end_findings, write_finding
 from database.tables import (
     checkouts,
     discrepancies,
@@ -31,6 +32,7 @@ from database.tables import (
 )
 from domain.emails import EmailKind
 from domain.messages import OpenCase
+from domain.oncall import FindingKind
 from domain.reconciliation import (
     BULK_FROM,
     DEEP_EVERY,
@@ -57,7 +59,7 @@ from domain.reconciliation import (
     RunState,
     Tally,
     cause_of,
-    warnings_of,
+    own_troubles,
 )
 from domain.states import (
     AccessState,
@@ -69,6 +71,9 @@ from domain.states import (
 
 #: Makes the ids of differences and of their repairs.
 _DIFFERENCES = UUID("9f1b6f0e-3a64-4e35-8a0c-5d8f1d2b7c40")
+
+#: Whom findings about the reconciliation itself are about.
+SUBJECT = "reconciliation"
 
 #: What a case says is stuck.
 _STEP = "agree with the processor"
@@ -619,7 +624,8 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
     Returns:
         What the figures tell of ourselves, in sentences.
     """
-    warnings = warnings_of(run)
+    troubles = own_troubles(run)
+    warnings = tuple(troubles.values())
     if run.plan.is_dry:
         return warnings
     finished = await connection.execute(
@@ -645,6 +651,14 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
     )
     if finished.scalar_one_or_none() is None:
         return warnings
+    await end_findings(connection, SUBJECT)
+    for trouble in troubles:
+        await write_finding(
+            connection,
+            NewFinding(
+                kind=FindingKind.BOOKS_DIFFER, step="", error=trouble, subject=SUBJECT
+            ),
+        )
     moved: dict[str, object] = {
         # A run with `since` may end earlier than a run that has been by since.
         "watermark_at": func.greatest(
@@ -758,6 +772,16 @@ async def find_run(connection: AsyncConnection, run_id: UUID) -> RunRow | None:
         cases=row.cases,
         withheld=row.withheld,
         warnings=tuple(row.warnings),
+    )
+
+
+async def tell_of_lateness(connection: AsyncConnection) -> None:
+    """Have people told that nothing is compared; the next finished run ends it."""
+    await write_finding(
+        connection,
+        NewFinding(
+            kind=FindingKind.RECONCILIATION_LATE, step="", error="", subject=SUBJECT
+        ),
     )
 
 

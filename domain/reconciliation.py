@@ -515,25 +515,36 @@ class ReconcileResult:
     warnings: tuple[str, ...] = ()
 
 
-def warnings_of(run: FinishRun) -> tuple[str, ...]:
-    """Say what a run's figures tell about ourselves."""
-    said = []
+class OwnTrouble(StrEnum):
+    """What a run's figures tell about ourselves."""
+
+    WEBHOOKS_LOOK_BROKEN = "WebhooksLookBroken"
+    MANY_REPAIRS = "ManyRepairs"
+    MAIL_HELD = "MailHeld"
+    REPAIRS_WITHHELD = "RepairsWithheld"
+
+
+def own_troubles(run: FinishRun) -> dict[OwnTrouble, str]:
+    """Say what a run's figures tell about ourselves, each in a sentence."""
+    said: dict[OwnTrouble, str] = {}
     charges = run.tally.charges
     untold = charges - run.tally.told
     if charges >= SILENCE_FROM and untold > SILENCE_SHARE * charges:
-        said.append(
+        said[OwnTrouble.WEBHOOKS_LOOK_BROKEN] = (
             f"webhooks look broken: no event arrived for {untold} of {charges} charges"
         )
     if run.is_bulk:
-        said.append(
+        said[OwnTrouble.MAIL_HELD] = (
             f"{run.repairs} repairs in one run: customers are not written to until a "
             "person lets the mail go"
         )
     elif run.repairs >= BULK_FROM:
-        said.append(f"{run.repairs} repairs in one run")
+        said[OwnTrouble.MANY_REPAIRS] = f"{run.repairs} repairs in one run"
     if run.withheld:
-        said.append(f"{run.withheld} repairs wait for a later run")
-    return tuple(said)
+        said[OwnTrouble.REPAIRS_WITHHELD] = (
+            f"{run.withheld} repairs wait for a later run"
+        )
+    return said
 
 
 def tally_of(
