@@ -39,8 +39,11 @@ fetch: $(STAMP) ## Fetch or build now what runs and tests would get when they ne
 doctor: $(STAMP) ## Say what this machine has and what is missing
 	@exec $(BIN)/python cli.py doctor
 
+#: Two at a time: one starts and kills stacks, which is mostly waiting, the other the rest.
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: $(STAMP) ## Run the tests; ARGS="-k name" and more are passed on
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 durability: $(STAMP) ## Run only the tests that kill real processes
 	$(BIN)/pytest -m durability $(ARGS)
@@ -50,7 +53,7 @@ check: $(STAMP) compose-check ## Format, lint, import rules, types, tests: one w
 	$(BIN)/ruff check $(PATHS)
 	$(BIN)/lint-imports
 	$(BIN)/mypy $(PATHS)
-	$(BIN)/pytest
+	$(PYTEST)
 
 compose-check:
 	@if [ -n "$(COMPOSE)" ] && [ -f docker-compose.yml ]; then $(COMPOSE) config -q; fi

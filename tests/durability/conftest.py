@@ -38,12 +38,7 @@ _ORDER = (
 )
 
 Recoveries = dict[str, float]
-_RECOVERIES = pytest.StashKey[Recoveries]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin an empty table."""
-    config.stash[_RECOVERIES] = {}
+_RECOVERIES = "recoveries"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,11 +57,14 @@ def place_in_order(stem: str) -> int:
     return _ORDER.index(stem) if stem in _ORDER else len(_ORDER)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how long it took from each death until everything was in place."""
-    recoveries = config.stash.get(_RECOVERIES, {})
+    recoveries: Recoveries = {}
+    # Reports travel here from whichever process ran the test.
+    for report in terminalreporter.getreports(""):
+        for name, measured in report.user_properties:
+            if name == _RECOVERIES:
+                recoveries |= measured
     if not recoveries:
         return
     terminalreporter.section("seconds from the death until whole")
@@ -75,9 +73,11 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture
-def recoveries(request: pytest.FixtureRequest) -> Recoveries:
+def recoveries(request: pytest.FixtureRequest) -> Iterator[Recoveries]:
     """The table; a test writes its seconds under what it did."""
-    return request.config.stash[_RECOVERIES]
+    table: Recoveries = {}
+    yield table
+    request.node.user_properties.append((_RECOVERIES, table))
 
 
 @pytest.fixture(scope="package")
