@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import psycopg
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -41,7 +42,7 @@ from domain.on_record import CheckoutOnRecord
 from domain.reconciliation import ReconcileInput, ReconcileResult
 from stack.driver import fresh_data_folder
 from stack.postgres import PostgresHandle, postgres
-from stack.temporal import temporal
+from stack.temporal import TemporalHandle, temporal
 from workflows import policies
 from workflows.door import connect
 from workflows.reconciliation import ReconciliationWorkflow
@@ -63,12 +64,15 @@ class Run:
     Attributes:
         seconds: From its start to its result.
         by_step: Seconds that each activity took, by its name.
+        cpu_seconds: Of the worker's process and of PostgreSQL: what other load on the
+            machine does not change.
         peak_megabytes: The most memory that the worker's process ever held.
     """
 
     result: ReconcileResult
     seconds: float
     by_step: dict[str, float]
+    cpu_seconds: dict[str, float]
     peak_megabytes: float
 
 
@@ -144,28 +148,46 @@ async def _serving(
             await process.wait()
 
 
-async def run_once(client: Client, address: str, url: str, numbers: Numbers) -> Run:
+async def run_once(
+    handle: TemporalHandle, server: PostgresHandle, url: str, numbers: Numbers
+) -> Run:
     """Carry out one run in a fresh process."""
+    client = handle.client
     told = [str(numbers.payments), str(numbers.differences), str(numbers.began_at)]
-    async with _serving(url, address, client.namespace, *told) as process:
+    async with _serving(url, handle.address, handle.namespace, *told) as process:
+        before = _spent(server.process.pid)
         started = time.perf_counter()
-        handle = await client.start_workflow(
+        run = await client.start_workflow(
             ReconciliationWorkflow.run,
             ReconcileInput(),
             id=f"reconciliation-{uuid4()}",
             task_queue=_QUEUE,
             run_timeout=policies.RUN_LASTS,
         )
-        result = await handle.result()
+        result = await run.result()
         seconds = time.perf_counter() - started
+        cpu_seconds = {
+            "worker": _spent(process.pid),
+            "postgres": _spent(server.process.pid) - before,
+        }
         told_by_it, _ = await process.communicate(b"")
     return Run(
         result=result,
         seconds=seconds,
-        by_step=await _by_step(client, handle),
+        by_step=await _by_step(client, run),
+        cpu_seconds=cpu_seconds,
         # What is logged goes there as well.
         peak_megabytes=float(told_by_it.splitlines()[-1]),
     )
+
+
+def _spent(pid: int) -> float:
+    """Return the processor time of a process and its children, ended ones too."""
+    process = psutil.Process(pid)
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    own = times[0]
+    ended = own.children_user + own.children_system
+    return float(sum(one.user + one.system for one in times) + ended)
 
 
 async def _by_step(
@@ -209,6 +231,10 @@ def report(numbers: Numbers, run: Run, found: set[tuple[str, str]]) -> dict[str,
         "seconds": round(run.seconds, 2),
         "payments_per_second": round(tally.charges / comparing),
         "microseconds_per_payment": round(comparing / tally.charges * 1e6, 1),
+        "cpu_microseconds_per_payment": {
+            name: round(spent / tally.charges * 1e6, 1)
+            for name, spent in run.cpu_seconds.items()
+        },
         "seconds_by_step": {name: round(took, 3) for name, took in run.by_step.items()},
         "peak_megabytes": round(run.peak_megabytes, 1),
         "repairs": run.result.repairs,
@@ -233,7 +259,7 @@ async def measure(
                 started = time.perf_counter()
                 await asyncio.to_thread(load, owner, numbers)
                 loaded = time.perf_counter() - started
-                run = await run_once(handle.client, handle.address, app_url, numbers)
+                run = await run_once(handle, server, app_url, numbers)
                 figures = report(numbers, run, found_by(owner))
             figures |= {
                 "seconds_to_load": round(loaded, 1),

@@ -308,6 +308,15 @@ def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
     }
 
 
+#: In a long run these may wait for an hour until all is compared and decided: meanwhile
+#: their checkouts look stuck, or their PaymentIntents open, for no reason of their own.
+_WAITS_FOR_REPAIR = exists().where(
+    discrepancies.c.checkout_id == checkouts.c.checkout_id,
+    discrepancies.c.kind.in_(sorted(HOLDS_MAIL)),
+    discrepancies.c.state == DiscrepancyState.SEEN,
+)
+
+
 async def look_locally(connection: AsyncConnection) -> list[Difference]:
     """Find, in our rows alone, what has not got on for longer than any step takes."""
     return [
@@ -371,6 +380,7 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
             checkouts.c.buyer_attempt,
         ).where(
             checkouts.c.stage == Stage.CHARGING,
+            ~_WAITS_FOR_REPAIR,
             or_(
                 and_(
                     checkouts.c.money_state == MoneyState.UNKNOWN,
@@ -423,6 +433,7 @@ async def list_open_intents(
             checkouts.c.stage != Stage.CHARGED,
             checkouts.c.intent_closed_at.is_(None),
             checkouts.c.updated_at < func.clock_timestamp() - _MOVES_WITHIN,
+            ~_WAITS_FOR_REPAIR,
         )
         .order_by(func.random())
         .limit(limit)

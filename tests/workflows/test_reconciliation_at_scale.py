@@ -25,6 +25,7 @@ from bench.rows import load
 from database import reconciliation
 from domain.messages import CheckoutInput, RepairRequest
 from domain.on_record import CheckoutOnRecord
+from domain.payments import ListCharges
 from domain.reconciliation import (
     MOST_REPAIRS,
     PERSONS_KINDS,
@@ -162,6 +163,40 @@ async def test_repairs_and_cases_of_one_run_are_bounded(
     assert (len(second.repairs), second.cases) == (3, 1)
     assert second.withheld == len(local) - 3
     assert again == replace(second, cases=0)
+
+
+async def test_checkout_made_again_in_a_long_run_is_found_once(
+    engine: AsyncEngine, database: Database, numbers: Numbers
+) -> None:
+    """What waits for its repair until a long run is over is not stuck as well."""
+
+    def digest(record: CheckoutOnRecord) -> bytes:
+        return record.checkout_id.bytes * 2
+
+    ledger = EngineLedger(engine, digest, is_account_shared=False)
+    async with engine.begin() as connection:
+        plan = await reconciliation.begin_run(connection, uuid4(), ReconcileInput())
+    assert plan is not None
+    page = await NumberedBooks(numbers).list_charges(
+        ListCharges(
+            created_from=plan.compare_from,
+            created_before=plan.compare_before,
+            limit=numbers.objects,
+        )
+    )
+    before = await ledger.list_open_intents(1_000)
+    tally = await ledger.compare_charges(plan, page)
+    with database.connect_as_owner() as connection_of_owner:
+        connection_of_owner.execute(
+            "UPDATE checkouts SET updated_at = now() - interval '1 hour'"
+        )
+    async with engine.begin() as connection:
+        local = await reconciliation.look_locally(connection)
+    after = await ledger.list_open_intents(1_000)
+
+    assert tally.found[DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT] > 0
+    assert {(d.kind.value, d.subject) for d in local} <= numbers.expected()
+    assert sorted(before, key=str) == sorted(after, key=str)
 
 
 def foreign(number: int) -> Difference:
