@@ -40,7 +40,9 @@ from database.migrate import migrate
 from domain.messages import CheckoutInput, RepairRequest
 from domain.on_record import CheckoutOnRecord
 from domain.reconciliation import ReconcileInput, ReconcileResult
+from observability.logs import configure
 from stack.driver import fresh_data_folder
+from stack.errors import StackError
 from stack.postgres import PostgresHandle, postgres
 from stack.temporal import TemporalHandle, temporal
 from workflows import policies
@@ -114,7 +116,10 @@ async def serve(database: str, address: str, namespace: str, numbers: Numbers) -
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
+    # The standard output is for the figures.
+    configure("console")
     async with worker:
+        print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
     await engine.dispose()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -151,11 +156,18 @@ async def _serving(
 async def run_once(
     handle: TemporalHandle, server: PostgresHandle, url: str, numbers: Numbers
 ) -> Run:
-    """Carry out one run in a fresh process."""
+    """Carry out one run in a fresh process.
+
+    Raises:
+        StackError: The process did not start; its error is on the standard error.
+    """
     client = handle.client
     told = [str(numbers.payments), str(numbers.differences), str(numbers.began_at)]
     async with _serving(url, handle.address, handle.namespace, *told) as process:
-        before = _spent(server.process.pid)
+        if process.stdout is None or not await process.stdout.readline():
+            raise StackError("the worker did not start")
+        pids = {"worker": process.pid, "postgres": server.process.pid}
+        before = {name: _spent(pid) for name, pid in pids.items()}
         started = time.perf_counter()
         run = await client.start_workflow(
             ReconciliationWorkflow.run,
@@ -166,18 +178,14 @@ async def run_once(
         )
         result = await run.result()
         seconds = time.perf_counter() - started
-        cpu_seconds = {
-            "worker": _spent(process.pid),
-            "postgres": _spent(server.process.pid) - before,
-        }
+        spent = {name: _spent(pid) - before[name] for name, pid in pids.items()}
         told_by_it, _ = await process.communicate(b"")
     return Run(
         result=result,
         seconds=seconds,
         by_step=await _by_step(client, run),
-        cpu_seconds=cpu_seconds,
-        # What is logged goes there as well.
-        peak_megabytes=float(told_by_it.splitlines()[-1]),
+        cpu_seconds=spent,
+        peak_megabytes=float(told_by_it),
     )
 
 
