@@ -19,8 +19,20 @@ REAL = FOLDER / "real"
 #: `_timers_run_out` in the conftest.
 SKIPPED = FOLDER / "skipped"
 
-#: What tells of the recording machine and not of the workflow.
-_LEFT_OUT = {"identity", "stackTrace"}
+#: What tells of the recording machine, or only decorates: no replay reads it.
+_LEFT_OUT = {
+    "binaryChecksum",
+    "historySizeBytes",
+    "identity",
+    "meteringMetadata",
+    "requestId",
+    "stackTrace",
+    "taskId",
+    "userMetadata",
+    "workerVersion",
+}
+
+_STICKY = {"name": "sticky", "kind": "TASK_QUEUE_KIND_STICKY"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +45,7 @@ class Recorded:
 
 def write(file: Path, history: WorkflowHistory) -> None:
     """Keep a history, an event a line."""
-    events = [_without_machine(event) for event in history.to_json_dict()["events"]]
+    events = [_without_ornament(event) for event in history.to_json_dict()["events"]]
     lines = ",\n".join(json.dumps(event, separators=(",", ":")) for event in events)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(
@@ -51,6 +63,22 @@ def read(folder: Path) -> list[Recorded]:
         )
         found.append(Recorded(name=file.stem, history=history))
     return found
+
+
+def steps(history: WorkflowHistory) -> tuple[str, ...]:
+    """Return what happened in a run, without what it was about."""
+    happened = []
+    for event in history.to_json_dict()["events"]:
+        kind = event["eventType"].removeprefix("EVENT_TYPE_")
+        attributes: dict[str, Any] = next(
+            (value for key, value in event.items() if key.endswith("Attributes")), {}
+        )
+        name = attributes.get("activityType", {}).get("name")
+        name = name or attributes.get("signalName") or attributes.get("markerName", "")
+        error = attributes.get("failure", {}).get("cause", {})
+        error = error.get("applicationFailureInfo", {}).get("type", "")
+        happened.append(f"{kind} {name} {error}".rstrip())
+    return tuple(happened)
 
 
 def texts(file: Path) -> Iterator[str]:
@@ -72,13 +100,20 @@ def _payloads(value: Any) -> Iterator[str]:
             yield from _payloads(inner)
 
 
-def _without_machine(value: Any) -> Any:
+def _without_ornament(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: _without_machine(inner)
+            # A sticky queue has the name of its process and machine.
+            key: _STICKY
+            if key == "taskQueue" and _is_sticky(inner)
+            else _without_ornament(inner)
             for key, inner in value.items()
             if key not in _LEFT_OUT
         }
     if isinstance(value, list):
-        return [_without_machine(inner) for inner in value]
+        return [_without_ornament(inner) for inner in value]
     return value
+
+
+def _is_sticky(queue: dict[str, str]) -> bool:
+    return queue.get("kind") == _STICKY["kind"]

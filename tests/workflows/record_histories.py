@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker._workflow_instance import _WorkflowInstanceImpl
 
 from stack.temporal import TemporalHandle, start_temporal
-from tests.workflows.histories import FOLDER, REAL, SKIPPED, write
+from tests.workflows.histories import FOLDER, REAL, SKIPPED, steps, write
 
 _HERE = Path(__file__).parent
 _NOT_PATHS = ("test_histories.py", "test_reconciliation_at_scale.py")
@@ -46,7 +46,6 @@ _SHORT = (
     "kill_switch",
     "run_under_way",
     "year_that_is_over",
-    "knock_before_the_end",
     "knocks_again_are_one_end",
 )
 
@@ -63,6 +62,7 @@ class Recorder:
         self._folder = folder
         #: Tests that did not pass.
         self.failed: set[str] = set()
+        self._kept: dict[tuple[str, ...], str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember what must be run again."""
@@ -92,6 +92,8 @@ class Recorder:
         for run_id, handle in started.items():
             part = skipping.client.get_workflow_handle(handle.id, run_id=run_id)
             history = await part.fetch_history()
+            if self._is_known(history):
+                continue
             kind = "run" if handle.id.startswith("reconciliation") else "checkout"
             kinds[kind] += 1
             name = f"{_name_of(request)}.{kind}-{kinds[kind]}.json"
@@ -99,6 +101,11 @@ class Recorder:
 
     def prepare(self, patch: pytest.MonkeyPatch) -> None:
         """Change nothing: a test runs as it always does."""
+
+    def _is_known(self, history: WorkflowHistory) -> bool:
+        """Whether the same steps, in the same order, are kept from another run."""
+        run_id = self._kept.setdefault(steps(history), history.run_id)
+        return run_id != history.run_id
 
 
 class OnRealServer(Recorder):

@@ -21,6 +21,7 @@ from temporalio import workflow
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
+from domain.messages import CheckoutInput, CheckoutResult
 from tests.workflows.conftest import timers_run_out
 from tests.workflows.histories import FOLDER, REAL, SKIPPED, Recorded, read, texts
 from workflows.checkout import CheckoutWorkflow
@@ -58,6 +59,17 @@ def _timers_run_out() -> None:
     """Leave the product as it is here; the test of skipped time says otherwise."""
 
 
+@workflow.defn(name="CheckoutWorkflow")
+class Changed(CheckoutWorkflow):
+    """A release that waits before all else, as none did when these were recorded."""
+
+    @workflow.run
+    async def run(self, checkout: CheckoutInput) -> CheckoutResult:
+        """Wait, then go on as ever."""
+        await workflow.sleep(timedelta(seconds=1))
+        return await super().run(checkout)
+
+
 async def failures(
     recorded: list[Recorded],
     *,
@@ -93,14 +105,6 @@ async def test_every_recorded_path_replays(folder: Path) -> None:
 
 async def test_a_changed_workflow_is_noticed() -> None:
     """A workflow that asks for other things than it did then fails the replay."""
-
-    @workflow.defn(name="CheckoutWorkflow")
-    class Changed(CheckoutWorkflow):
-        @workflow.run
-        async def run(self, checkout: Any) -> Any:
-            await workflow.sleep(timedelta(seconds=1))
-            return await super().run(checkout)
-
     bought = [one for one in read(REAL) if one.name.startswith("checkout.all_well")]
 
     failed = await failures(bought, checkout=Changed)
