@@ -153,6 +153,14 @@ class Drill:
         wait_until(self.has_schedule, "the schedule")
         self.with_temporal(pause)
 
+    def trigger_schedule(self) -> None:
+        """Have the schedule start a run now, as its next tick would."""
+
+        async def trigger(client: Client) -> None:
+            await client.get_schedule_handle(SCHEDULE_ID).trigger()
+
+        self.with_temporal(trigger)
+
     def has_schedule(self) -> bool:
         """Whether Temporal has the schedule of the reconciliation."""
 
@@ -234,7 +242,8 @@ class Drill:
     def lose_runs(self, count: int) -> list[UUID]:
         """Sell so many and lose each one's run: charged, and nobody looks after it.
 
-        Each is terminated in the moment after the charge, so the row knows of none.
+        Each is terminated in the moment after the charge, so the row knows of none, and
+        the worker dies then: it would go on to the end of what it is at.
         """
         confirmation = {"method": "POST", "path_regex": "/confirm$"}
         held = self.fault("act_then_hold", match=confirmation, times=count)
@@ -243,7 +252,9 @@ class Drill:
         assert found["hits"] == count, found
         for checkout_id in bought:
             self.terminate(workflow_id_of(checkout_id))
+        killed = self.stack.kill("worker")
         httpx.delete(held, trust_env=False).raise_for_status()
+        self.stack.wait_restarted("worker", after_pid=killed)
         return bought
 
     def fault(self, action: str, **more: Any) -> str:
