@@ -29,6 +29,7 @@ from workflows.door import TASK_QUEUE
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.schedule import SCHEDULE_ID
 
+B = TypeVar("B")
 T = TypeVar("T")
 
 #: More than the minute that a run leaves alone, less than what makes a page say "late".
@@ -72,6 +73,14 @@ class Totals:
             grants=count,
             receipts=count if with_mail else None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A checkout whose buyer has not pressed Pay."""
+
+    email: str
+    page: str
 
 
 class Drill:
@@ -177,6 +186,11 @@ class Drill:
             found = connection.execute(query.encode(), values).fetchone()
         return found and found[0]
 
+    def all(self, query: str) -> set[tuple[Any, ...]]:
+        """Read rows from the database."""
+        with connect_owner(self.stack) as connection:
+            return set(connection.execute(query.encode()).fetchall())
+
     def write(self, statement: str, *values: object) -> None:
         """Change rows past the application, as time or a person would."""
         with connect_owner(self.stack) as connection:
@@ -237,7 +251,19 @@ class Drill:
 
         None of them looks at a page again, so none helps his checkout on.
         """
-        return asyncio.run(_buy_many(self.stack.at.shop, self._find, methods))
+        opened = self.open_many(len(methods))
+        self.pay_many(opened, methods)
+        return [self._find(checkout.email) for checkout in opened]
+
+    def open_many(self, count: int) -> list[Opened]:
+        """Let so many buyers come as far as the page with the button."""
+        emails = [f"many-{uuid4().hex[:12]}@example.com" for _ in range(count)]
+        return asyncio.run(_side_by_side(self.stack.at.shop, _open, emails))
+
+    def pay_many(self, opened: Sequence[Opened], methods: Sequence[str]) -> None:
+        """Let each buyer press Pay."""
+        pressing = list(zip(opened, methods, strict=True))
+        asyncio.run(_side_by_side(self.stack.at.shop, _pay, pressing))
 
     def lose_runs(self, count: int) -> list[UUID]:
         """Sell so many and lose each one's run: charged, and nobody looks after it.
@@ -304,28 +330,34 @@ _UNTRUE = """
 """
 
 
-async def _buy_many(
-    shop: str, find: Callable[[str], UUID], methods: Sequence[str]
-) -> list[UUID]:
-    turns = enumerate(methods)
-    bought: dict[int, str] = {}
+async def _side_by_side(
+    shop: str,
+    act: Callable[[httpx.AsyncClient, B], Awaitable[T]],
+    buyers: Sequence[B],
+) -> list[T]:
+    """Let the buyers act, several at a time; what came of each, in their order."""
+    turns = iter(enumerate(buyers))
+    results: dict[int, T] = {}
     async with httpx.AsyncClient(
         base_url=shop, headers={"Origin": shop}, trust_env=False, timeout=30
     ) as browser:
 
-        async def buyers() -> None:
-            for number, method in turns:
-                bought[number] = f"many-{uuid4().hex[:12]}@example.com"
-                await _press(browser, bought[number], method)
+        async def act_in_turn() -> None:
+            for number, buyer in turns:
+                results[number] = await act(browser, buyer)
 
-        await asyncio.gather(*(buyers() for _ in range(_CONCURRENCY)))
-    return [find(bought[number]) for number in range(len(methods))]
+        await asyncio.gather(*(act_in_turn() for _ in range(_CONCURRENCY)))
+    return [results[number] for number in range(len(buyers))]
 
 
-async def _press(browser: httpx.AsyncClient, email: str, method: str) -> None:
+async def _open(browser: httpx.AsyncClient, email: str) -> Opened:
     made = await browser.post("/checkouts", data={"plan": "one-year", "email": email})
-    page = made.headers["location"]
-    paid = await browser.post(f"{page}/pay", data={"payment_method": method})
+    return Opened(email=email, page=made.headers["location"])
+
+
+async def _pay(browser: httpx.AsyncClient, pressing: tuple[Opened, str]) -> None:
+    opened, method = pressing
+    paid = await browser.post(f"{opened.page}/pay", data={"payment_method": method})
     assert paid.status_code == httpx.codes.SEE_OTHER, paid.text
 
 
