@@ -98,7 +98,7 @@ def stack() -> Iterator[Stack]:
 def drill() -> Iterator[Drill]:
     """A stack of a file's own, for what all checkouts of a shop go through at once.
 
-    The bank's and the processor's clock is a little slow there; see `reconciling`.
+    Its processor sends no webhooks, and its clock is a little slow; see `reconciling`.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HOLDFAST_RATE_LIMIT_PER_MINUTE", "100000")
@@ -106,6 +106,7 @@ def drill() -> Iterator[Drill]:
             slow_the_processor(running)
             drilled = Drill(running)
             drilled.pause_schedule()
+            drilled.switch_webhooks("off")
             yield drilled
 
 

@@ -35,7 +35,6 @@ def test_all_is_right_after_two_runs_without_any_webhook(
 
     The worker is killed three times on the way, and once with the lost runs.
     """
-    drill.switch_webhooks("off")
     for action, times in (("act_then_drop_reply", 15), ("error_500_after", 5)):
         drill.fault(action, match=_CONFIRMATION, times=times)
     killer = threading.Thread(target=_kill_workers, args=(drill,))

@@ -38,7 +38,6 @@ def test_restored_database_is_healed_by_reconciliation_alone(
     Temporal knows more than the database then, and the processor most. Nobody has to
     say how far back to look: the watermark came back with the dump.
     """
-    drill.switch_webhooks("off")
     drill.buy_many(visas(_BEFORE))
     drill.wait_settled()
     drill.reconcile()

@@ -35,7 +35,6 @@ def test_emptied_temporal_is_filled_again_from_our_rows(
 
     No webhook tells of anything, and nobody but Temporal is started again.
     """
-    drill.switch_webhooks("off")
     drill.buy_many(visas(_DONE))
     drill.wait_settled()
     faults = [
