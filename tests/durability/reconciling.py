@@ -255,6 +255,15 @@ class Drill:
         self.pay_many(opened, methods)
         return [self._find(checkout.email) for checkout in opened]
 
+    def wait_charges(self, count: int) -> None:
+        """Wait until the processor has made so many charges."""
+        summary = f"{self.stack.at.processor}/sandbox/summary"
+        wait_until(
+            lambda: get_json(summary)["succeeded_charges"] >= count,
+            f"{count} charges",
+            limit_seconds=60,
+        )
+
     def open_many(self, count: int) -> list[Opened]:
         """Let so many buyers come as far as the page with the button."""
         emails = [f"many-{uuid4().hex[:12]}@example.com" for _ in range(count)]

@@ -76,14 +76,8 @@ def _methods() -> list[str]:
 
 def _kill_workers(drill: Drill) -> None:
     """Kill the worker each time that so many more were charged."""
-    summary = f"{drill.stack.at.processor}/sandbox/summary"
     for kill in range(1, _KILLS + 1):
-        wanted = kill * _COUNT // (_KILLS + 2)
-        wait_until(
-            lambda wanted=wanted: get_json(summary)["succeeded_charges"] >= wanted,
-            f"{wanted} charges",
-            limit_seconds=60,
-        )
+        drill.wait_charges(kill * _COUNT // (_KILLS + 2))
         drill.stack.kill_and_wait("worker")
 
 
