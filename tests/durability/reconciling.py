@@ -93,13 +93,17 @@ class Drill:
         """Carry out one run, and wait until its repairs have their outcome."""
         result = self.result_of(self.start(**asked))
         assert not result.is_busy, "The row of another run is open."
-        wait_until(lambda: self.one(_UNANSWERED) == 0, "the repairs", limit_seconds=90)
+        self.wait_repaired()
         return result
+
+    def wait_repaired(self) -> None:
+        """Wait until every repair that was asked for has its outcome."""
+        wait_until(lambda: self.one(_UNANSWERED) == 0, "the repairs", limit_seconds=90)
 
     def reconcile_until_nothing(self, *, most: int) -> list[ReconcileResult]:
         """Carry out runs until one finds nothing; that one is the last returned."""
         runs = [self.reconcile()]
-        while runs[-1].tally.found or runs[-1].withheld:
+        while runs[-1].tally.found or runs[-1].repairs or runs[-1].withheld:
             assert len(runs) < most, [run.tally.found for run in runs]
             runs.append(self.reconcile())
         return runs

@@ -66,6 +66,7 @@ def test_hung_run_keeps_others_out_until_it_counts_as_dead(drill: Drill) -> None
     result = drill.result_of(taken_over)
     watermark = drill.one("SELECT watermark_at FROM reconciliation_state")
     drill.result_of(hung)
+    drill.wait_repaired()
     drill.wait_settled()
 
     assert kept_out.is_busy
