@@ -267,6 +267,7 @@ async def note_differences(
     """
     if plan.is_dry or not differences:
         return
+    await _take_turns(connection)
     statement = insert(discrepancies).values(
         [_row_of(difference, plan) for difference in differences]
     )
@@ -295,6 +296,16 @@ async def note_differences(
             ),
         )
     )
+
+
+async def _take_turns(connection: AsyncConnection) -> None:
+    """Wait for another run's transaction on differences, and hold others until ours.
+
+    A run that was given up for lost may still be at work beside the next. Both would
+    take the same rows in different orders, and `ON CONFLICT` looks at one constraint:
+    two at once may meet at the other, which is an error.
+    """
+    await connection.execute(select(reconciliation_state.c.is_only).with_for_update())
 
 
 def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
@@ -475,6 +486,7 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     A second run of the same step finds them marked and returns the same repairs: their
     ids are derived, and the door takes the same id twice as one.
     """
+    await _take_turns(connection)
     cases = 0
     for row in await _due(connection, plan, _IS_FOR_PERSON, MOST_CASES):
         cases += await _give_to_person(connection, row)

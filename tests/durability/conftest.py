@@ -11,6 +11,7 @@ import pytest
 from stack.driver import Stack, fresh_data_folder, run_stack
 from tests.durability.breaking import wait_until
 from tests.durability.counting import Purchase, connect_owner, open_purchase
+from tests.durability.reconciling import Drill, slow_the_processor
 from tests.promises import unkept_promises
 
 _HERE = Path(__file__).parent
@@ -32,6 +33,10 @@ _ORDER = (
     "test_worker_frozen",
     "test_postgres_down",
     "test_disk_full",
+    "test_no_webhooks",
+    "test_reconciliation_hung",
+    "test_temporal_emptied",
+    "test_restored",
     "test_traces",
     "test_clock_off",
     "test_demo",
@@ -88,6 +93,22 @@ def stack() -> Iterator[Stack]:
         environment.setenv("HOLDFAST_RATE_LIMIT_PER_MINUTE", "100000")
         with fresh_data_folder() as data, run_stack(data) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def drill() -> Iterator[Drill]:
+    """A stack of a file's own, for what all checkouts of a shop go through at once.
+
+    Its processor sends no webhooks, and its clock is a little slow; see `reconciling`.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HOLDFAST_RATE_LIMIT_PER_MINUTE", "100000")
+        with fresh_data_folder() as data, run_stack(data) as running:
+            slow_the_processor(running)
+            drilled = Drill(running)
+            drilled.pause_schedule()
+            drilled.switch_webhooks("off")
+            yield drilled
 
 
 @pytest.fixture
