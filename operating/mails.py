@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.cases import insert_repair
+from database.cases import insert_repair, mark_told
 from database.emails import owe_again
 from domain.messages import CheckoutInput, RepairRequest
 from operating.address import ShopAddress
@@ -40,7 +40,7 @@ def send_again(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -
         this = CheckoutInput(
             checkout_id=row.checkout_id, reference_code=row.reference_code
         )
-        told = await _knock(shop, this, repair)
+        told = await _knock(shop, engine, this, repair)
         return Said(
             text=f"{row.reference_code} gets again: {', '.join(kinds)}.{told}",
             content={"checkout_id": str(row.checkout_id), "mails": list(kinds)},
@@ -50,11 +50,16 @@ def send_again(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -
 
 
 async def _knock(
-    shop: ShopAddress, checkout: CheckoutInput, repair: RepairRequest
+    shop: ShopAddress,
+    engine: AsyncEngine,
+    checkout: CheckoutInput,
+    repair: RepairRequest,
 ) -> str:
     client = await connect(shop.temporal_address, shop.temporal_namespace)
     try:
         await CheckoutDoor(client).request_repair(checkout, repair)
     except DoorClosed:
         return " Temporal does not answer; they leave as soon as it does."
+    async with engine.begin() as connection:
+        await mark_told(connection, repair.repair_id)
     return ""

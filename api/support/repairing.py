@@ -23,6 +23,7 @@ from api.support.said import Said, back_to_checkout
 from api.support.views import facts_of
 from database import console
 from database.audit import record_action
+from database.cases import mark_told
 from database.checkouts import CheckoutRow
 from database.console import Asked, CaseRow, Record
 from domain.case_view import repair_id_of
@@ -117,7 +118,9 @@ async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
     try:
         await parts.door.request_repair(checkout, first)
     except DoorClosed:
+        # The starter loop tells it as soon as Temporal is back.
         return False
+    await parts.records.write(lambda c: mark_told(c, asked.repair_id))
     return True
 
 
