@@ -49,8 +49,8 @@ WORDS: dict[Said, str] = {
     Said.REPAIR_DONE: "The repair is done. Below is what it found and did.",
     Said.REPAIR_BY_OTHER: "Somebody asked for this repair before you. It is the same "
     "one: it runs once.",
-    Said.REPAIR_WAITS: "It is written down. Temporal does not answer this second; it is "
-    "told by itself as soon as it does.",
+    Said.REPAIR_WAITS: "It is written down. Temporal does not answer this second; "
+    "it is told by itself as soon as it does.",
     Said.REPAIR_STALE: "This case has moved on since you opened it. Nothing was done. "
     "Look at it as it stands now.",
     Said.REFUND_ASKED: "The money goes back in ten minutes. Until then it can be taken "
