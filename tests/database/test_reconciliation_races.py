@@ -36,6 +36,7 @@ from tests.database.racing import breathe, dice, for_every_seed
 pytestmark = pytest.mark.postgres
 
 
+@pytest.mark.timeout(300)
 async def test_repair_and_reconciliation(
     engine: AsyncEngine, database: Database
 ) -> None:
