@@ -77,6 +77,7 @@ class _Bank:
             self.status = comes_to
 
 
+@pytest.mark.timeout(300)
 async def test_bank_confirmation_and_expiry(
     engine: AsyncEngine, database: Database
 ) -> None:
