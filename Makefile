@@ -39,8 +39,8 @@ fetch: $(STAMP) ## Fetch or build now what runs and tests would get when they ne
 doctor: $(STAMP) ## Say what this machine has and what is missing
 	@exec $(BIN)/python cli.py doctor
 
-#: Two at a time: one starts and kills stacks, which is mostly waiting, the other the rest.
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+# Three at a time: two start and kill stacks, which is mostly waiting, one has the rest.
+PYTEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 test: $(STAMP) ## Run the tests; ARGS="-k name" and more are passed on
 	$(PYTEST) $(ARGS)

@@ -16,29 +16,36 @@ from database.migrate import migrate
 from database.tables import metadata
 from stack.postgres import PostgresHandle, start_postgres
 
-#: Suites that start whole stacks, kill them, and measure how long it takes them back.
-_OF_PROCESSES = {"browser", "durability", "stack"}
+#: Tests that start whole stacks share two processes, so that few measurements meet. Each
+#: takes minutes, most of them waiting: they begin first.
+_KILLS, _STACKS = "1 kills", "2 stacks"
+
+#: Drills of the reconciliation bring stacks of their own.
+_DRILLS = {
+    "test_no_webhooks.py",
+    "test_reconciliation_hung.py",
+    "test_restored.py",
+    "test_temporal_emptied.py",
+}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell which tests share a process when two run side by side, longest first.
-
-    Stacks are started and killed by one process alone, so that no measurement meets
-    another; everything else runs file by file beside them.
-    """
+    """Tell which tests share a process when several run side by side."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group_of(item.path)))
-    items.sort(key=lambda item: _suite_of(item.path) not in _OF_PROCESSES)
+    items.sort(key=lambda item: _group_of(item.path) not in {_KILLS, _STACKS})
+    items.sort(key=lambda item: _group_of(item.path) != _KILLS)
 
 
 def _group_of(path: Path) -> str:
-    is_of_processes = _suite_of(path) in _OF_PROCESSES
-    return "processes" if is_of_processes else str(path)
-
-
-def _suite_of(path: Path) -> str:
-    return path.relative_to(Path(__file__).parent).parts[0]
+    """Return the group of a file: its stacks' or, for all others, the file itself."""
+    place = path.relative_to(Path(__file__).parent)
+    if place.parts[0] == "durability" and place.name not in _DRILLS:
+        return _KILLS
+    return (
+        _STACKS if place.parts[0] in {"durability", "browser", "stack"} else str(place)
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
