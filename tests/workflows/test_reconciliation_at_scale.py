@@ -11,7 +11,9 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -163,6 +165,38 @@ async def test_repairs_and_cases_of_one_run_are_bounded(
     assert (len(second.repairs), second.cases) == (3, 1)
     assert second.withheld == len(local) - 3
     assert again == replace(second, cases=0)
+
+
+@pytest.mark.usefixtures("numbers")
+async def test_run_without_news_reads_no_table_from_end_to_end(
+    engine: AsyncEngine, database: Database
+) -> None:
+    """A run every five minutes costs what is unfinished, and not all that ever was."""
+    with database.connect_as_owner() as owner:
+        owner.execute("UPDATE reconciliation_state SET watermark_at = now()")
+        owner.execute("UPDATE reconciliation_state SET deep_at = now()")
+        before = _read_from_end_to_end(owner)
+        async with engine.begin() as connection:
+            plan = await reconciliation.begin_run(connection, uuid4(), ReconcileInput())
+            found = await reconciliation.look_locally(connection)
+            intents = await reconciliation.list_open_intents(connection, 200)
+            await connection.execute(select(func.pg_stat_force_next_flush()))
+        after = _read_from_end_to_end(owner)
+
+    assert plan is not None
+    assert not plan.is_deep
+    assert found
+    assert intents
+    assert after == before
+
+
+def _read_from_end_to_end(owner: psycopg.Connection[tuple[object, ...]]) -> object:
+    """Return how often that happened to each of the tables that grow."""
+    return owner.execute(
+        "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN"
+        " ('checkouts', 'orders', 'entitlements', 'emails', 'processor_events')"
+        " ORDER BY 1"
+    ).fetchall()
 
 
 async def test_checkout_made_again_in_a_long_run_is_found_once(
