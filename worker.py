@@ -6,10 +6,11 @@ A composition root: it makes every part and hands it on. Nothing imports it.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import signal
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -38,7 +39,12 @@ from activities.books import BooksActivities
 from activities.cases import CaseActivities
 from activities.correspondence import CorrespondenceActivities
 from activities.emails import EmailActivities, ReadOwedEmail
-from activities.ledger import DigestAddress, EngineLedger, LedgerActivities
+from activities.ledger import (
+    DigestAddress,
+    EngineLedger,
+    LedgerActivities,
+    Vouch,
+)
 from activities.letters import Letters
 from activities.observed import ActivityLog
 from activities.orders import OrderActivities
@@ -50,7 +56,7 @@ from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
 from database.rebuilding import read_record
-from domain.addresses import PageAddresses
+from domain.addresses import AddressKeyMissing, PageAddresses
 from domain.messages import GrantEntitlement
 from domain.on_record import CheckoutOnRecord
 from domain.refunds import EndEntitlement
@@ -218,7 +224,9 @@ async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
 
 def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
     engine = outside.engine
-    payments = PaymentActivities(outside.processor, _record_reader(engine))
+    payments = PaymentActivities(
+        outside.processor, _record_reader(engine, outside.addresses)
+    )
     orders, cases = OrderActivities(engine), CaseActivities(engine)
     refunds = RefundActivities(engine)
     access = AccessActivities(
@@ -240,6 +248,7 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
     ledger = EngineLedger(
         engine,
         _address_digester(outside.addresses),
+        _voucher(outside.addresses),
         is_account_shared=settings.stripe_account_is_shared,
     )
     books, own = BooksActivities(outside.processor, ledger), LedgerActivities(engine)
@@ -309,10 +318,23 @@ def _address_digester(addresses: PageAddresses) -> DigestAddress:
     return digest
 
 
-def _record_reader(engine: AsyncEngine) -> ReadRecord:
+def _voucher(addresses: PageAddresses) -> Vouch:
+    def is_vouched_for(record: CheckoutOnRecord) -> bool:
+        try:
+            seal = addresses.seal(record.token_key_id, record.to_seal())
+        except AddressKeyMissing:
+            return False
+        return hmac.compare_digest(seal.encode(), record.seal.encode())
+
+    return is_vouched_for
+
+
+def _record_reader(engine: AsyncEngine, addresses: PageAddresses) -> ReadRecord:
     async def read(checkout_id: UUID, buyer_attempt: int) -> CheckoutOnRecord:
         async with engine.begin() as connection:
-            return await read_record(connection, checkout_id, buyer_attempt)
+            record = await read_record(connection, checkout_id, buyer_attempt)
+        seal = addresses.seal(record.token_key_id, record.to_seal())
+        return replace(record, seal=seal)
 
     return read
 

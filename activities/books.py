@@ -14,7 +14,14 @@ from typing import Any, Protocol, TypeVar
 from temporalio import activity
 
 from activities.failures import sorted_failures
-from domain.payments import ChargePage, ListCharges, ListMade, Verdict, judge
+from domain.payments import (
+    ChargePage,
+    ListCharges,
+    ListMade,
+    PaymentIntent,
+    Verdict,
+    judge,
+)
 from domain.reconciliation import (
     NOTHING_FOUND,
     OVERLAP,
@@ -38,7 +45,13 @@ from domain.refunds import (
     ListRefundsMade,
     RefundPage,
 )
-from processor.port import PaymentProcessor, ProcessorBooks, RefusedByOurFault
+from observability.logs import get_logger
+from processor.port import (
+    OutcomeUnknown,
+    PaymentProcessor,
+    ProcessorBooks,
+    RefusedByOurFault,
+)
 
 #: The processor's largest page.
 PAGE = 100
@@ -46,6 +59,12 @@ PAGE = 100
 _SECOND = timedelta(seconds=1)
 
 L = TypeVar("L", bound=ListMade)
+
+#: The processor's word for an id that it does not have, and the adapter's for a status
+#: that is newer than it.
+_UNKNOWN_TO_IT, _NOT_UNDERSTOOD = "resource_missing", "status_not_understood"
+
+_log = get_logger()
 
 
 class Processor(PaymentProcessor, ProcessorBooks, Protocol):
@@ -152,12 +171,15 @@ class BooksActivities:
                 activity.heartbeat()
                 difference = await self._ask_about(ask.plan, intent)
                 if difference is not None:
+                    # At once: what comes after may fail.
+                    await self._ledger.note(ask.plan, [difference])
                     found.append(difference)
-            await self._ledger.note(ask.plan, found)
         return tally_of(found, compared=len(intents))
 
     async def _ask_about(self, plan: RunPlan, intent: OpenIntent) -> Difference | None:
-        shown = await self._processor.look_up(intent.payment_intent_id)
+        shown = await self._look_up(intent.payment_intent_id)
+        if shown is None:
+            return None
         verdict = judge(shown)
         if verdict is Verdict.CHARGED:
             return Difference(
@@ -171,6 +193,25 @@ class BooksActivities:
         is_over = verdict is Verdict.CANCELED and not intent.is_attempt_open
         if is_over and not plan.is_dry:
             await self._ledger.mark_intent_closed(intent)
+        return None
+
+    async def _look_up(self, payment_intent_id: str) -> PaymentIntent | None:
+        """Ask for one payment; None for one that the processor does not show.
+
+        One that it does not know, or shows in words that we do not, must not keep the
+        run from all the others: it would be met again by every run after.
+        """
+        try:
+            return await self._processor.look_up(payment_intent_id)
+        except RefusedByOurFault as refused:
+            if refused.reason != _UNKNOWN_TO_IT:
+                raise
+        except OutcomeUnknown as unknown:
+            if unknown.reason != _NOT_UNDERSTOOD:
+                raise
+        _log.warning(
+            "the processor does not show a payment", payment_intent_id=payment_intent_id
+        )
         return None
 
     async def _turn(self, pages: ComparePages, cursor: Cursor | None) -> _Turned:
@@ -219,9 +260,13 @@ class BooksActivities:
         try:
             shown = await self._processor.look_up(order.payment_intent_id)
         except RefusedByOurFault as refused:
-            if refused.reason != "resource_missing":
+            if refused.reason != _UNKNOWN_TO_IT:
                 raise
             word = "does not know it"
+        except OutcomeUnknown as unknown:
+            if unknown.reason != _NOT_UNDERSTOOD:
+                raise
+            word = "shows it in words that we do not know"
         else:
             if judge(shown) is Verdict.CHARGED:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from temporalio import activity
@@ -36,6 +37,8 @@ from observability import logs, metrics
 #: Hashes the address that a buyer was given: which checkout, which of the secrets.
 DigestAddress = Callable[[CheckoutOnRecord], bytes]
 
+Vouch = Callable[[CheckoutOnRecord], bool]
+
 _log = logs.get_logger()
 
 
@@ -45,15 +48,22 @@ class EngineLedger:
     Args:
         engine: The application role's database.
         digest: Hashes the address of a checkout's page.
+        is_vouched_for: Whether a record bears the seal that we gave it.
         is_account_shared: Others charge on the processor's account too: a payment
             that names no checkout is theirs.
     """
 
     def __init__(
-        self, engine: AsyncEngine, digest: DigestAddress, *, is_account_shared: bool
+        self,
+        engine: AsyncEngine,
+        digest: DigestAddress,
+        is_vouched_for: Vouch,
+        *,
+        is_account_shared: bool,
     ) -> None:
         self._engine = engine
         self._digest = digest
+        self._is_vouched_for = is_vouched_for
         self._is_account_shared = is_account_shared
 
     async def compare_charges(self, plan: RunPlan, page: ChargePage) -> Tally:
@@ -62,12 +72,14 @@ class EngineLedger:
             compared = await comparing.compare_charges(connection, page.charges)
             charges = {c.payment_intent_id or c.charge_id: c for c in page.charges}
             found = [
-                _settled(plan, difference, charges[difference.payment_intent_id or ""])
+                self._seen(
+                    plan, difference, charges[difference.payment_intent_id or ""]
+                )
                 for difference in compared.differences
-                if not self._is_anothers(difference)
             ]
+            found = [one for one in found if not self._is_anothers(one)]
             found += [_unreadable(name) for name in page.not_understood]
-            if not plan.is_dry:
+            if plan.is_acting:
                 for difference in found:
                     await self._rebuild(connection, difference, charges)
             await reconciliation.note_differences(connection, plan, found)
@@ -82,13 +94,13 @@ class EngineLedger:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
             compared = await comparing.compare_refunds(connection, page.refunds)
-            return await _noted(connection, plan, compared)
+            return await _noted(connection, plan, compared, page.not_understood)
 
     async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
             compared = await comparing.compare_disputes(connection, page.disputes)
-            return await _noted(connection, plan, compared)
+            return await _noted(connection, plan, compared, page.not_understood)
 
     async def list_unseen_orders(
         self, span: Span, seen: Sequence[str]
@@ -119,6 +131,33 @@ class EngineLedger:
         async with self._engine.begin() as connection:
             await reconciliation.touch_run(connection, plan.run_id, tally)
 
+    def _seen(
+        self, plan: RunPlan, difference: Difference, charge: ProcessorCharge
+    ) -> Difference:
+        """Say how much a difference can be relied on.
+
+        A charge that has been there for hours will look the same in five minutes. One
+        that our row does not name is this checkout's only by its metadata, which anyone
+        with the processor's dashboard can write: it must bear our seal.
+        """
+        is_old = charge.charged_at < plan.compare_before - OVERLAP
+        seen = replace(difference, is_settled=is_old)
+        is_claimed = (
+            seen.kind is DiscrepancyKind.CHARGE_WITHOUT_ORDER
+            and not seen.is_named_by_row
+        )
+        if is_claimed and not self._is_own(charge, seen.checkout_id):
+            return replace(seen, kind=DiscrepancyKind.FOREIGN_CHARGE)
+        return seen
+
+    def _is_own(self, charge: ProcessorCharge, checkout_id: UUID | None) -> bool:
+        record = charge.on_record
+        return (
+            record is not None
+            and record.checkout_id == checkout_id
+            and self._is_vouched_for(record)
+        )
+
     def _is_anothers(self, difference: Difference) -> bool:
         is_foreign = difference.kind is DiscrepancyKind.FOREIGN_CHARGE
         return is_foreign and self._is_account_shared
@@ -134,8 +173,11 @@ class EngineLedger:
             return
         charge = charges[difference.payment_intent_id or ""]
         record = charge.on_record
-        if record is None or charge.refunded_minor >= charge.amount.amount_minor:
-            # Too little is known, or nothing is owed any more: a person decides.
+        if charge.refunded_minor >= charge.amount.amount_minor:
+            # Nothing is owed any more.
+            return
+        if record is None or not self._is_vouched_for(record):
+            # Too little is known, or somebody else wrote it: a person decides.
             return
         try:
             address = self._digest(record)
@@ -241,18 +283,15 @@ class LedgerActivities:
 
 
 async def _noted(
-    connection: AsyncConnection, plan: RunPlan, compared: Compared
+    connection: AsyncConnection,
+    plan: RunPlan,
+    compared: Compared,
+    not_understood: Sequence[str],
 ) -> Tally:
-    await reconciliation.note_differences(connection, plan, compared.differences)
-    return compared.tally
-
-
-def _settled(
-    plan: RunPlan, difference: Difference, charge: ProcessorCharge
-) -> Difference:
-    """A charge that has been there for hours will look the same in five minutes."""
-    is_old = charge.charged_at < plan.compare_before - OVERLAP
-    return replace(difference, is_settled=is_old)
+    unreadable = [_unreadable(name) for name in not_understood]
+    found = [*compared.differences, *unreadable]
+    await reconciliation.note_differences(connection, plan, found)
+    return compared.tally.plus(tally_of(unreadable))
 
 
 def _unreadable(name: str) -> Difference:
@@ -263,5 +302,7 @@ def _unreadable(name: str) -> Difference:
         checkout_id=None,
         payment_intent_id=name,
         amount=None,
-        detail="The processor tells of a charge in words that we do not know.",
+        detail="The processor tells of it in words that we do not know.",
+        # It will be as unreadable in five minutes.
+        is_settled=True,
     )

@@ -98,7 +98,7 @@ async def serve(database: str, address: str, namespace: str, numbers: Numbers) -
     def digest(record: CheckoutOnRecord) -> bytes:
         return record.checkout_id.bytes * 2
 
-    ledger = EngineLedger(engine, digest, is_account_shared=False)
+    ledger = EngineLedger(engine, digest, lambda _: True, is_account_shared=False)
     books = BooksActivities(NumberedBooks(numbers), ledger)
     own, repairs = LedgerActivities(engine), RepairActivities(_take_note)
     worker = Worker(

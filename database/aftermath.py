@@ -467,7 +467,13 @@ async def _cancel_what_no_longer_fits(
         rows[0].captured_minor if rows else 0
     )
     for row in rows:
-        if excess > 0 and row.state == RefundState.REQUESTED:
+        is_unsent = row.state == RefundState.REQUESTED or (
+            # Begun, and never posted: the look that goes before has shown another.
+            row.state == RefundState.SUBMITTING
+            and row.posted_at is None
+            and record.is_complete
+        )
+        if excess > 0 and is_unsent:
             excess -= row.amount_minor
             await connection.execute(
                 update(refunds)

@@ -16,7 +16,7 @@ from database.tables import cases, checkouts, emails, repairs
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.oncall import FindingKind, kind_of_case
-from domain.reconciliation import PERSONS_KINDS, cause_of
+from domain.reconciliation import DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, EmailState, MoneyState
 
 #: A mail did not reach the customer: the mail server's final no.
@@ -33,8 +33,8 @@ FOR_PEOPLE = (
     "RefundFailed",
     # Their bank wants an answer by a date.
     "DisputeOpened",
-    # The processor and we differ in a way that no repair mends.
-    *map(cause_of, sorted(PERSONS_KINDS)),
+    # The processor and we differ in a way that no repair mends, or has mended.
+    *map(cause_of, DiscrepancyKind),
 )
 
 #: What was longest ago is cut off first.
@@ -265,6 +265,7 @@ async def insert_repair(
             checkout_id=checkout_id,
             actor=repair.actor,
             reason=repair.reason,
+            payment_intent_id=repair.payment_intent_id,
         )
         .on_conflict_do_nothing()
     )
@@ -332,6 +333,7 @@ async def take_waiting_repairs(
             repairs.c.checkout_id,
             repairs.c.actor,
             repairs.c.reason,
+            repairs.c.payment_intent_id,
             checkouts.c.reference_code,
         )
     )
@@ -341,7 +343,10 @@ async def take_waiting_repairs(
                 checkout_id=row.checkout_id, reference_code=row.reference_code
             ),
             repair=RepairRequest(
-                repair_id=row.repair_id, actor=row.actor, reason=row.reason
+                repair_id=row.repair_id,
+                actor=row.actor,
+                reason=row.reason,
+                payment_intent_id=row.payment_intent_id,
             ),
         )
         for row in taken

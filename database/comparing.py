@@ -60,6 +60,7 @@ _CHARGES = _arrays(
             page.*,
             orders.order_id,
             own.checkout_id,
+            holder.checkout_id IS NOT NULL AS is_named,
             own.reference_code,
             own.amount_minor AS price_minor,
             own.currency AS price_currency,
@@ -107,6 +108,8 @@ _CHARGES = _arrays(
             WHEN other_intent IS NULL
                 AND (amount_minor, currency) <> (price_minor, price_currency)
                 THEN 'amount_mismatch'
+            WHEN other_intent IS NULL AND order_id IS NULL
+                AND refunded_minor >= amount_minor THEN 'amount_mismatch'
             WHEN other_intent IS NULL AND order_id IS NULL THEN 'charge_without_order'
             -- What is being sent may have arrived already.
             WHEN refunded_minor NOT BETWEEN given_minor AND given_minor + sending_minor
@@ -309,6 +312,7 @@ def _of_charge(row: Row[Any]) -> Difference:
         payment_intent_id=row.payment_intent_id or row.charge_id,
         amount=Money(amount_minor=row.amount_minor, currency=row.currency),
         detail=_detail(kind, row),
+        is_named_by_row=row.is_named,
     )
 
 
@@ -335,6 +339,8 @@ def _detail(kind: DiscrepancyKind, row: Row[Any]) -> str:
     }
     if kind is DiscrepancyKind.AMOUNT_MISMATCH:
         price = Money(amount_minor=row.price_minor, currency=row.price_currency)
+        if taken == price:
+            return f"{took} for {row.reference_code} and gave it back; no order."
         return f"{took} for {row.reference_code}, whose price is {price}."
     if kind is DiscrepancyKind.REFUND_NOT_RECORDED:
         gave = Money(amount_minor=row.refunded_minor, currency=row.currency)

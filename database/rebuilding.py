@@ -167,6 +167,8 @@ async def _insert_checkout(
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             # The buyer waited, and may have seen a page that did not know them.
             interrupted_at=func.clock_timestamp(),
+            # The run decides whether it is one of many: until then nothing is mailed.
+            mail_held_at=func.clock_timestamp(),
             created_at=record.created_at,
         )
         .on_conflict_do_nothing()

@@ -31,7 +31,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.aftermath import suspect_second_charge
-from database.cases import open_case, open_payment_case
+from database.cases import insert_repair, mark_told, open_case, open_payment_case
 from database.inbox import OVERDUE_AFTER, InboxEvent, list_overdue, mark_applied
 from database.oncall import NewFinding, end_findings, write_finding
 from database.tables import (
@@ -44,7 +44,7 @@ from database.tables import (
     reconciliation_state,
 )
 from domain.emails import EmailKind
-from domain.messages import OpenCase
+from domain.messages import OpenCase, RepairRequest
 from domain.oncall import FindingKind
 from domain.reconciliation import (
     BULK_FROM,
@@ -68,9 +68,11 @@ from domain.reconciliation import (
     DiscrepancyState,
     FinishRun,
     OpenIntent,
+    OwnTrouble,
     ReconcileInput,
     RunPlan,
     RunState,
+    Side,
     Tally,
     cause_of,
     own_troubles,
@@ -148,6 +150,7 @@ async def begin_run(
         is_deep=is_deep,
         is_acting=not asked.is_dry and state.held_at is None,
         is_dry=asked.is_dry,
+        is_gapless=_is_gapless(state, asked),
     )
     if asked.is_dry:
         return plan
@@ -195,6 +198,7 @@ async def _begun_before(connection: AsyncConnection, plan: RunPlan) -> RunPlan |
         compare_before=row.compare_before,
         is_deep=row.is_deep,
         is_acting=plan.is_acting,
+        is_gapless=plan.is_gapless,
     )
 
 
@@ -208,6 +212,13 @@ async def _now(connection: AsyncConnection) -> datetime:
         await connection.execute(select(func.clock_timestamp()))
     ).scalar_one()
     return now
+
+
+def _is_gapless(state: Row[Any], asked: ReconcileInput) -> bool:
+    """A run from an instant of its own may leave a gap behind the watermark."""
+    if asked.since is None:
+        return True
+    return state.watermark_at is not None and asked.since <= state.watermark_at
 
 
 def _is_deep_due(state: Row[Any], now: datetime, asked: ReconcileInput) -> bool:
@@ -298,14 +309,19 @@ async def note_differences(
     )
 
 
-async def _take_turns(connection: AsyncConnection) -> None:
+async def _take_turns(connection: AsyncConnection) -> bool:
     """Wait for another run's transaction on differences, and hold others until ours.
+
+    Returns whether the kill switch is on, as it stands this instant.
 
     A run that was given up for lost may still be at work beside the next. Both would
     take the same rows in different orders, and `ON CONFLICT` looks at one constraint:
     two at once may meet at the other, which is an error.
     """
-    await connection.execute(select(reconciliation_state.c.is_only).with_for_update())
+    found = await connection.execute(
+        select(reconciliation_state.c.held_at).with_for_update()
+    )
+    return found.scalar_one() is not None
 
 
 def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
@@ -486,20 +502,21 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     A second run of the same step finds them marked and returns the same repairs: their
     ids are derived, and the door takes the same id twice as one.
     """
-    await _take_turns(connection)
+    is_held = await _take_turns(connection)
+    if is_held or not plan.is_acting:
+        return Decided(withheld=await _count_repairs(connection, plan))
     cases = 0
     for row in await _due(connection, plan, _IS_FOR_PERSON, MOST_CASES):
         cases += await _give_to_person(connection, row)
-    if not plan.is_acting:
-        return Decided(cases=cases, withheld=await _count_repairs(connection, plan))
     chosen = await _due(connection, plan, ~_IS_FOR_PERSON, MOST_REPAIRS)
     withheld = 0
     if len(chosen) == MOST_REPAIRS:
         withheld = await _count_repairs(connection, plan) - len(chosen)
-    held = [row for row in chosen if row.kind in HOLDS_MAIL]
-    is_bulk = len(held) >= BULK_FROM
+    is_bulk = await _count_repairs(connection, plan, _HOLDS_MAIL) >= BULK_FROM
     if is_bulk:
-        await _hold_mail(connection, [row.checkout_id for row in held])
+        await _hold_mail(connection)
+    else:
+        await _let_rebuilt_speak(connection, [row.checkout_id for row in chosen])
     asked = [await _ask(connection, plan, row) for row in chosen]
     asked += await _ask_for_overdue_events(connection, MOST_REPAIRS - len(asked))
     return Decided(
@@ -518,15 +535,14 @@ async def _ask_for_overdue_events(
     for event in await list_overdue(connection, OVERDUE_AFTER, limit):
         checkout = await _checkout_of(connection, event)
         if checkout is not None:
-            asked.append(
-                AskForRepair(
-                    checkout_id=checkout.checkout_id,
-                    reference_code=checkout.reference_code,
-                    repair_id=uuid5(_DIFFERENCES, f"event:{event.event_id}"),
-                    reason=f"the event {event.kind} waited for a day",
-                    payment_intent_id=event.payment_intent_id,
-                )
+            repair = AskForRepair(
+                checkout_id=checkout.checkout_id,
+                reference_code=checkout.reference_code,
+                repair_id=uuid5(_DIFFERENCES, f"event:{event.event_id}"),
+                reason=f"the event {event.kind} waited for a day",
             )
+            await _make_durable(connection, repair)
+            asked.append(repair)
         await mark_applied(connection, event.event_id)
     return asked
 
@@ -595,6 +611,11 @@ def _with_run(plan: RunPlan) -> FromClause:
     ).join(reconciliation_runs, reconciliation_runs.c.run_id == literal(plan.run_id))
 
 
+_FROM_OURS = sorted(
+    kind for kind, rule in RULES.items() if rule.starts_from is Side.OURS
+)
+
+
 async def _due(
     connection: AsyncConnection, plan: RunPlan, which: ColumnElement[bool], most: int
 ) -> Sequence[Row[Any]]:
@@ -603,18 +624,30 @@ async def _due(
         select(discrepancies, checkouts.c.reference_code, _IS_ASKED.label("is_asked"))
         .select_from(_with_run(plan))
         .where(_is_due(plan), which)
-        .order_by(discrepancies.c.first_seen_at, discrepancies.c.discrepancy_id)
+        .order_by(
+            # What our own rows show is tended by workflows too; what only the processor
+            # shows has nobody else.
+            discrepancies.c.kind.in_(_FROM_OURS),
+            discrepancies.c.first_seen_at,
+            discrepancies.c.discrepancy_id,
+        )
         .limit(most)
         .with_for_update(of=discrepancies)
     )
     return found.all()
 
 
-async def _count_repairs(connection: AsyncConnection, plan: RunPlan) -> int:
+#: Deliveries that may come days late.
+_HOLDS_MAIL = discrepancies.c.kind.in_(sorted(HOLDS_MAIL))
+
+
+async def _count_repairs(
+    connection: AsyncConnection, plan: RunPlan, *which: ColumnElement[bool]
+) -> int:
     found = await connection.execute(
         select(func.count())
         .select_from(_with_run(plan))
-        .where(_is_due(plan), ~_IS_FOR_PERSON)
+        .where(_is_due(plan), ~_IS_FOR_PERSON, *which)
     )
     return found.scalar_one()
 
@@ -644,11 +677,31 @@ async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
     return 1
 
 
-async def _hold_mail(connection: AsyncConnection, held: Sequence[UUID]) -> None:
+async def _hold_mail(connection: AsyncConnection) -> None:
+    """Hold the mail of all that is due, also of what the cap leaves to later runs."""
+    due = select(discrepancies.c.checkout_id).where(
+        _HOLDS_MAIL, discrepancies.c.state != DiscrepancyState.WITH_PERSON
+    )
     await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id.in_(held), checkouts.c.mail_held_at.is_(None))
+        .where(checkouts.c.checkout_id.in_(due), checkouts.c.mail_held_at.is_(None))
         .values(mail_held_at=func.clock_timestamp())
+    )
+
+
+async def _let_rebuilt_speak(
+    connection: AsyncConnection, chosen: Sequence[UUID]
+) -> None:
+    """Few were made anew: their customers hear from us like all others."""
+    rebuilt = select(discrepancies.c.checkout_id).where(
+        discrepancies.c.checkout_id.in_(chosen),
+        discrepancies.c.kind == DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT,
+        discrepancies.c.repairs_asked == 0,
+    )
+    await connection.execute(
+        update(checkouts)
+        .where(checkouts.c.checkout_id.in_(rebuilt))
+        .values(mail_held_at=None, next_message_at=func.clock_timestamp())
     )
 
 
@@ -660,7 +713,15 @@ async def _ask(
     repair_id = uuid5(_DIFFERENCES, f"{row.discrepancy_id}:{turn}")
     if kind is DiscrepancyKind.DUPLICATE_CHARGE:
         await suspect_second_charge(connection, row.checkout_id, row.payment_intent_id)
+    asked = AskForRepair(
+        checkout_id=row.checkout_id,
+        reference_code=row.reference_code,
+        repair_id=repair_id,
+        reason=f"{kind}: {row.detail}",
+        payment_intent_id=row.payment_intent_id,
+    )
     if not row.is_asked:
+        await _make_durable(connection, asked)
         await connection.execute(
             update(discrepancies)
             .where(discrepancies.c.discrepancy_id == row.discrepancy_id)
@@ -672,13 +733,19 @@ async def _ask(
                 repair_id=repair_id,
             )
         )
-    return AskForRepair(
-        checkout_id=row.checkout_id,
-        reference_code=row.reference_code,
-        repair_id=repair_id,
-        reason=f"{kind}: {row.detail}",
-        payment_intent_id=row.payment_intent_id,
+    return asked
+
+
+async def _make_durable(connection: AsyncConnection, asked: AskForRepair) -> None:
+    """Write the request itself, so that the starter loop tells what a crash left."""
+    request = RepairRequest(
+        repair_id=asked.repair_id,
+        actor=SUBJECT,
+        reason=asked.reason,
+        payment_intent_id=asked.payment_intent_id,
     )
+    await insert_repair(connection, asked.checkout_id, request)
+    await mark_told(connection, asked.repair_id)
 
 
 async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, ...]:
@@ -722,6 +789,20 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
                 kind=FindingKind.BOOKS_DIFFER, step="", error=trouble, subject=SUBJECT
             ),
         )
+    if await _count_held(connection):
+        await write_finding(
+            connection,
+            NewFinding(
+                kind=FindingKind.BOOKS_DIFFER,
+                step="",
+                error=OwnTrouble.MAIL_HELD,
+                subject=SUBJECT,
+            ),
+        )
+    if not (run.plan.is_gapless and run.plan.is_acting):
+        # Lost rows are made anew only while repairs may be asked for: the next run has
+        # to come by here again.
+        return warnings
     moved: dict[str, object] = {
         # A run with `since` may end earlier than a run that has been by since.
         "watermark_at": func.greatest(

@@ -402,6 +402,8 @@ repairs = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("requested_at", Instant, nullable=False, server_default=_NOW),
+    #: A charge that the actor saw at the processor; the row may not know it.
+    Column("payment_intent_id", Text),
     #: When its workflow was last told; None while it still has to be.
     Column("told_at", Instant),
     Column("finished_at", Instant),

@@ -78,6 +78,19 @@ class PageAddresses:
         """
         return f"{self.page(checkout_id, key_id)}/return"
 
+    def seal(self, key_id: str, text: str) -> str:
+        """Return what proves that a text is ours, in hexadecimal.
+
+        Raises:
+            AddressKeyMissing: The secret with this id is not in the settings.
+        """
+        secret = self._secrets.get(key_id)
+        if secret is None:
+            raise AddressKeyMissing(key_id)
+        return hmac.new(
+            secret.encode(), b"checkout-record:" + text.encode(), "sha256"
+        ).hexdigest()
+
     def _token(self, checkout_id: UUID, key_id: str) -> str:
         secret = self._secrets.get(key_id)
         if secret is None:

@@ -8,6 +8,7 @@ It names the buyer. So it never crosses a Temporal boundary: the activity that n
 reads it from the database, or from the processor, and hands it on in memory.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ _LONGEST_EMAIL = 254
 _MOST_ATTEMPTS = 1_000
 _MOST_MONTHS = 1_200
 _MOST_MINOR = 10**15
+
+#: A PaymentIntent that is readied for another card says so in its metadata.
+_UNSEALED = {"seal", "buyer_attempt"}
 
 _CURRENCY = re.compile(r"[a-z]{3}")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
@@ -48,6 +52,7 @@ class CheckoutOnRecord:
         token_key_id: Which secret made the address of the buyer's page.
         email: The buyer's; left out of the text that `repr` makes.
         created_at: When the checkout was opened.
+        seal: Proves that we wrote it; see `PageAddresses.seal`. Left out of `repr`.
     """
 
     checkout_id: UUID
@@ -60,10 +65,18 @@ class CheckoutOnRecord:
     token_key_id: str
     email: str = field(repr=False)
     created_at: datetime
+    seal: str = field(default="", repr=False)
+
+    def to_seal(self) -> str:
+        """Return the text that is sealed: all but the attempt, which may change."""
+        facts = self.to_metadata()
+        return json.dumps(
+            {name: facts[name] for name in sorted(facts) if name not in _UNSEALED}
+        )
 
     def to_metadata(self) -> dict[str, str]:
         """Return the texts that `from_metadata` reads; equal records, equal texts."""
-        return {
+        return ({"seal": self.seal} if self.seal else {}) | {
             "checkout_id": str(self.checkout_id),
             "reference_code": self.reference_code,
             "buyer_attempt": str(self.buyer_attempt),
@@ -100,6 +113,7 @@ class CheckoutOnRecord:
                 token_key_id=_text(metadata, "token_key_id"),
                 email=_text(metadata, "email"),
                 created_at=_instant(metadata, "created_at"),
+                seal=_text(metadata, "seal") if "seal" in metadata else "",
             )
         except (KeyError, TypeError, ValueError, OverflowError):
             return None

@@ -168,7 +168,8 @@ RULES: dict[DiscrepancyKind, Rule] = {
         "or gives the money back.",
     ),
     DiscrepancyKind.AMOUNT_MISMATCH: Rule(
-        means="The charge is for another amount or currency than the checkout's price.",
+        means="The charge is for another amount or currency than the checkout's price, "
+        "or all of it went back before there was an order.",
         starts_from=Side.PROCESSOR,
         remedy=Remedy.PERSON,
         sightings=MOST_SIGHTINGS,
@@ -285,6 +286,8 @@ class Difference:
             the difference for ever.
         detail: Both sides, in words; no personal data.
         is_settled: It is about something so old that a second look would show the same.
+        is_named_by_row: The checkout's own row names the payment; otherwise only the
+            processor's metadata does.
     """
 
     kind: DiscrepancyKind
@@ -294,6 +297,7 @@ class Difference:
     amount: Money | None
     detail: str
     is_settled: bool = False
+    is_named_by_row: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +312,8 @@ class RunPlan:
         is_deep: It goes back as far as `DEEP_REACH`.
         is_acting: Repairs are asked for; False in a dry run and while the kill switch
             is on.
+        is_gapless: It begins no later than where the last run ended, so that the
+            watermark may follow it.
         is_dry: Nothing is written.
     """
 
@@ -317,6 +323,7 @@ class RunPlan:
     is_deep: bool = False
     is_acting: bool = True
     is_dry: bool = False
+    is_gapless: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from database.migrate import migrate
 from database.tables import metadata
 from stack.postgres import PostgresHandle, start_postgres
 
-#: Tests that start whole stacks share two processes, so that few measurements meet. Each
-#: takes minutes, most of them waiting: they begin first.
+#: Tests that start whole stacks share two processes, so that few measurements meet.
+#: Each takes minutes, most of them waiting: they begin first.
 _KILLS, _STACKS = "1 kills", "2 stacks"
 
 #: Drills of the reconciliation bring stacks of their own.

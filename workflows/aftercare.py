@@ -86,13 +86,18 @@ class Aftercare:
         if self.is_knocked:
             raise RefundAsked
 
-    async def holds_access(self) -> timedelta | None:
+    async def holds_access(self, *, look_afresh: bool) -> timedelta | None:
         """Do what is due before access is opened.
+
+        Args:
+            look_afresh: As in `tend`.
 
         Returns:
             How long access must stay closed before this is asked again: the whole
             price may be going back. None when it may be opened, or has ended.
         """
+        if look_afresh:
+            await self._look_afresh()
         wait, step = await self._tend()
         return wait if step.holds_access and not self.has_ended_access else None
 

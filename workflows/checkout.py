@@ -145,6 +145,8 @@ class CheckoutWorkflow:
             claim = await self._claim()
             if claim.charge is not None:
                 return claim.charge
+            if (told := await self._look_at_told()) is not None:
+                return told
             if claim.stage is Stage.CHARGING:
                 outcome = await self._settle(claim)
                 if outcome is not None:
@@ -201,27 +203,34 @@ class CheckoutWorkflow:
         return workflow.now() - (claim.claimed_at or workflow.now()) > MAY_LEAVE_AFTER
 
     async def _late_charge(self, claim: PaymentClaim) -> Charge | None:
-        """Ask whether a PaymentIntent that was declined has succeeded after all.
-
-        And whether one has that the row does not name, as after a restore: whoever
-        asked for the repair saw it at the processor, which has the last word here too.
-        """
+        """Ask whether a PaymentIntent that was declined has succeeded after all."""
         is_news = not self._did or self._is_news()
         self._news_seen = self._steps.news
-        told_of, self._told_of = self._told_of, []
-        if not is_news:
+        if claim.payment_intent_id is None or not is_news:
             return None
-        known = [claim.payment_intent_id] if claim.payment_intent_id else []
-        for payment_intent_id in dict.fromkeys([*told_of, *known]):
-            intent = await self._steps.attempt(
+        return await self._look_at(claim.payment_intent_id)
+
+    async def _look_at_told(self) -> Charge | None:
+        """Ask about the charges that somebody saw, before anything else is asked for.
+
+        The row may not name them, as after a restore: what it names instead must not be
+        settled, nor charged, while the money is here already.
+        """
+        told_of, self._told_of = self._told_of, []
+        for payment_intent_id in dict.fromkeys(told_of):
+            charge = await self._look_at(payment_intent_id)
+            if charge is not None:
+                return charge
+        return None
+
+    async def _look_at(self, payment_intent_id: str) -> Charge | None:
+        return self._found(
+            await self._steps.attempt(
                 policies.LOOK_UP,
                 PaymentActivities.look_up_payment_intent,
                 payment_intent_id,
             )
-            charge = self._found(intent)
-            if charge is not None:
-                return charge
-        return None
+        )
 
     async def _another_card(self) -> bool:
         """Stay for a while after a decline; False when the time is over."""
@@ -306,9 +315,14 @@ class CheckoutWorkflow:
         self._count("delivered")
 
     async def _let_refund_go_first(self) -> None:
-        """Open nothing while the whole price may be going back, and access with it."""
+        """Open nothing while the whole price may be going back, and access with it.
+
+        A repair may come days late: the money may have gone back past us since.
+        """
+        look_afresh = bool(self._repairs)
         while self._aftercare.has_aftermath:
-            wait = await self._aftercare.holds_access()
+            wait = await self._aftercare.holds_access(look_afresh=look_afresh)
+            look_afresh = False
             self._did += self._aftercare.take_done()
             if wait is None:
                 return

@@ -123,12 +123,17 @@ class Shop:
         self,
         checkout_id: UUID | None,
         record: CheckoutOnRecord | None = None,
+        *,
+        is_sealed: bool = True,
         **more: Any,
     ) -> str:
         """Have the processor take the price; returns the PaymentIntent."""
-        metadata = {"checkout_id": str(checkout_id)} if checkout_id else {}
+        metadata: dict[str, str] = {}
+        if record is None and checkout_id is not None:
+            record = on_record(checkout_id)
         if record is not None:
-            metadata = record.to_metadata()
+            sealed = replace(record, seal="ours" if is_sealed else "another's")
+            metadata = sealed.to_metadata()
         self._number += 1
         made = self.server.tell(
             "payments",
@@ -235,7 +240,10 @@ async def shop(
     def digest(record: CheckoutOnRecord) -> bytes:
         return record.checkout_id.bytes * 2
 
-    ledger = EngineLedger(engine, digest, is_account_shared=False)
+    def is_vouched_for(record: CheckoutOnRecord) -> bool:
+        return record.seal == "ours"
+
+    ledger = EngineLedger(engine, digest, is_vouched_for, is_account_shared=False)
     books, own = BooksActivities(processor, ledger), LedgerActivities(engine)
     repairs = RepairActivities(CheckoutDoor(skipping.client, _QUEUE).request_repair)
     async with AsyncExitStack() as parts:
@@ -363,6 +371,73 @@ async def test_nobodys_charge_is_a_case_at_the_second_sighting(shop: Shop) -> No
     assert (first.cases, second.cases) == (0, 1)
     assert after_first == []
     assert _cases(shop) == [(intent, "ForeignCharge", "open")]
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["no row", "open row"])
+async def test_metadata_of_another_hand_delivers_nothing(
+    shop: Shop, is_lost: bool
+) -> None:
+    """Whoever can write metadata at the processor gets no access and no mail by it."""
+    checkout_id = uuid4() if is_lost else await shop.checkout()
+    shop.paid(checkout_id, on_record(checkout_id), is_sealed=False)
+
+    await shop.reconcile()
+    await shop.reconcile()
+
+    assert len(_cases(shop)) == 1
+    assert shop.world.mails == []
+    assert shop.world.application == {}
+
+
+async def test_charge_that_was_given_back_is_not_delivered(shop: Shop) -> None:
+    """Money that went back before there was an order buys no access; a person looks."""
+    checkout_id = await shop.checkout()
+    intent = shop.paid(checkout_id)
+    shop.change("refunds", payment_intent=intent)
+
+    await shop.reconcile()
+    await shop.reconcile()
+
+    assert shop.world.application == {}
+    assert [cause for _, cause, _ in _cases(shop)] == ["AmountMismatch"]
+
+
+async def test_payment_that_the_processor_does_not_know_stops_no_run(
+    shop: Shop,
+) -> None:
+    """One row that cannot be asked about must not keep all others from being found."""
+    unknown = await shop.checkout(claimed=True)
+    async with shop.engine.begin() as connection:
+        await connection.execute(
+            update(checkouts)
+            .where(checkouts.c.checkout_id == unknown)
+            .values(payment_intent_id="pi_of_another_account")
+        )
+    await shop.age_rows()
+    bought = await shop.checkout()
+    shop.paid(bought)
+
+    result = await shop.reconcile(is_dry=True)
+
+    assert result.tally.found[DiscrepancyKind.CHARGE_WITHOUT_ORDER] == 1
+
+
+async def test_run_from_an_instant_of_its_own_leaves_no_gap(shop: Shop) -> None:
+    """What lies between the last run and `since` is still to be compared afterwards."""
+    with shop.database.connect_as_owner() as connection:
+        connection.execute(
+            "UPDATE reconciliation_state SET watermark_at = now() - interval '3 days'"
+        )
+    shop.age = timedelta(days=2)
+    checkout_id = await shop.checkout()
+    shop.paid(checkout_id)
+
+    await shop.reconcile(since=datetime.now(UTC) - timedelta(days=1))
+    after_since = _stands(shop, checkout_id)
+    await shop.reconcile()
+
+    assert after_since == ("NOT_CHARGED", "NONE", False)
+    assert _stands(shop, checkout_id) == ("CHARGED", "ACTIVE", True)
 
 
 async def test_run_after_the_repairs_writes_nothing(shop: Shop) -> None:

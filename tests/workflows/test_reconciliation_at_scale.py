@@ -71,7 +71,7 @@ async def working(
     def digest(record: CheckoutOnRecord) -> bytes:
         return record.checkout_id.bytes * 2
 
-    ledger = EngineLedger(engine, digest, is_account_shared=False)
+    ledger = EngineLedger(engine, digest, lambda _: True, is_account_shared=False)
     books = BooksActivities(NumberedBooks(numbers), ledger)
     own, repairs = LedgerActivities(engine), RepairActivities(take_note)
     async with Worker(
@@ -207,7 +207,7 @@ async def test_checkout_made_again_in_a_long_run_is_found_once(
     def digest(record: CheckoutOnRecord) -> bytes:
         return record.checkout_id.bytes * 2
 
-    ledger = EngineLedger(engine, digest, is_account_shared=False)
+    ledger = EngineLedger(engine, digest, lambda _: True, is_account_shared=False)
     async with engine.begin() as connection:
         plan = await reconciliation.begin_run(connection, uuid4(), ReconcileInput())
     assert plan is not None

@@ -15,6 +15,7 @@ _NONE_YET = {"server_default": "0", "nullable": False}
 
 
 def upgrade() -> None:
+    op.add_column("repairs", sa.Column("payment_intent_id", sa.Text(), nullable=True))
     op.add_column("repairs", sa.Column("told_at", _INSTANT, nullable=True))
     op.add_column("checkouts", sa.Column("mail_held_at", _INSTANT, nullable=True))
     op.add_column("checkouts", sa.Column("intent_closed_at", _INSTANT, nullable=True))
