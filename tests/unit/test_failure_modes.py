@@ -54,3 +54,24 @@ def test_the_ids_that_a_row_points_to_exist() -> None:
     ids = {one for one, _ in ROWS}
 
     assert set(re.findall(r"\(([FLN]\d\d)\)", TEXT)) <= ids
+
+
+def _words_of_ours() -> str:
+    """Return all that pages say, what varies in them as …."""
+    written = [
+        node.value
+        for path in ("domain/customer_view.py", "api/notices.py")
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return re.sub(r"\{\w+\}", "…", "\n".join(written))
+
+
+def test_what_the_customer_reads_is_what_pages_say() -> None:
+    """The words in the third column are those of a page, not of a wish."""
+    said = _words_of_ours()
+    columns = [cells.split(" | ")[1] for one, cells in ROWS if one.startswith("F")]
+    quoted = [words for cell in columns for words in re.findall("“([^”]+)”", cell)]
+
+    assert [words for words in quoted if words not in said] == []
+    assert quoted
