@@ -7,6 +7,7 @@ import asyncio
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,14 @@ def _written(folder: str) -> Iterator[str]:
                 )
 
 
+@cache
 def _templates() -> list[str]:
     names = ("console*.html", "staff*.html")
     folder = ROOT / "api" / "templates"
     return [path.read_text() for name in names for path in sorted(folder.glob(name))]
 
 
+@cache
 def _buttons() -> set[str]:
     """Return what can be pressed in the console, as it is called."""
     pressed = r"<(button|summary|a)\b[^>]*>(.*?)</\1>"
@@ -155,10 +158,10 @@ def _quoted() -> list[str]:
     return sorted({*in_console, *of_command})
 
 
-@pytest.mark.parametrize("words", _quoted())
-def test_what_one_should_see_is_what_is_said(words: str) -> None:
-    """A sentence that is promised to a tired person is the one that appears."""
-    said = [
+@cache
+def _said() -> list[str]:
+    """Return what the console and the commands say."""
+    return [
         *(_plain(text) for text in _templates()),
         *(" ".join(re.findall(r'"([^"]*)"', text)) for text in _templates()),
         *_written("api/support"),
@@ -166,7 +169,11 @@ def test_what_one_should_see_is_what_is_said(words: str) -> None:
         *_written("operating"),
     ]
 
-    assert any(_plain(words).rstrip(".… ") in text for text in said)
+
+@pytest.mark.parametrize("words", _quoted())
+def test_what_one_should_see_is_what_is_said(words: str) -> None:
+    """A sentence that is promised to a tired person is the one that appears."""
+    assert any(_plain(words).rstrip(".… ") in text for text in _said())
 
 
 def test_settings_are_called_as_they_are() -> None:
