@@ -714,7 +714,8 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
     )
     if finished.scalar_one_or_none() is None:
         return warnings
-    await end_findings(connection, SUBJECT)
+    # What lasts stays one finding: it is neither over nor told anew each five minutes.
+    await end_findings(connection, SUBJECT, unless=tuple(troubles))
     for trouble in troubles:
         await write_finding(
             connection,
