@@ -142,7 +142,7 @@ async def begin_run(
     """
     state = await _state(connection)
     now = await _now(connection)
-    is_deep = asked.is_deep or _is_deep_due(state, now, asked)
+    is_deep = asked.since is None and (asked.is_deep or _is_deep_due(state, now, asked))
     plan = RunPlan(
         run_id=run_id,
         compare_from=await _compare_from(connection, state, now, asked, is_deep),
@@ -781,22 +781,16 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
     )
     if finished.scalar_one_or_none() is None:
         return warnings
-    await end_findings(connection, SUBJECT)
-    for trouble in troubles:
+    # What lasts stays one finding: it is neither over nor told anew each five minutes.
+    lasting = set(troubles)
+    if await _count_held(connection):
+        lasting.add(OwnTrouble.MAIL_HELD)
+    await end_findings(connection, SUBJECT, unless=tuple(lasting))
+    for trouble in sorted(lasting):
         await write_finding(
             connection,
             NewFinding(
                 kind=FindingKind.BOOKS_DIFFER, step="", error=trouble, subject=SUBJECT
-            ),
-        )
-    if await _count_held(connection):
-        await write_finding(
-            connection,
-            NewFinding(
-                kind=FindingKind.BOOKS_DIFFER,
-                step="",
-                error=OwnTrouble.MAIL_HELD,
-                subject=SUBJECT,
             ),
         )
     if not (run.plan.is_gapless and run.plan.is_acting):

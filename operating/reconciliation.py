@@ -146,12 +146,12 @@ def _result_as_json(result: ReconcileResult) -> dict[str, Any]:
 
 
 def _standing(found: Reconciled) -> str:
-    if found.watermark_at is None or found.age is None:
-        return "No run has finished yet."
-    late = (
-        " That is late: look at the worker and at Temporal." if _is_late(found) else ""
-    )
-    lines = [f"Compared until {_at(found.watermark_at)}.{late}"]
+    if found.watermark_at is None:
+        lines = ["No run has finished yet."]
+    else:
+        late = " That is late: look at the worker and at Temporal."
+        until = f"Compared until {_at(found.watermark_at)}."
+        lines = [until + late if _is_late(found) else until]
     if found.held is not None:
         lines.append(
             f"No repair is asked for since {_at(found.held.since)}, by "

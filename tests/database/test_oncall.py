@@ -26,11 +26,13 @@ from database.oncall import (
     write_notifications,
 )
 from database.pauses import pause_payments
+from database.reconciliation import begin_run, finish_run
 from database.tables import cases
 from domain.alerts import CaseCount
 from domain.desk import IncidentRecord, Notification
 from domain.messages import OpenCase
 from domain.oncall import Finding, FindingKind
+from domain.reconciliation import FinishRun, ReconcileInput, Tally
 from domain.rota import Use
 from domain.states import Stage
 from tests.conftest import Database
@@ -336,3 +338,24 @@ async def test_webhooks_that_do_not_come_are_seen(
 
     assert (signs.answers, signs.charges, signs.charges_told) == (True, 2, 1)
     assert signs.paused_at is None
+
+
+async def test_a_trouble_of_ours_that_lasts_is_one_finding(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """Runs that see the same every five minutes do not end it and find it anew."""
+    for told in (0, 0, 9):
+        async with engine.begin() as connection:
+            plan = await begin_run(connection, uuid4(), ReconcileInput())
+            assert plan is not None
+            tally = Tally(compared=9, charges=9, told=told, found={})
+            run = FinishRun(
+                plan=plan, tally=tally, repairs=0, cases=0, withheld=0, is_bulk=False
+            )
+            await finish_run(connection, run)
+
+    with database.connect_as_owner() as owner:
+        rows = owner.execute(
+            "SELECT error, over_at IS NOT NULL FROM findings"
+        ).fetchall()
+    assert rows == [("WebhooksLookBroken", True)]

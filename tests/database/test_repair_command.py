@@ -75,9 +75,17 @@ async def test_kill_switch_is_turned_and_shown(
         reconciliation.release(url, as_json=True)
         reconciliation.status(url, as_json=True)
 
-    await asyncio.to_thread(turn)
+    def hold_before_any_run() -> None:
+        reconciliation.hold(
+            database.app_url, actor="dana", reason="restored", as_json=False
+        )
+        reconciliation.status(database.app_url, as_json=False)
 
+    await asyncio.to_thread(turn)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    await asyncio.to_thread(hold_before_any_run)
+
+    assert "by dana: restored" in capsys.readouterr().out
     assert [lines[0]["is_new"], lines[1]["is_new"]] == [True, False]
     assert (lines[2]["held_by"], lines[2]["held_reason"]) == ("dana", "I look first")
     assert lines[4]["held_by"] is None

@@ -38,8 +38,15 @@ _SLOW_SECONDS = 70
 #: Buyers at the same time.
 _CONCURRENCY = 12
 
-#: What a run that finds nothing may write: its own row, and how far it came.
-_OWN_TABLES = {"reconciliation_runs", "reconciliation_state"}
+#: What may change beside a run that finds nothing: its own row, how far it came, and
+#: what the on-call desk writes in its own time.
+_OWN_TABLES = {
+    "reconciliation_runs",
+    "reconciliation_state",
+    "findings",
+    "incidents",
+    "notifications",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
