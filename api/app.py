@@ -22,6 +22,7 @@ from api import (
     shop,
     static_files,
     webhooks,
+    writing,
 )
 from api.failures import LastResort
 from api.observed import Observed
@@ -35,6 +36,7 @@ from api.support import acting, batch, case, pausing, queue, refunding, repairin
 #: All routes there are. A test walks them: a new one must say who may use it.
 ROUTERS = (
     shop.router,
+    writing.router,
     account.router,
     webhooks.router,
     json_api.router,
