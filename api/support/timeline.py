@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from database.console import Asked, Line, Returned
+from database.replies import ReplyRow
 from domain.case_view import ToldMail
 from domain.emails import EmailKind
 from domain.states import EmailState, RefundState
@@ -21,12 +22,14 @@ class Told:
         who: Who did it, as a person would say.
         words: What happened.
         raw: Ids and states for a deep look; empty when there are none.
+        letter: The whole text of a letter, folded; empty for all else.
     """
 
     at: datetime
     who: str
     words: str
     raw: str = ""
+    letter: str = ""
 
 
 MAILS: dict[EmailKind, str] = {
@@ -100,7 +103,9 @@ _MONEY = {
 def tell(line: Line) -> Told:
     """Put a line in words."""
     who, words, raw = _TELLERS[line.kind](line.facts)
-    return Told(at=line.at, who=who, words=words, raw=raw)
+    reply: ReplyRow | None = line.facts.get("reply")
+    letter = "" if reply is None else reply.body
+    return Told(at=line.at, who=who, words=words, raw=raw, letter=letter)
 
 
 def refund_in_words(state: RefundState) -> str:
@@ -183,6 +188,22 @@ def _note(facts: dict[str, Any]) -> tuple[str, str, str]:
     return str(facts["author"]), f"noted: {facts['text']}", ""
 
 
+def _wrote(facts: dict[str, Any]) -> tuple[str, str, str]:
+    return "the customer", f"wrote: {facts['text']}", ""
+
+
+def _reply(facts: dict[str, Any]) -> tuple[str, str, str]:
+    reply: ReplyRow = facts["reply"]
+    if reply.refused is not None:
+        end = f"it did not arrive ({reply.refused})"
+    elif reply.sent_at is None:
+        end = "the mail server has not taken it yet"
+    else:
+        end = "it has left"
+    words = f"answered, “{reply.subject}”: {end}"
+    return reply.author, words, f"{reply.situation} {reply.message_id}"
+
+
 _TELLERS: dict[str, Callable[[dict[str, Any]], tuple[str, str, str]]] = {
     "moved": _moved,
     "mail": _mail,
@@ -190,4 +211,6 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], tuple[str, str, str]]] = {
     "repair": _repair,
     "refund": _refund,
     "note": _note,
+    "wrote": _wrote,
+    "reply": _reply,
 }

@@ -110,6 +110,8 @@ class CasePage:
         workflow_url: In the Temporal UI; None where there is none.
         refund_turn: How many refunds there were: two who press at once mean the same.
         left: What can still be given back; None when nothing was charged.
+        wrote: What the customer wrote last on their page; empty when nothing.
+        wrote_when: When that was.
     """
 
     title: str
@@ -141,6 +143,8 @@ class CasePage:
     older: tuple[Told, ...]
     payment_url: str | None
     workflow_url: str | None
+    wrote: str = ""
+    wrote_when: str = ""
 
 
 def queue_line(row: CaseRow, reader: str = "") -> QueueLine:
@@ -213,6 +217,7 @@ def case_page(
     lines = tuple(tell(line) for line in reversed(record.lines))
     stands = None if case is None else case.standing
     left = _left(row, record)
+    wrote = record.messages[-1] if record.messages else None
     return CasePage(
         title=_title(case, row),
         reference=row.reference_code,
@@ -246,6 +251,8 @@ def case_page(
         older=lines[LINES_SHOWN:],
         payment_url=payment_url(settings, _payment_of(row, record)),
         workflow_url=_workflow_url(settings, row.checkout_id),
+        wrote="" if wrote is None else wrote.text,
+        wrote_when="" if wrote is None else at_in_words(wrote.written_at, now=row.now),
     )
 
 
