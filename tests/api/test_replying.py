@@ -176,7 +176,7 @@ async def test_pressed_twice_it_is_one_mail(shop: Shop, dana: Colleague) -> None
 
 
 async def test_a_letter_that_lacks_a_fact_names_it(shop: Shop, dana: Colleague) -> None:
-    """Before access is open a time must be kept; the letter waits, and a choice helps."""
+    """Before access is open a letter waits for a time; choosing it holds the case."""
     opened = await asking(shop, access="PENDING")
     address = f"{editor_of(opened)}?situation=went-through"
 
