@@ -8,7 +8,6 @@ from datetime import datetime
 from uuid import UUID
 
 from api.pages import masked
-from api.parts import Parts
 from api.support.holding import hold_options
 from api.support.pages import Option
 from api.support.writing import Composed, Typed, as_lines
@@ -96,9 +95,7 @@ _VERIFIED = (
 )
 
 
-def reply_page(
-    parts: Parts, checkout_id: UUID, composed: Composed, typed: Typed
-) -> ReplyPage:
+def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPage:
     """Write the editor's page."""
     request, blocked = composed.request, composed.blocked
     facts, here = request.facts, request.situation
@@ -107,7 +104,7 @@ def reply_page(
     wrote = composed.known.messages[-1] if composed.known.messages else None
     letter = composed.letter
     return ReplyPage(
-        checkout_id=checkout_id,
+        checkout_id=composed.known.checkout_id,
         reference=bought.reference_code if bought else "",
         email=masked(facts.email),
         wrote="" if wrote is None else wrote.text,
@@ -127,7 +124,7 @@ def reply_page(
         instead=() if blocked is None else _choices(blocked.instead[:3], here),
         remarks=[remark.words for remark in composed.remarks],
         fields=frozenset(name for fact, name in _FIELDS.items() if fact in asked),
-        next_choices=hold_options(facts.now, parts.settings.support_hours),
+        next_choices=hold_options(facts.now, support_hours),
         verified_choices=_VERIFIED,
         typed=typed,
         opening=request.opening,

@@ -96,7 +96,8 @@ async def show_reply(
     # Nobody has pressed yet, so nothing was left undone.
     found = tuple(one for one in composed.remarks if one.rule != "confirm")
     composed = replace(composed, remarks=found)
-    return parts.console.reply(staff, reply_page(parts, checkout_id, composed, typed))
+    hours = parts.settings.support_hours
+    return parts.console.reply(staff, reply_page(composed, typed, hours))
 
 
 @router.post("/checkouts/{checkout_id}/reply")
@@ -119,7 +120,7 @@ async def reply(
         may_leave = composed.letter is not None and not composed.remarks
         if is_current and may_leave and form.seen == composed.digest:
             return await _sign(parts, staff, checkout_id, composed)
-    page = reply_page(parts, checkout_id, composed, form.typed())
+    page = reply_page(composed, form.typed(), parts.settings.support_hours)
     if form.step == "send" and composed.letter is not None and not composed.remarks:
         page = replace(page, told=_CHANGED)
     return parts.console.reply(staff, page)

@@ -108,6 +108,11 @@ def tell(line: Line) -> Told:
     return Told(at=line.at, who=who, words=words, raw=raw, letter=letter)
 
 
+def actor_in_words(actor: str) -> str:
+    """Name who did it: a colleague by their name, a process of ours by what it is."""
+    return _MACHINES.get(actor, actor)
+
+
 def refund_in_words(state: RefundState) -> str:
     """Say how far a refund has come."""
     return _REFUNDS[state]
@@ -121,7 +126,7 @@ def mail_in_words(mail: ToldMail) -> str:
 
 def _moved(facts: dict[str, Any]) -> tuple[str, str, str]:
     before, after = facts["before"], facts["after"]
-    who = _MACHINES.get(facts["actor"], facts["actor"])
+    who = actor_in_words(facts["actor"])
     raw = f"{facts['action']}: {_states(before)} → {_states(after)}"
     if str(facts["action"]).startswith("refund."):
         return who, _refund_moved(after), raw
@@ -175,7 +180,8 @@ def _event(facts: dict[str, Any]) -> tuple[str, str, str]:
 def _repair(facts: dict[str, Any]) -> tuple[str, str, str]:
     asked: Asked = facts["asked"]
     end = asked.outcome or "under way"
-    return asked.actor, f"asked for a repair: {end}", f"repair {asked.repair_id}"
+    who = actor_in_words(asked.actor)
+    return who, f"asked for a repair: {end}", f"repair {asked.repair_id}"
 
 
 def _refund(facts: dict[str, Any]) -> tuple[str, str, str]:

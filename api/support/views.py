@@ -10,6 +10,7 @@ from api.pages import masked, view_of
 from api.support.asking import Shown
 from api.support.timeline import (
     Told,
+    actor_in_words,
     mail_in_words,
     refund_in_words,
     tell,
@@ -392,7 +393,8 @@ def _repairs(record: Record, now: datetime) -> tuple[str, ...]:
     for one in reversed(record.repairs):
         age = age_in_words(now - one.requested_at)
         when = age if age == "just now" else f"{age} ago"
-        said.append(f"{one.actor}, {when}: {one.outcome or 'under way'}")
+        who = actor_in_words(one.actor)
+        said.append(f"{who}, {when}: {one.outcome or 'under way'}")
     return tuple(said)
 
 
