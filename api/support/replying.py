@@ -93,11 +93,8 @@ async def show_reply(
     """Show the likeliest letter, or the chosen one, as it would leave."""
     typed = Typed(situation=situation)
     composed = await _compose(parts, staff, checkout_id, typed)
-    # Nobody has pressed yet, so nothing was left undone.
-    found = tuple(one for one in composed.remarks if one.rule != "confirm")
-    composed = replace(composed, remarks=found)
     hours = parts.settings.support_hours
-    return parts.console.reply(staff, reply_page(composed, typed, hours))
+    return parts.console.reply(staff, reply_page(_unpressed(composed), typed, hours))
 
 
 @router.post("/checkouts/{checkout_id}/reply")
@@ -120,10 +117,18 @@ async def reply(
         may_leave = composed.letter is not None and not composed.remarks
         if is_current and may_leave and form.seen == composed.digest:
             return await _sign(parts, staff, checkout_id, composed)
-    page = reply_page(composed, form.typed(), parts.settings.support_hours)
+    hours = parts.settings.support_hours
+    shown = composed if form.step == "send" else _unpressed(composed)
+    page = reply_page(shown, form.typed(), hours)
     if form.step == "send" and composed.letter is not None and not composed.remarks:
         page = replace(page, told=_CHANGED)
     return parts.console.reply(staff, page)
+
+
+def _unpressed(composed: Composed) -> Composed:
+    """Leave out that the opening is not confirmed: nobody has pressed Send yet."""
+    found = tuple(one for one in composed.remarks if one.rule != "confirm")
+    return replace(composed, remarks=found)
 
 
 async def _compose(

@@ -108,22 +108,40 @@ def _answer(dana: Colleague, hand: Hand) -> None:
 
 
 def test_hard_words_are_told_beside_the_field(hire: Hire, visit: Visit) -> None:
-    """What may not leave is said where it was typed; what changed is shown first."""
+    """While somebody types: what may not leave is said, and the preview follows."""
     rosa, customer = hire("rosa"), visit()
     customer.buy()
     page = rosa.page
     _open_editor(page, customer)
     rosa.visitor.look("console-reply")
 
-    opening = page.get_by_label("The opening")
+    opening = page.get_by_label("The opening: yours")
     opening.fill("We apologize for any inconvenience!")
-    page.get_by_role("button", name="Sign and send it").click()
-    expect(page.get_by_role("alert")).to_contain_text("“inconvenience”")
+    expect(page.locator("#remarks")).to_contain_text("“inconvenience”")
     rosa.visitor.look("console-reply-lint")
 
-    opening.fill("Yes, we have your $249.00. You don't need to do anything.")
+    words = "Yes, we have your $249.00. You don't need to do anything."
+    opening.fill(words)
+    expect(page.locator("#leaves")).to_contain_text(words)
+    expect(page.locator("#remarks")).not_to_contain_text("“inconvenience”")
     page.get_by_role("button", name="Sign and send it").click()
-    expect(page.get_by_role("status")).to_contain_text("press once more")
+    expect(page.get_by_role("status")).to_contain_text("Your letter has left.")
+
+
+def test_without_scripts_a_changed_letter_is_shown_first(
+    hire: Hire, visit: Visit
+) -> None:
+    """What leaves was on the page before: a press after an edit shows it."""
+    nora, customer = hire("nora", java_script_enabled=False), visit()
+    customer.buy()
+    page = nora.page
+    _open_editor(page, customer)
+
+    words = "Yes, we have your $249.00. You don't need to do anything."
+    page.get_by_label("The opening: yours").fill(words)
+    page.get_by_role("button", name="Sign and send it").click()
+    expect(page.get_by_text("press once more")).to_be_visible()
+    nora.visitor.look("console-reply-no-scripts")
     page.get_by_role("button", name="Sign and send it").click()
     expect(page.get_by_role("status")).to_contain_text("Your letter has left.")
 
