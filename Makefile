@@ -9,10 +9,10 @@ PATHS := $(sort $(patsubst %/,%,$(dir $(wildcard */*.py)))) $(wildcard *.py)
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || command -v docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format types compose-check durability bench gallery reconcile fetch doctor lock clean
+.PHONY: help setup run demo test check format types compose-check durability bench bench-reconciliation gallery reconcile fetch doctor lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with exactly the locked packages
 
@@ -39,8 +39,11 @@ fetch: $(STAMP) ## Fetch or build now what runs and tests would get when they ne
 doctor: $(STAMP) ## Say what this machine has and what is missing
 	@exec $(BIN)/python cli.py doctor
 
+#: Two at a time: one starts and kills stacks, which is mostly waiting, the other the rest.
+PYTEST := $(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
 test: $(STAMP) ## Run the tests; ARGS="-k name" and more are passed on
-	$(BIN)/pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 durability: $(STAMP) ## Run only the tests that kill real processes
 	$(BIN)/pytest -m durability $(ARGS)
@@ -50,7 +53,7 @@ check: $(STAMP) compose-check ## Format, lint, import rules, types, tests: one w
 	$(BIN)/ruff check $(PATHS)
 	$(BIN)/lint-imports
 	$(BIN)/mypy $(PATHS)
-	$(BIN)/pytest
+	$(PYTEST)
 
 compose-check:
 	@if [ -n "$(COMPOSE)" ] && [ -f docker-compose.yml ]; then $(COMPOSE) config -q; fi
@@ -66,6 +69,9 @@ LOCK := uv pip compile --quiet --no-header --no-emit-index-url --no-emit-find-li
 
 bench: $(STAMP) ## Measure checkouts a second, latency and cost; JSON; ARGS="--temporal postgres"
 	@exec $(BIN)/python -m bench.checkouts $(ARGS)
+
+bench-reconciliation: $(STAMP) ## Compare up to a million payments; JSON; ARGS="--payments 10000"
+	@exec $(BIN)/python -m bench.reconciliation $(ARGS)
 
 gallery: $(STAMP) ## Picture every page and mail into .holdfast/gallery; ARGS=--docs for the docs too
 	@exec $(BIN)/python -m gallery $(ARGS)

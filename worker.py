@@ -65,7 +65,7 @@ from workflows.desk import OnCallDesk
 from workflows.door import TASK_QUEUE, CheckoutDoor, DoorClosed, connect
 from workflows.on_call import OnCallWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
-from workflows.schedule import keep_schedule
+from workflows.schedule import bring_up_to_date, make_schedule
 
 #: A workflow whose worker died waits this long for it before another may go on. The
 #: SDK's default of ten seconds is most of a customer's patience.
@@ -88,6 +88,9 @@ _CONNECT_EVERY_SECONDS = 0.5
 _SCHEDULE_AGAIN_SECONDS = 5.0
 #: Likewise for the on-call desk, which nothing of the checkout waits for.
 _DESK_EVERY_SECONDS = 5
+
+#: How often to look whether Temporal still has it: one call, of which nothing is kept.
+_SCHEDULE_KEPT_SECONDS = 30.0
 
 _log = logs.get_logger()
 
@@ -143,15 +146,23 @@ async def _connect(
 
 
 async def _keep_schedule(client: Client) -> None:
-    """Make the schedule of the reconciliation; Temporal may have to come back first."""
+    """Keep the schedule of the reconciliation, whatever Temporal loses.
+
+    It may have to come back first; and it may come back with nothing in it.
+    """
+    is_first = True
     while True:
+        wait = _SCHEDULE_KEPT_SECONDS
         try:
-            await keep_schedule(client, TASK_QUEUE)
+            if is_first:
+                await bring_up_to_date(client, TASK_QUEUE)
+                is_first = False
+            elif await make_schedule(client, TASK_QUEUE):
+                _log.error("schedule_was_lost", made="anew")
         except RPCError as error:
             _log.warning("schedule_not_kept_yet", reason=error.status.name)
-            await asyncio.sleep(_SCHEDULE_AGAIN_SECONDS)
-        else:
-            return
+            wait = _SCHEDULE_AGAIN_SECONDS
+        await asyncio.sleep(wait)
 
 
 async def _open_desk(client: Client) -> None:

@@ -592,20 +592,20 @@ async def record_access_ended(
     otherwise wait for us while we wait for it.
     """
     await connection.execute(
-        update(entitlements)
-        .where(
-            entitlements.c.entitlement_id == ended.entitlement_id,
-            entitlements.c.state != EntitlementState.ENDED,
-        )
-        .values(state=EntitlementState.ENDED, ended_at=func.clock_timestamp())
-    )
-    await connection.execute(
         update(checkouts)
         .where(
             checkouts.c.checkout_id == ended.checkout_id,
             checkouts.c.access_state != AccessState.ENDED,
         )
         .values(access_state=AccessState.ENDED, updated_at=func.now())
+    )
+    await connection.execute(
+        update(entitlements)
+        .where(
+            entitlements.c.entitlement_id == ended.entitlement_id,
+            entitlements.c.state != EntitlementState.ENDED,
+        )
+        .values(state=EntitlementState.ENDED, ended_at=func.clock_timestamp())
     )
     await connection.execute(
         update(subscriptions)

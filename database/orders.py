@@ -258,6 +258,9 @@ async def record_access(
 ) -> datetime | None:
     """Write that access is open, once: `pending -> active`.
 
+    The checkout's row is taken first, as in `write_order`: a late try of that one
+    would otherwise wait for us while we wait for it.
+
     Args:
         connection: In a transaction.
         grant: Whose access.
@@ -267,19 +270,6 @@ async def record_access(
     Returns:
         When the money had moved, if access was opened by this call.
     """
-    opened = await connection.execute(
-        update(entitlements)
-        .where(
-            entitlements.c.entitlement_id == grant.entitlement_id,
-            entitlements.c.state == EntitlementState.PENDING,
-        )
-        .values(
-            state=EntitlementState.ACTIVE,
-            access_url=access_url,
-            granted_at=func.clock_timestamp(),
-        )
-        .returning(entitlements.c.entitlement_id)
-    )
     interrupted = case(
         (
             checkouts.c.interrupted_at.is_(None) & grant.was_interrupted,
@@ -300,6 +290,19 @@ async def record_access(
             updated_at=func.now(),
         )
         .returning(checkouts.c.charged_at)
+    )
+    opened = await connection.execute(
+        update(entitlements)
+        .where(
+            entitlements.c.entitlement_id == grant.entitlement_id,
+            entitlements.c.state == EntitlementState.PENDING,
+        )
+        .values(
+            state=EntitlementState.ACTIVE,
+            access_url=access_url,
+            granted_at=func.clock_timestamp(),
+        )
+        .returning(entitlements.c.entitlement_id)
     )
     charged_at = moved.scalar_one_or_none()
     return charged_at if opened.one_or_none() is not None else None

@@ -13,7 +13,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,10 +52,12 @@ from domain.reconciliation import (
     DEEP_REACH,
     HOLDS_MAIL,
     IN_FLIGHT_FOR,
+    MOST_CASES,
     MOST_REPAIRS,
     MOST_REPAIRS_OF_ONE,
     MOST_SIGHTINGS,
     OVERLAP,
+    PERSONS_KINDS,
     REPAIR_HAS,
     RULES,
     RUN_IS_DEAD_AFTER,
@@ -54,7 +69,6 @@ from domain.reconciliation import (
     FinishRun,
     OpenIntent,
     ReconcileInput,
-    Remedy,
     RunPlan,
     RunState,
     Tally,
@@ -215,6 +229,9 @@ async def _compare_from(
     """
     if asked.since is not None:
         return _whole_second(asked.since)
+    if state.watermark_at is not None and not is_deep:
+        return _whole_second(state.watermark_at - OVERLAP)
+    # Reads all checkouts, so it is asked only by the few runs that need it.
     found = await connection.execute(select(func.min(checkouts.c.created_at)))
     first = (found.scalar_one() or now) - OVERLAP
     begun = first if state.watermark_at is None else state.watermark_at - OVERLAP
@@ -250,6 +267,7 @@ async def note_differences(
     """
     if plan.is_dry or not differences:
         return
+    await _take_turns(connection)
     statement = insert(discrepancies).values(
         [_row_of(difference, plan) for difference in differences]
     )
@@ -280,6 +298,16 @@ async def note_differences(
     )
 
 
+async def _take_turns(connection: AsyncConnection) -> None:
+    """Wait for another run's transaction on differences, and hold others until ours.
+
+    A run that was given up for lost may still be at work beside the next. Both would
+    take the same rows in different orders, and `ON CONFLICT` looks at one constraint:
+    two at once may meet at the other, which is an error.
+    """
+    await connection.execute(select(reconciliation_state.c.is_only).with_for_update())
+
+
 def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
     amount = difference.amount
     return {
@@ -297,6 +325,15 @@ def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
         "sightings": MOST_SIGHTINGS if difference.is_settled else 1,
         "run_id": plan.run_id,
     }
+
+
+#: In a long run these may wait for an hour until all is compared and decided: meanwhile
+#: their checkouts look stuck, or their PaymentIntents open, for no reason of their own.
+_WAITS_FOR_REPAIR = exists().where(
+    discrepancies.c.checkout_id == checkouts.c.checkout_id,
+    discrepancies.c.kind.in_(sorted(HOLDS_MAIL)),
+    discrepancies.c.state == DiscrepancyState.SEEN,
+)
 
 
 async def look_locally(connection: AsyncConnection) -> list[Difference]:
@@ -362,6 +399,7 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
             checkouts.c.buyer_attempt,
         ).where(
             checkouts.c.stage == Stage.CHARGING,
+            ~_WAITS_FOR_REPAIR,
             or_(
                 and_(
                     checkouts.c.money_state == MoneyState.UNKNOWN,
@@ -414,6 +452,7 @@ async def list_open_intents(
             checkouts.c.stage != Stage.CHARGED,
             checkouts.c.intent_closed_at.is_(None),
             checkouts.c.updated_at < func.clock_timestamp() - _MOVES_WITHIN,
+            ~_WAITS_FOR_REPAIR,
         )
         .order_by(func.random())
         .limit(limit)
@@ -447,16 +486,16 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     A second run of the same step finds them marked and returns the same repairs: their
     ids are derived, and the door takes the same id twice as one.
     """
-    rows = await _due(connection, plan)
-    cases, repairs = 0, []
-    for row in rows:
-        if _is_for_person(row):
-            cases += await _give_to_person(connection, row)
-        else:
-            repairs.append(row)
+    await _take_turns(connection)
+    cases = 0
+    for row in await _due(connection, plan, _IS_FOR_PERSON, MOST_CASES):
+        cases += await _give_to_person(connection, row)
     if not plan.is_acting:
-        return Decided(cases=cases, withheld=len(repairs))
-    chosen, withheld = repairs[:MOST_REPAIRS], repairs[MOST_REPAIRS:]
+        return Decided(cases=cases, withheld=await _count_repairs(connection, plan))
+    chosen = await _due(connection, plan, ~_IS_FOR_PERSON, MOST_REPAIRS)
+    withheld = 0
+    if len(chosen) == MOST_REPAIRS:
+        withheld = await _count_repairs(connection, plan) - len(chosen)
     held = [row for row in chosen if row.kind in HOLDS_MAIL]
     is_bulk = len(held) >= BULK_FROM
     if is_bulk:
@@ -464,7 +503,7 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     asked = [await _ask(connection, plan, row) for row in chosen]
     asked += await _ask_for_overdue_events(connection, MOST_REPAIRS - len(asked))
     return Decided(
-        repairs=tuple(asked), cases=cases, withheld=len(withheld), is_bulk=is_bulk
+        repairs=tuple(asked), cases=cases, withheld=withheld, is_bulk=is_bulk
     )
 
 
@@ -509,51 +548,75 @@ async def _checkout_of(
     return found.one_or_none()
 
 
-async def _due(connection: AsyncConnection, plan: RunPlan) -> Sequence[Row[Any]]:
+_RUN_STARTED_AT = reconciliation_runs.c.started_at
+
+#: Asked for by an earlier try of this very step.
+_IS_ASKED = and_(
+    discrepancies.c.state == DiscrepancyState.REPAIRING,
+    discrepancies.c.asked_at >= _RUN_STARTED_AT,
+)
+
+_IS_FOR_PERSON = or_(
+    discrepancies.c.kind.in_(sorted(PERSONS_KINDS)),
+    # No row of ours: there is no workflow that could be asked.
+    checkouts.c.reference_code.is_(None),
+    and_(
+        discrepancies.c.repairs_asked >= MOST_REPAIRS_OF_ONE,
+        _IS_ASKED.is_not(true()),
+    ),
+)
+
+
+def _is_due(plan: RunPlan) -> ColumnElement[bool]:
     needed = case(
         {kind.value: rule.sightings for kind, rule in RULES.items()},
         value=discrepancies.c.kind,
     )
-    outlived = and_(
-        discrepancies.c.state == DiscrepancyState.REPAIRING,
-        discrepancies.c.run_id == plan.run_id,
-        or_(
-            discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
-            # Asked for by an earlier try of this very step.
-            discrepancies.c.asked_at >= _RUN_STARTED_AT,
+    return or_(
+        and_(
+            discrepancies.c.state == DiscrepancyState.SEEN,
+            discrepancies.c.sightings >= needed,
+        ),
+        and_(
+            discrepancies.c.state == DiscrepancyState.REPAIRING,
+            discrepancies.c.run_id == plan.run_id,
+            or_(
+                discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
+                _IS_ASKED,
+            ),
         ),
     )
+
+
+def _with_run(plan: RunPlan) -> FromClause:
+    """Join each difference with its checkout, where there is one, and with the run."""
+    return discrepancies.outerjoin(
+        checkouts, checkouts.c.checkout_id == discrepancies.c.checkout_id
+    ).join(reconciliation_runs, reconciliation_runs.c.run_id == literal(plan.run_id))
+
+
+async def _due(
+    connection: AsyncConnection, plan: RunPlan, which: ColumnElement[bool], most: int
+) -> Sequence[Row[Any]]:
+    """Read what is due, seen first first, and keep others from changing it."""
     found = await connection.execute(
-        select(
-            discrepancies,
-            checkouts.c.reference_code,
-            (discrepancies.c.asked_at >= _RUN_STARTED_AT).label("is_asked"),
-        )
-        .outerjoin(checkouts, checkouts.c.checkout_id == discrepancies.c.checkout_id)
-        .join(reconciliation_runs, reconciliation_runs.c.run_id == literal(plan.run_id))
-        .where(
-            or_(
-                and_(
-                    discrepancies.c.state == DiscrepancyState.SEEN,
-                    discrepancies.c.sightings >= needed,
-                ),
-                outlived,
-            )
-        )
+        select(discrepancies, checkouts.c.reference_code, _IS_ASKED.label("is_asked"))
+        .select_from(_with_run(plan))
+        .where(_is_due(plan), which)
         .order_by(discrepancies.c.first_seen_at, discrepancies.c.discrepancy_id)
+        .limit(most)
         .with_for_update(of=discrepancies)
     )
     return found.all()
 
 
-_RUN_STARTED_AT = reconciliation_runs.c.started_at
-
-
-def _is_for_person(row: Row[Any]) -> bool:
-    rule = RULES[DiscrepancyKind(row.kind)]
-    if rule.remedy is Remedy.PERSON or row.reference_code is None:
-        return True
-    return row.repairs_asked >= MOST_REPAIRS_OF_ONE and not row.is_asked
+async def _count_repairs(connection: AsyncConnection, plan: RunPlan) -> int:
+    found = await connection.execute(
+        select(func.count())
+        .select_from(_with_run(plan))
+        .where(_is_due(plan), ~_IS_FOR_PERSON)
+    )
+    return found.scalar_one()
 
 
 async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:

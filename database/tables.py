@@ -189,6 +189,12 @@ checkouts = Table(
         "mail_held_at",
         postgresql_where=text("mail_held_at IS NOT NULL"),
     ),
+    #: What the reconciliation looks through for requests that do not move.
+    Index(
+        "ix_checkouts_charging",
+        "updated_at",
+        postgresql_where=text("stage = 'charging'"),
+    ),
     Index("ix_checkouts_email", text("lower(email)")),
 )
 
@@ -298,6 +304,12 @@ emails = Table(
     _one_of("state", EmailState),
     CheckConstraint("state <> 'sent' OR sent_at IS NOT NULL", name="sent_has_time"),
     CheckConstraint("state <> 'failed' OR refusal IS NOT NULL", name="failed_has_word"),
+    #: Receipts that have not left, which the reconciliation looks for: few at any time.
+    Index(
+        "ix_emails_pending",
+        "checkout_id",
+        postgresql_where=text("state = 'pending'"),
+    ),
 )
 
 #: What our mails promised: the next word by a time that they name. One row per mail.

@@ -38,6 +38,10 @@ MOST_REPAIRS_OF_ONE = 3
 #: wrong with us, and is put right a little at a time.
 MOST_REPAIRS = 50
 
+#: Cases that one run opens at the most, so that deciding takes seconds whatever was
+#: found. Those that were seen first come first; the rest comes in later runs.
+MOST_CASES = 500
+
 #: From so many repairs in one run on, it is a bulk repair: no customer is written to
 #: until a person has looked. A repair job that mails hundreds wrongly is a known
 #: disaster.

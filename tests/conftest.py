@@ -16,6 +16,30 @@ from database.migrate import migrate
 from database.tables import metadata
 from stack.postgres import PostgresHandle, start_postgres
 
+#: Suites that start whole stacks, kill them, and measure how long it takes them back.
+_OF_PROCESSES = {"browser", "durability", "stack"}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell which tests share a process when two run side by side, longest first.
+
+    Stacks are started and killed by one process alone, so that no measurement meets
+    another; everything else runs file by file beside them.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group_of(item.path)))
+    items.sort(key=lambda item: _suite_of(item.path) not in _OF_PROCESSES)
+
+
+def _group_of(path: Path) -> str:
+    is_of_processes = _suite_of(path) in _OF_PROCESSES
+    return "processes" if is_of_processes else str(path)
+
+
+def _suite_of(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).parts[0]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_this_machine() -> Iterator[None]:

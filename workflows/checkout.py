@@ -333,6 +333,7 @@ class CheckoutWorkflow:
             if result.order_id is None and self._is_news():
                 # It may be a charge: who has none must look before anything else.
                 return result
+            news_seen = self._steps.news
             wait = await self._tend(result, look_afresh=is_news)
             if self._aftercare.has_ended_access:
                 result = replace(result, end=self._end_of_access())
@@ -342,6 +343,10 @@ class CheckoutWorkflow:
                 # What was put right is so now, whatever mail may still be to come.
                 await self._steps.got_on()
             wait = _sooner(wait, next_word)
+            if self._steps.news != news_seen:
+                # It came while the mail was seen to. The next wait may be of weeks.
+                is_news = True
+                continue
             if wait is not None:
                 is_news = await self._steps.pause(wait, "a refund or the next mail")
                 continue

@@ -217,6 +217,11 @@ STEP_OF_RUN = timedelta(minutes=8)
 #: A hung run is ended after this, so that it cannot keep the next ones from starting.
 RUN_LASTS = timedelta(minutes=12)
 
+#: A run that has compared for so long goes on in a new run of the same workflow, which
+#: has all of `RUN_LASTS` again: many months of a lost database take an hour. What is
+#: left of the old run has room for one more part with all its repetitions.
+HANDS_OVER_AFTER = timedelta(minutes=3)
+
 #: The processor's largest page holds 100 objects. So many pages take seconds to a
 #: minute, and the heartbeat keeps the place.
 PAGES_AT_ONCE = 200

@@ -113,7 +113,7 @@ class ReconciliationWorkflow:
                 )
                 if cursor is None:
                     break
-                if workflow.info().is_continue_as_new_suggested():
+                if _has_gone_on_for_long():
                     workflow.continue_as_new(replace(asked, progress=progress))
         return progress
 
@@ -154,6 +154,12 @@ async def _do(step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: 
         retry_policy=policies.REPEATED,
         summary=step.name,
     )
+
+
+def _has_gone_on_for_long() -> bool:
+    info = workflow.info()
+    lasted = workflow.now() - info.start_time
+    return info.is_continue_as_new_suggested() or lasted >= policies.HANDS_OVER_AFTER
 
 
 def _told(progress: Progress) -> str:

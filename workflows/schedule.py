@@ -1,4 +1,8 @@
-"""What starts the reconciliation: its schedule, or a person."""
+"""What starts the reconciliation: its schedule, or a person.
+
+A Temporal that comes back empty has lost the schedule, and a worker notices nothing of
+that: it goes on asking for tasks. So it makes it anew whenever it is missing.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,7 @@ _CATCH_UP = timedelta(minutes=5)
 _NOTE = "Compares the processor's books with ours. Paused here, nothing is compared."
 
 
-async def keep_schedule(client: Client, task_queue: str) -> None:
+async def bring_up_to_date(client: Client, task_queue: str) -> None:
     """Make the schedule, or bring it up to date; a pause by a person stays.
 
     Workers that start at once may all do this: each writes the same.
@@ -43,16 +47,28 @@ async def keep_schedule(client: Client, task_queue: str) -> None:
     Raises:
         RPCError: Temporal did not take it.
     """
+    if await make_schedule(client, task_queue):
+        return
     wanted = _schedule(task_queue)
+
+    def with_its_state(found: ScheduleUpdateInput) -> ScheduleUpdate:
+        wanted.state = found.description.schedule.state
+        return ScheduleUpdate(wanted)
+
+    await client.get_schedule_handle(SCHEDULE_ID).update(with_its_state)
+
+
+async def make_schedule(client: Client, task_queue: str) -> bool:
+    """Make the schedule where there is none; False where there is one.
+
+    Raises:
+        RPCError: Temporal did not take it.
+    """
     try:
-        await client.create_schedule(SCHEDULE_ID, wanted)
+        await client.create_schedule(SCHEDULE_ID, _schedule(task_queue))
     except ScheduleAlreadyRunningError:
-
-        def bring_up_to_date(found: ScheduleUpdateInput) -> ScheduleUpdate:
-            wanted.state = found.description.schedule.state
-            return ScheduleUpdate(wanted)
-
-        await client.get_schedule_handle(SCHEDULE_ID).update(bring_up_to_date)
+        return False
+    return True
 
 
 async def start_run(

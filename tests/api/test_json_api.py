@@ -312,7 +312,7 @@ async def test_an_idempotency_key_is_wanted(shop: Shop, key: str | None) -> None
 
 @pytest.mark.parametrize(
     ("checkout_id", "status"),
-    [(str(uuid4()), 404), ("1", 422), ("%00", 422)],
+    [("5d0c1c43-5c43-4b5e-8f0d-6f3f9a1d2c11", 404), ("1", 422), ("%00", 422)],
 )
 async def test_an_unknown_checkout_is_a_clear_problem(
     shop: Shop, checkout_id: str, status: int

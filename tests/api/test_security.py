@@ -65,6 +65,8 @@ ACCESS = {
     ("GET", "/v1/checkouts/{checkout_id}/events"): "key",
     ("GET", "/v1/entitlements"): "key",
     ("POST", "/v1/mail"): "key",
+    ("POST", "/v1/reconciliations"): "key",
+    ("GET", "/v1/reconciliations/{run_id}"): "key",
     ("GET", "/healthz"): "public",
     ("GET", "/readyz"): "public",
     ("GET", "/static/{name}"): "public",
@@ -128,6 +130,7 @@ def fill(path: str, token: str = TOKEN, checkout_id: Any = None) -> str:
         name="style.css",
         checkout_id=checkout_id or uuid4(),
         case_id=uuid4(),
+        run_id=uuid4(),
     )
 
 

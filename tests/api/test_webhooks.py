@@ -467,6 +467,7 @@ async def test_a_live_shop_takes_live_events_alone(make_shop: MakeShop) -> None:
     shop = make_shop(
         environment="production",
         company_name="Mara's tools",
+        support_name="Mara",
         support_email="help@shop.example",
         mail_from="Mara <pay@shop.example>",
         stripe_api_key="rk_live_0123456789",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from uuid import UUID, uuid4
 
 import pytest
@@ -36,23 +35,9 @@ from domain.refunds import (
 )
 from domain.states import AccessState, RefundState, Stage
 from tests.database.conftest import OpenCheckout
+from tests.database.racing import SEEDS, breathe, dice, for_every_seed
 
 pytestmark = pytest.mark.postgres
-
-SEEDS = 500
-#: Races that run side by side; the engine has 20 connections.
-AT_ONCE = 8
-
-
-def dice(seed: int) -> random.Random:
-    """Return dice that fall the same for the same seed."""
-    return random.Random(seed)  # noqa: S311  # A test's chance, no secret.
-
-
-async def breathe(dice: random.Random) -> None:
-    """Let the others go first, or not, as the seed says."""
-    for _ in range(dice.randrange(6)):
-        await asyncio.sleep(0)
 
 
 async def test_refund_and_provisioning(
@@ -79,7 +64,7 @@ async def test_refund_and_provisioning(
         assert (row.access_state, state) == (AccessState.ENDED, "ended"), seed
         assert application[entitlement] == "ended", seed
 
-    await _all(race)
+    await for_every_seed(race)
 
 
 async def test_two_refunds_at_once(
@@ -99,7 +84,7 @@ async def test_two_refunds_at_once(
         assert all(isinstance(one, RefundRefused) for one in refused), seed
         assert len(refused) == (1 if sum(wishes) > 24900 else 0), seed
 
-    await _all(race)
+    await for_every_seed(race)
 
 
 async def test_taking_back_and_sending(
@@ -139,7 +124,7 @@ async def test_taking_back_and_sending(
         assert state == expected, seed
         outcomes.add(state)
 
-    await _all(race)
+    await for_every_seed(race)
 
     assert outcomes == {RefundState.CANCELED, RefundState.SUBMITTING}
 
@@ -195,10 +180,3 @@ async def _ask(
     async with engine.begin() as connection:
         await request_refund(connection, checkout_id, request)
     return request
-
-
-async def _all(race: Callable[[int], Awaitable[None]]) -> None:
-    """Run a race for every seed, some of them side by side."""
-    for start in range(0, SEEDS, AT_ONCE):
-        batch = range(start, min(start + AT_ONCE, SEEDS))
-        await asyncio.gather(*(race(seed) for seed in batch))

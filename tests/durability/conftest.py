@@ -11,6 +11,7 @@ import pytest
 from stack.driver import Stack, fresh_data_folder, run_stack
 from tests.durability.breaking import wait_until
 from tests.durability.counting import Purchase, connect_owner, open_purchase
+from tests.durability.reconciling import Drill, slow_the_processor
 from tests.promises import unkept_promises
 
 _HERE = Path(__file__).parent
@@ -32,18 +33,17 @@ _ORDER = (
     "test_worker_frozen",
     "test_postgres_down",
     "test_disk_full",
+    "test_no_webhooks",
+    "test_reconciliation_hung",
+    "test_temporal_emptied",
+    "test_restored",
     "test_traces",
     "test_clock_off",
     "test_demo",
 )
 
 Recoveries = dict[str, float]
-_RECOVERIES = pytest.StashKey[Recoveries]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Begin an empty table."""
-    config.stash[_RECOVERIES] = {}
+_RECOVERIES = "recoveries"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,11 +62,14 @@ def place_in_order(stem: str) -> int:
     return _ORDER.index(stem) if stem in _ORDER else len(_ORDER)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how long it took from each death until everything was in place."""
-    recoveries = config.stash.get(_RECOVERIES, {})
+    recoveries: Recoveries = {}
+    # Reports travel here from whichever process ran the test.
+    for report in terminalreporter.getreports(""):
+        for name, measured in report.user_properties:
+            if name == _RECOVERIES:
+                recoveries |= measured
     if not recoveries:
         return
     terminalreporter.section("seconds from the death until whole")
@@ -75,9 +78,11 @@ def pytest_terminal_summary(
 
 
 @pytest.fixture
-def recoveries(request: pytest.FixtureRequest) -> Recoveries:
+def recoveries(request: pytest.FixtureRequest) -> Iterator[Recoveries]:
     """The table; a test writes its seconds under what it did."""
-    return request.config.stash[_RECOVERIES]
+    table: Recoveries = {}
+    yield table
+    request.node.user_properties.append((_RECOVERIES, table))
 
 
 @pytest.fixture(scope="package")
@@ -88,6 +93,22 @@ def stack() -> Iterator[Stack]:
         environment.setenv("HOLDFAST_RATE_LIMIT_PER_MINUTE", "100000")
         with fresh_data_folder() as data, run_stack(data) as running:
             yield running
+
+
+@pytest.fixture(scope="module")
+def drill() -> Iterator[Drill]:
+    """A stack of a file's own, for what all checkouts of a shop go through at once.
+
+    Its processor sends no webhooks, and its clock is a little slow; see `reconciling`.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HOLDFAST_RATE_LIMIT_PER_MINUTE", "100000")
+        with fresh_data_folder() as data, run_stack(data) as running:
+            slow_the_processor(running)
+            drilled = Drill(running)
+            drilled.pause_schedule()
+            drilled.switch_webhooks("off")
+            yield drilled
 
 
 @pytest.fixture

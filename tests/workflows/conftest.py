@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from uuid import uuid4
 
 import pytest
@@ -75,8 +75,8 @@ async def register_attributes(environment: WorkflowEnvironment) -> None:
     )
 
 
-@pytest.fixture(autouse=True)
-def _timers_run_out() -> Iterator[None]:
+@contextmanager
+def timers_run_out() -> Iterator[None]:
     """Leave a timer that nobody waits for to fire unheard, instead of cancelling it.
 
     When a timer fires while the workflow task that cancels it is under way, the
@@ -91,6 +91,13 @@ def _timers_run_out() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_WorkflowInstanceImpl, "_timer_handle_cancelled", forget)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _timers_run_out() -> Iterator[None]:
+    """Cancel no timer in skipped time."""
+    with timers_run_out():
         yield
 
 

@@ -189,6 +189,8 @@ class RefundWorld:
     application: dict[UUID, str] = field(default_factory=dict)
     is_application_away: bool = False
     mails: list[EmailKind] = field(default_factory=list)
+    #: What happens while a mail is on its way.
+    while_mailing: Callable[[], Awaitable[object]] | None = None
 
     @property
     def intent_id(self) -> str:
@@ -279,4 +281,7 @@ class RefundWorld:
         key_id = _ADDRESSES.new_token(self.checkout_id).key_id
         _LETTERS.write(replace(owed, checkout=replace(checkout, token_key_id=key_id)))
         self.mails.append(owed.kind)
+        if self.while_mailing is not None:
+            happens, self.while_mailing = self.while_mailing, None
+            await happens()
         return EmailOutcome(is_sent=True)

@@ -485,6 +485,21 @@ async def test_refund_made_in_the_dashboard_is_found_by_a_repair(shop: Shop) -> 
     assert "past us" in shop.sql("SELECT outcome FROM repairs")[0][0]
 
 
+async def test_repair_that_comes_while_a_mail_leaves_is_answered_at_once(
+    shop: Shop, skipping: WorkflowEnvironment
+) -> None:
+    """The next wait would be of two weeks: nobody's repair is left until then."""
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.while_mailing = shop.repair
+    with skipping.auto_time_skipping_disabled():
+        handle = await shop.repair()
+        async with asyncio.timeout(20):
+            while shop.sql("SELECT count(outcome) FROM repairs") != [(2,)]:
+                # Each question is a turn of the workflow's.
+                await handle.query("status")
+
+
 async def test_dashboard_refund_takes_back_what_no_longer_fits(shop: Shop) -> None:
     """A request that waits is taken back when somebody was faster at the processor."""
     await shop.bought()

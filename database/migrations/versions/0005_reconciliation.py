@@ -35,6 +35,20 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("mail_held_at IS NOT NULL"),
     )
+    op.create_index(
+        "ix_checkouts_charging",
+        "checkouts",
+        ["updated_at"],
+        unique=False,
+        postgresql_where=sa.text("stage = 'charging'"),
+    )
+    op.create_index(
+        "ix_emails_pending",
+        "emails",
+        ["checkout_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending'"),
+    )
     op.create_index("ix_orders_charged_at", "orders", ["charged_at"], unique=False)
     op.create_index(
         "ix_processor_events_payment_intent_id",
