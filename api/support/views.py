@@ -310,7 +310,8 @@ def payment_url(settings: Settings, payment_intent_id: str | None) -> str | None
 
 
 def _title(case: CaseRow | None, row: CheckoutRow) -> str:
-    if case is None:
+    if case is None or case.standing.state is CaseState.RESOLVED:
+        # Nothing is lacking any more: it is called as its customer sees it.
         return view_of(row).title
     words = trouble_in_words(case.standing)
     return words[0].upper() + words[1:]

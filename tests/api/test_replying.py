@@ -95,6 +95,7 @@ async def test_one_press_sends_what_was_shown(shop: Shop, dana: Colleague) -> No
     told = unescape(text_of(page.text))
     assert "wrote: I paid, I see nothing." in told
     assert "it has left" in told
+    assert "Waits for an answer" not in told
 
 
 async def test_an_opening_that_nobody_read_does_not_leave(
