@@ -243,7 +243,7 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
     emails = EmailActivities(
         _mailer(settings),
         _email_reader(engine),
-        Letters(_company(settings), outside.addresses).write,
+        Letters(Company.of(settings), outside.addresses).write,
     )
     ledger = EngineLedger(
         engine,
@@ -388,19 +388,6 @@ def _mailer(settings: Settings) -> SmtpMailer:
         username=settings.smtp_username,
         password=password.get_secret_value() if password else None,
         starttls=settings.smtp_starttls,
-    )
-
-
-def _company(settings: Settings) -> Company:
-    return Company(
-        company_name=settings.company_name,
-        statement_descriptor=settings.statement_descriptor,
-        support_email=settings.support_email,
-        support_hours=settings.support_hours,
-        support_name=settings.support_name,
-        mail_from=settings.mail_from,
-        mail_domain=settings.mail_domain,
-        application_url=settings.application_url,
     )
 
 

@@ -69,8 +69,8 @@ class _Server(uvicorn.Server):
 
 async def _serve(settings: Settings) -> int:
     from api.app import create_app
+    from api.own_mail import ApiMailer
     from api.parts import Parts
-    from api.sign_in_mail import SignInMail
     from database.engine import make_engine
     from domain.addresses import PageAddresses
     from mail.sender import SmtpMailer
@@ -108,7 +108,7 @@ async def _serve(settings: Settings) -> int:
             application_name="holdfast-api",
         ),
         door=CheckoutDoor(client),
-        mailer=SignInMail(settings, mailer),
+        mailer=ApiMailer(settings, mailer),
         clock=lambda: datetime.now(UTC),
         desk=OnCallDesk(client),
         processor=processor,

@@ -22,6 +22,7 @@ from api import (
     shop,
     static_files,
     webhooks,
+    writing,
 )
 from api.failures import LastResort
 from api.observed import Observed
@@ -30,11 +31,21 @@ from api.security import BodyLimit, OwnPagesOnly, SecurityHeaders
 from api.staff import answers as staff_answers
 from api.staff import sign_in as staff_sign_in
 from api.starter import Starter
-from api.support import acting, batch, case, pausing, queue, refunding, repairing
+from api.support import (
+    acting,
+    batch,
+    case,
+    pausing,
+    queue,
+    refunding,
+    repairing,
+    replying,
+)
 
 #: All routes there are. A test walks them: a new one must say who may use it.
 ROUTERS = (
     shop.router,
+    writing.router,
     account.router,
     webhooks.router,
     json_api.router,
@@ -50,6 +61,7 @@ ROUTERS = (
     batch.router,
     pausing.router,
     refunding.router,
+    replying.router,
 )
 
 #: Of the five seconds that a shutdown may take, what is left for work behind answers.

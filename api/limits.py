@@ -83,6 +83,8 @@ class Limits:
         checkouts: New checkouts, per address.
         payments: Presses on Pay, per address.
         checks: Presses on "Check again", per address.
+        messages: Messages written to us, per address.
+        messages_of_one: Messages written to us, per checkout.
         hints: Hints passed on to one checkout's workflow, whose history is finite.
         links_asked: Sign-in links asked for, per address.
         links_sent: Sign-in links asked for, per mailbox.
@@ -92,6 +94,8 @@ class Limits:
     checkouts: Window
     payments: Window
     checks: Window
+    messages: Window
+    messages_of_one: Window
     hints: Window
     links_asked: Window
     links_sent: Window
@@ -105,6 +109,8 @@ def make_limits(per_minute: int) -> Limits:
         checkouts=Window(per_minute, minute),
         payments=Window(per_minute, minute),
         checks=Window(per_minute, minute),
+        messages=Window(per_minute, minute),
+        messages_of_one=Window(10, quarter),
         hints=Window(12, minute),
         links_asked=Window(20, quarter),
         links_sent=Window(4, quarter),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from domain.customer_view import HOLDING as HOLDING_VIEW
+from domain.customer_view import CustomerView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,3 +244,24 @@ def _in_words(seconds: int) -> str:
     if seconds > 90:  # noqa: PLR2004  # Beyond it, minutes read better.
         return f"{-(-seconds // 60)} minutes"
     return "1 second" if seconds == 1 else f"{seconds} seconds"
+
+
+def message_kept(view: CustomerView, path: str, when: str) -> Notice:
+    """Say that a message came in: what is true meanwhile, and when somebody is there.
+
+    Args:
+        view: What the checkout's own page says this moment.
+        path: Where that page is.
+        when: See `domain.working_hours`.
+    """
+    return Notice(
+        status=200,
+        headline="We have your message.",
+        sentences=(
+            view.headline,
+            *view.sentences,
+            f"A person answers you by e-mail. {when}",
+        ),
+        link=path,
+        link_text="Back to your order",
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from email.message import EmailMessage
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Protocol
 from uuid import UUID
@@ -27,6 +28,7 @@ from domain.plans import Plan
 from domain.reconciliation import ReconcileInput
 from domain.refunds import Refund, RefundRequest
 from domain.staff import StaffSecrets
+from mail.facts import Company
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -84,13 +86,21 @@ class Processor(Protocol):
 
 
 class Mailer(Protocol):
-    """Sends the one mail that the API sends itself."""
+    """Sends the mails that the API sends itself."""
 
     async def send_sign_in_link(self, to: str, link: str) -> None:
         """Send a customer the link to their account.
 
         Raises:
             Exception: The mail server did not take it. The customer asks again.
+        """
+
+    async def send_letter(self, message: EmailMessage) -> None:
+        """Hand over a letter that a person signed.
+
+        Raises:
+            mail.sender.MailRefused: A final no.
+            mail.sender.MailDeferred: Hand it over again, later.
         """
 
 
@@ -102,7 +112,7 @@ class Parts:
         settings: Validated settings.
         engine: PostgreSQL, connected on first use.
         door: The way to the workflows.
-        mailer: Sends sign-in links.
+        mailer: Sends sign-in links, and letters that a person signed.
         clock: The time now, aware UTC.
         desk: The way to the on-call desk; None where findings are left in their rows.
         processor: What the console asks; None where it has no way there.
@@ -149,6 +159,11 @@ class Parts:
         from api.support.pages import Console
 
         return Console(self.settings)
+
+    @cached_property
+    def company(self) -> Company:
+        """For whom letters are signed."""
+        return Company.of(self.settings)
 
     @cached_property
     def staff_secrets(self) -> StaffSecrets:

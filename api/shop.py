@@ -125,7 +125,7 @@ async def show_checkout(
     request: Request, parts: TheParts, token: str, path: ThePath
 ) -> Response:
     """Show what is true of a checkout now."""
-    row = await _find(parts, token)
+    row = await find_checkout(parts, token)
     page = checkout_page(row, parts.settings, parts.plans, again=_is_again(request))
     metrics.PAGES_SHOWN.labels(page=page.view.page.value).inc()
     return parts.pages.checkout(page, row, path)
@@ -154,7 +154,7 @@ async def page_of(
 @router.get("/c/{token}/status", dependencies=[Depends(_known_path)])
 async def show_status(request: Request, parts: TheParts, token: str) -> Response:
     """Say whether the page that is open is still the true one."""
-    row = await _find(parts, token)
+    row = await find_checkout(parts, token)
     page = checkout_page(row, parts.settings, parts.plans, again=_is_again(request))
     return JSONResponse(
         {
@@ -196,7 +196,7 @@ async def buy_another(
 ) -> Response:
     """Open one more checkout for who has paid this one, and wants it twice."""
     parts.limits.checkouts.enter(caller_of(request))
-    row = await _find(parts, token)
+    row = await find_checkout(parts, token)
     if row.stage is not Stage.CHARGED:
         return _see(path)
     plan = parts.plans.get(row.plan_id)
@@ -214,7 +214,7 @@ async def reload_pay(path: ThePath) -> Response:
 @router.get("/c/{token}/return")
 async def return_from_bank(parts: TheParts, token: str, path: ThePath) -> Response:
     """Take the buyer back from the bank; what the address says besides is not read."""
-    row = await _find(parts, token)
+    row = await find_checkout(parts, token)
     await hint(parts, row)
     return _see(path)
 
@@ -225,7 +225,7 @@ async def check_now(
 ) -> Response:
     """Have the processor asked now, because the buyer wants to know."""
     parts.limits.checks.enter(caller_of(request))
-    row = await _find(parts, token)
+    row = await find_checkout(parts, token)
     if not await hint(parts, row):
         raise TooOften(_CHECK_PAUSE_SECONDS)
     return _see(path)
@@ -259,7 +259,13 @@ async def _paused_at(parts: Parts) -> datetime | None:
     return None if pause is None else pause.paused_at
 
 
-async def _find(parts: Parts, token: str) -> CheckoutRow:
+async def find_checkout(parts: Parts, token: str) -> CheckoutRow:
+    """Read the checkout whose address this is, as a page shows it.
+
+    Raises:
+        NoSuchCheckout: There is none.
+        RecordsUnavailable: The database did not answer.
+    """
     row = await read_to_show(
         parts, lambda connection: find_by_token(connection, token_digest(token))
     )
@@ -277,7 +283,7 @@ async def _earlier(
     if path is None:
         return None
     try:
-        row = await _find(parts, path.removeprefix("/c/"))
+        row = await find_checkout(parts, path.removeprefix("/c/"))
     except NoSuchCheckout:
         return None
     query = way_back(row, plan, email)

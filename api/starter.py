@@ -4,9 +4,10 @@ Runs in every API process, every second. A press on Pay whose message to the wor
 got lost is sent again; one that nobody claimed in time is taken back, which makes "you
 have not been charged" provably true; webhooks whose hint got lost are passed on again;
 refunds and repairs whose workflow was not told are knocked for; findings are brought to
-the on-call desk; once a minute, checkouts whose run is gone are found and put right,
-and plans whose time is over are asked to end. Each replica may do all of it at any
-time: every step is safe to repeat.
+the on-call desk; letters that a person signed and that did not leave are handed over;
+once a minute, checkouts whose run is gone are found and put right, and plans whose time
+is over are asked to end. Each replica may do all of it at any time: every step is safe
+to repeat.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from api.findings import pass_findings_on
+from api.letters import hand_over
 from api.parts import Parts
 from api.records import RecordsUnavailable
 from api.sweep import Sweep
@@ -29,6 +31,7 @@ from database.checkouts import (
 from database.inbox import OVERDUE_AFTER, list_waiting
 from database.reconciliation import read_age, tell_of_lateness
 from database.refunds import WaitingRefund, take_waiting_refunds, unmark_knocked
+from database.replies import list_waiting_replies
 from domain.deadlines import WITHDRAW_AFTER
 from domain.messages import CheckoutInput, PayRequest
 from domain.reconciliation import LATE_AFTER
@@ -86,6 +89,7 @@ class Starter:
             self._knock_for_refunds,
             self._knock_for_repairs,
             self._pass_findings_on,
+            self._send_waiting_replies,
             self._find_lost_runs,
             self._watch_reconciliation,
         ):
@@ -193,6 +197,18 @@ class Starter:
             await pass_findings_on(self._parts)
         except DoorClosed as closed:
             self._down("temporal", str(closed))
+
+    async def _send_waiting_replies(self) -> None:
+        """Hand letters over that somebody signed and that have not left.
+
+        Beside the loop: a mail server may take 15 seconds to answer.
+        """
+        waiting = await self._parts.records.read(
+            lambda connection: list_waiting_replies(connection, _BATCH)
+        )
+        for reply_id in waiting:
+            work = hand_over(self._parts, reply_id)
+            self._parts.background.start(work, name="hand a letter over")
 
     async def _find_lost_runs(self) -> None:
         try:

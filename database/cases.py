@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.oncall import NewFinding, end_findings, write_finding
-from database.tables import cases, checkouts, emails, repairs
+from database.tables import cases, checkouts, emails, findings, repairs
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.oncall import FindingKind, kind_of_case
@@ -36,6 +36,9 @@ FOR_PEOPLE = (
     # The processor and we differ in a way that no repair mends, or has mended.
     *map(cause_of, DiscrepancyKind),
 )
+
+#: What a letter that a person signed puts an end to.
+_ANSWERED = ("CustomerWrote", "PromiseOverdue")
 
 #: What was longest ago is cut off first.
 _MOST_DETAIL = 500
@@ -225,6 +228,55 @@ async def close_case_of_refused_mail(
     await _resolve(
         connection, checkout_id, (cases.c.cause == MAIL_REFUSED) & ~is_missing
     )
+
+
+async def calm_answered_case(
+    connection: AsyncConnection, checkout_id: UUID, *, stays: bool
+) -> None:
+    """A person has answered: nobody waits for a word of ours any more.
+
+    What else is wrong stays: a step that is stuck opens the case again by itself.
+
+    Args:
+        connection: In a transaction.
+        checkout_id: Whose case.
+        stays: The answer names a time by which somebody writes again.
+    """
+    await connection.execute(
+        update(findings)
+        .where(
+            findings.c.subject == str(checkout_id),
+            findings.c.over_at.is_(None),
+            findings.c.error.in_(_ANSWERED),
+        )
+        .values(over_at=func.clock_timestamp())
+    )
+    is_answered = (cases.c.checkout_id == checkout_id) & cases.c.cause.in_(_ANSWERED)
+    if stays:
+        await connection.execute(
+            update(cases)
+            .where(is_answered, cases.c.state != CaseState.RESOLVED)
+            .values(cause="StaffOpened", step="write to the customer again")
+        )
+        return
+    closed = await connection.execute(
+        update(cases)
+        .where(is_answered, cases.c.state != CaseState.RESOLVED)
+        .values(
+            state=CaseState.RESOLVED,
+            resolved_at=func.clock_timestamp(),
+            held_until=None,
+            held_at=None,
+            hold_reason=None,
+        )
+        .returning(cases.c.case_id)
+    )
+    if closed.one_or_none() is not None:
+        await connection.execute(
+            update(checkouts)
+            .where(checkouts.c.checkout_id == checkout_id)
+            .values(attention_at=None)
+        )
 
 
 async def _resolve(

@@ -29,6 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.customer_messages import CustomerMessage, list_messages
+from database.replies import ReplyRow, list_replies
 from database.tables import (
     audit,
     case_notes,
@@ -141,7 +143,8 @@ class Line:
     """One thing that happened, before it is put in words.
 
     Attributes:
-        kind: What of: `moved`, `mail`, `event`, `refund`, `repair`, `note`, `dispute`.
+        kind: What of: `moved`, `mail`, `event`, `refund`, `repair`, `note`, `wrote`
+            (the customer), `reply`.
         facts: As the rows have them.
     """
 
@@ -160,6 +163,7 @@ class Record:
     returned: tuple[Returned, ...]
     payments: tuple[str, ...]
     lines: tuple[Line, ...]
+    messages: tuple[CustomerMessage, ...] = ()
 
 
 _PROMISE_DUE = (
@@ -484,7 +488,9 @@ async def read_record(
     )
     repaired = tuple(_asked(row) for row in asked)
     back = tuple(_returned(row) for row in returned)
+    messages = await list_messages(connection, checkout_id)
     lines = (
+        *_words(messages, await list_replies(connection, checkout_id)),
         *await _moves(connection, checkout_id),
         *await _events(connection, checkout_id),
         *await _notes(connection, case_id),
@@ -507,8 +513,25 @@ async def read_record(
         repairs=repaired,
         returned=back,
         payments=await _payments(connection, checkout_id),
+        messages=messages,
         lines=tuple(sorted(lines, key=lambda line: line.at)[-MOST_LINES:]),
     )
+
+
+def _words(
+    messages: Sequence[CustomerMessage], replies: Sequence[ReplyRow]
+) -> list[Line]:
+    """Return what the customer wrote, and what people answered."""
+    return [
+        *(
+            Line(at=one.written_at, kind="wrote", facts={"text": one.text})
+            for one in messages
+        ),
+        *(
+            Line(at=one.created_at, kind="reply", facts={"reply": one})
+            for one in replies
+        ),
+    ]
 
 
 def _condition(wanted: Wanted) -> ColumnElement[bool] | None:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.cases import open_case
 from database.emails import record_bounce
 from database.inbox import InboxEvent, receive_event
+from database.replies import find_replied, is_of_reply, mark_reply_refused
 from database.tables import checkouts, emails
 from domain.identifiers import MailName
 from domain.inbound import InboundKind, InboundMail
@@ -67,7 +68,12 @@ async def apply_mail(
 async def _find_named(
     connection: AsyncConnection, name: MailName
 ) -> tuple[UUID, UUID] | None:
-    """Read the message of the outbox that a name stands for, and its checkout."""
+    """Read the mail of ours that a name stands for, and its checkout.
+
+    A letter that a person signed is in `replies`, every other in the outbox.
+    """
+    if is_of_reply(name):
+        return await find_replied(connection, name)
     found = await connection.execute(
         select(emails.c.email_id, emails.c.checkout_id)
         .join(checkouts, checkouts.c.checkout_id == emails.c.checkout_id)
@@ -87,7 +93,10 @@ async def _act_on(
     name = f"{mail.about.kind}:{mail.about.sequence}"
     if mail.kind is InboundKind.BOUNCED:
         refusal = mail.status or "bounced"
-        await record_bounce(connection, email_id, refusal)
+        if is_of_reply(mail.about):
+            await mark_reply_refused(connection, email_id, refusal)
+        else:
+            await record_bounce(connection, email_id, refusal)
         cause, detail = "MailBounced", f"{name} came back ({refusal})."
     elif mail.kind is InboundKind.REPLY:
         cause, detail = "CustomerWrote", f"An answer to {name} is in the mailbox."

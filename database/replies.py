@@ -8,10 +8,10 @@ same letter, so pressing twice, or two people pressing, is one row and one mail.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,8 +58,14 @@ class ReplyRow(NewReply):
     """A letter as it is kept, and what became of it."""
 
     created_at: datetime
+    tried_at: datetime | None = None
     sent_at: datetime | None = None
     refused: str | None = None
+
+
+#: A hand-over to a mail server ends within 15 seconds. Later than this, whoever had
+#: begun one died, or was put off, and another may try.
+_TRY_AGAIN_AFTER = timedelta(minutes=1)
 
 
 async def write_reply_row(connection: AsyncConnection, reply: NewReply) -> bool:
@@ -126,14 +132,49 @@ async def list_case_replies(
 async def list_waiting_replies(
     connection: AsyncConnection, limit: int = 100
 ) -> tuple[UUID, ...]:
-    """Read which letters were kept and have not left (`ix_replies_waiting`)."""
+    """Read which letters were kept, have not left and may be tried now.
+
+    Uses `ix_replies_waiting`.
+    """
+    tried_before = func.clock_timestamp() - _TRY_AGAIN_AFTER
     found = await connection.execute(
         select(replies.c.reply_id)
-        .where(replies.c.sent_at.is_(None), replies.c.refused.is_(None))
+        .where(
+            replies.c.sent_at.is_(None),
+            replies.c.refused.is_(None),
+            or_(replies.c.tried_at.is_(None), replies.c.tried_at < tried_before),
+        )
         .order_by(replies.c.created_at)
         .limit(limit)
     )
     return tuple(found.scalars())
+
+
+async def take_reply(connection: AsyncConnection, reply_id: UUID) -> ReplyRow | None:
+    """Take a letter that has not left, to hand it over now.
+
+    Of all replicas and requests one gets it, for a minute.
+
+    Returns:
+        The letter; None when it left, was refused, or is somebody else's this minute.
+    """
+    now = func.clock_timestamp()
+    taken = await connection.execute(
+        update(replies)
+        .where(
+            replies.c.reply_id == reply_id,
+            replies.c.sent_at.is_(None),
+            replies.c.refused.is_(None),
+            or_(
+                replies.c.tried_at.is_(None),
+                replies.c.tried_at < now - _TRY_AGAIN_AFTER,
+            ),
+        )
+        .values(tried_at=now)
+        .returning(replies)
+    )
+    row = taken.one_or_none()
+    return None if row is None else _reply(row)
 
 
 async def mark_reply_sent(connection: AsyncConnection, reply_id: UUID) -> bool:
@@ -166,6 +207,11 @@ async def mark_reply_refused(
         .returning(replies.c.reply_id)
     )
     return marked.scalar_one_or_none() is not None
+
+
+def is_of_reply(name: MailName) -> bool:
+    """Say whether a Message-ID of ours names a letter that a person signed."""
+    return name.kind.startswith(_KIND)
 
 
 async def find_replied(

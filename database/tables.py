@@ -662,6 +662,8 @@ replies = Table(
     #: By when it says that we write again; None when it does not.
     Column("promised_at", Instant),
     Column("created_at", Instant, nullable=False, server_default=_NOW),
+    #: When it was last begun to be handed over.
+    Column("tried_at", Instant),
     Column("sent_at", Instant),
     #: The mail server's final no, or the code of a bounce; without addresses.
     Column("refused", Text),
@@ -967,6 +969,25 @@ case_notes = Table(
     Column("note_id", Uuid, primary_key=True),
     Column("case_id", Uuid, ForeignKey(cases.c.case_id), nullable=False, index=True),
     Column("author", Text, nullable=False),
+    Column("written_at", Instant, nullable=False, server_default=_NOW),
+    Column("text", Text, nullable=False),
+    CheckConstraint("length(text) BETWEEN 1 AND 4000", name="text_is_short"),
+)
+
+#: What customers wrote with the form of their page, word for word; what they wrote by
+#: mail is in the mailbox. Append-only.
+customer_messages = Table(
+    "customer_messages",
+    metadata,
+    #: Made of the words and their day: sent twice, they are one message.
+    Column("message_id", Uuid, primary_key=True),
+    Column(
+        "checkout_id",
+        Uuid,
+        ForeignKey(checkouts.c.checkout_id),
+        nullable=False,
+        index=True,
+    ),
     Column("written_at", Instant, nullable=False, server_default=_NOW),
     Column("text", Text, nullable=False),
     CheckConstraint("length(text) BETWEEN 1 AND 4000", name="text_is_short"),

@@ -95,6 +95,18 @@ class WorkingHours:
         day = "today" if is_today else f"on {_DAYS[opens.weekday()]}"
         return f"{day} at {opens:%H:%M} {self.zone}"
 
+    def answer_in_words(self, now: datetime) -> str:
+        """Say when somebody is there to answer, as a sentence; it promises no answer.
+
+        `Somebody is here until 17:00 UTC today.`, or `Somebody is here again on Monday
+        at 09:00 UTC.`: of the people's own clock.
+        """
+        back = self.back_in_words(now)
+        if back is not None:
+            return f"Somebody is here again {back}."
+        closes = self.close_after(now).astimezone(self.zone)
+        return f"Somebody is here until {closes:%H:%M} {self.zone} today."
+
     def next_day_at(self, after: datetime, at: time) -> datetime:
         """Return `at` on the next working day after the day of `after`."""
         day = after.astimezone(self.zone).date() + timedelta(days=1)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from domain.emails import EmailKind
 from domain.money import Money
 from domain.states import DeclineClass, NotChargedReason
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,20 @@ class Company:
     mail_from: str
     mail_domain: str
     application_url: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> Company:
+        """Return the company as the settings have it."""
+        return cls(
+            company_name=settings.company_name,
+            statement_descriptor=settings.statement_descriptor,
+            support_email=settings.support_email,
+            support_hours=settings.support_hours,
+            support_name=settings.support_name,
+            mail_from=settings.mail_from,
+            mail_domain=settings.mail_domain,
+            application_url=settings.application_url,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

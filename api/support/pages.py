@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import HTMLResponse
 
@@ -14,6 +14,9 @@ from api.support.views import CasePage, Fact, QueueLine
 from database.audit import Outcome, RecordedAction, StaffAction
 from domain.triage import Lane
 from settings import Settings
+
+if TYPE_CHECKING:
+    from api.support.reply_page import ReplyPage
 
 #: The lists, as their tabs are called, with what an empty one says.
 LANES: dict[Lane, tuple[str, str]] = {
@@ -123,6 +126,7 @@ _ACTIONS = {
     "refund.taken_back": "took a refund back",
     "refused": "was kept out",
     "repair.asked": "asked for a repair",
+    "reply.signed": "signed a letter",
     "sign_in": "tried to sign in",
     "signed_in": "signed in",
     "signed_out": "signed out",
@@ -218,6 +222,10 @@ class Console:
             holds=holds,
             query="",
         )
+
+    def reply(self, staff: Staff, page: ReplyPage) -> HTMLResponse:
+        """Show the editor of a reply."""
+        return self._render("console_reply.html", staff=staff, page=page, query="")
 
     def batch(self, staff: Staff, page: BatchPage) -> HTMLResponse:
         """Show many cases of one cause."""

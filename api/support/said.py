@@ -33,6 +33,11 @@ class Said(StrEnum):
     REFUND_BY_OTHER = "refund-by-other"
     REFUND_TAKEN_BACK = "refund-taken-back"
     REFUND_TOO_LATE = "refund-too-late"
+    REPLY_SENT = "reply-sent"
+    REPLY_WAITS = "reply-waits"
+    REPLY_REFUSED = "reply-refused"
+    REPLY_TWICE = "reply-twice"
+    REPLY_BY_OTHER = "reply-by-other"
 
 
 WORDS: dict[Said, str] = {
@@ -59,6 +64,14 @@ WORDS: dict[Said, str] = {
     "Nothing was added to it.",
     Said.REFUND_TAKEN_BACK: "Taken back. The money stays.",
     Said.REFUND_TOO_LATE: "It was sent already, so it cannot be taken back.",
+    Said.REPLY_SENT: "Your letter has left. It stands below, word for word.",
+    Said.REPLY_WAITS: "Your letter is signed and kept. The mail server has not taken "
+    "it yet: it is handed over again by itself.",
+    Said.REPLY_REFUSED: "The mail server refused your letter for good. The case is "
+    "open, and below is why.",
+    Said.REPLY_TWICE: "You signed this letter before. It leaves once.",
+    Said.REPLY_BY_OTHER: "A colleague answered first. Read their letter below; yours "
+    "was not sent.",
 }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from database.console import Asked, Line, Returned
+from database.replies import ReplyRow
 from domain.case_view import ToldMail
 from domain.emails import EmailKind
 from domain.states import EmailState, RefundState
@@ -21,12 +22,14 @@ class Told:
         who: Who did it, as a person would say.
         words: What happened.
         raw: Ids and states for a deep look; empty when there are none.
+        letter: The whole text of a letter, folded; empty for all else.
     """
 
     at: datetime
     who: str
     words: str
     raw: str = ""
+    letter: str = ""
 
 
 MAILS: dict[EmailKind, str] = {
@@ -100,7 +103,14 @@ _MONEY = {
 def tell(line: Line) -> Told:
     """Put a line in words."""
     who, words, raw = _TELLERS[line.kind](line.facts)
-    return Told(at=line.at, who=who, words=words, raw=raw)
+    reply: ReplyRow | None = line.facts.get("reply")
+    letter = "" if reply is None else reply.body
+    return Told(at=line.at, who=who, words=words, raw=raw, letter=letter)
+
+
+def actor_in_words(actor: str) -> str:
+    """Name who did it: a colleague by their name, a process of ours by what it is."""
+    return _MACHINES.get(actor, actor)
 
 
 def refund_in_words(state: RefundState) -> str:
@@ -116,7 +126,7 @@ def mail_in_words(mail: ToldMail) -> str:
 
 def _moved(facts: dict[str, Any]) -> tuple[str, str, str]:
     before, after = facts["before"], facts["after"]
-    who = _MACHINES.get(facts["actor"], facts["actor"])
+    who = actor_in_words(facts["actor"])
     raw = f"{facts['action']}: {_states(before)} → {_states(after)}"
     if str(facts["action"]).startswith("refund."):
         return who, _refund_moved(after), raw
@@ -170,7 +180,8 @@ def _event(facts: dict[str, Any]) -> tuple[str, str, str]:
 def _repair(facts: dict[str, Any]) -> tuple[str, str, str]:
     asked: Asked = facts["asked"]
     end = asked.outcome or "under way"
-    return asked.actor, f"asked for a repair: {end}", f"repair {asked.repair_id}"
+    who = actor_in_words(asked.actor)
+    return who, f"asked for a repair: {end}", f"repair {asked.repair_id}"
 
 
 def _refund(facts: dict[str, Any]) -> tuple[str, str, str]:
@@ -183,6 +194,22 @@ def _note(facts: dict[str, Any]) -> tuple[str, str, str]:
     return str(facts["author"]), f"noted: {facts['text']}", ""
 
 
+def _wrote(facts: dict[str, Any]) -> tuple[str, str, str]:
+    return "the customer", f"wrote: {facts['text']}", ""
+
+
+def _reply(facts: dict[str, Any]) -> tuple[str, str, str]:
+    reply: ReplyRow = facts["reply"]
+    if reply.refused is not None:
+        end = f"it did not arrive ({reply.refused})"
+    elif reply.sent_at is None:
+        end = "the mail server has not taken it yet"
+    else:
+        end = "it has left"
+    words = f"answered, “{reply.subject}”: {end}"
+    return reply.author, words, f"{reply.situation} {reply.message_id}"
+
+
 _TELLERS: dict[str, Callable[[dict[str, Any]], tuple[str, str, str]]] = {
     "moved": _moved,
     "mail": _mail,
@@ -190,4 +217,6 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], tuple[str, str, str]]] = {
     "repair": _repair,
     "refund": _refund,
     "note": _note,
+    "wrote": _wrote,
+    "reply": _reply,
 }

@@ -10,6 +10,7 @@ from api.pages import masked, view_of
 from api.support.asking import Shown
 from api.support.timeline import (
     Told,
+    actor_in_words,
     mail_in_words,
     refund_in_words,
     tell,
@@ -110,6 +111,8 @@ class CasePage:
         workflow_url: In the Temporal UI; None where there is none.
         refund_turn: How many refunds there were: two who press at once mean the same.
         left: What can still be given back; None when nothing was charged.
+        wrote: What the customer wrote last on their page; empty when nothing.
+        wrote_when: When that was.
     """
 
     title: str
@@ -141,6 +144,8 @@ class CasePage:
     older: tuple[Told, ...]
     payment_url: str | None
     workflow_url: str | None
+    wrote: str = ""
+    wrote_when: str = ""
 
 
 def queue_line(row: CaseRow, reader: str = "") -> QueueLine:
@@ -213,6 +218,7 @@ def case_page(
     lines = tuple(tell(line) for line in reversed(record.lines))
     stands = None if case is None else case.standing
     left = _left(row, record)
+    wrote = record.messages[-1] if record.messages else None
     return CasePage(
         title=_title(case, row),
         reference=row.reference_code,
@@ -246,6 +252,8 @@ def case_page(
         older=lines[LINES_SHOWN:],
         payment_url=payment_url(settings, _payment_of(row, record)),
         workflow_url=_workflow_url(settings, row.checkout_id),
+        wrote="" if wrote is None else wrote.text,
+        wrote_when="" if wrote is None else at_in_words(wrote.written_at, now=row.now),
     )
 
 
@@ -302,7 +310,8 @@ def payment_url(settings: Settings, payment_intent_id: str | None) -> str | None
 
 
 def _title(case: CaseRow | None, row: CheckoutRow) -> str:
-    if case is None:
+    if case is None or case.standing.state is CaseState.RESOLVED:
+        # Nothing is lacking any more: it is called as its customer sees it.
         return view_of(row).title
     words = trouble_in_words(case.standing)
     return words[0].upper() + words[1:]
@@ -385,7 +394,8 @@ def _repairs(record: Record, now: datetime) -> tuple[str, ...]:
     for one in reversed(record.repairs):
         age = age_in_words(now - one.requested_at)
         when = age if age == "just now" else f"{age} ago"
-        said.append(f"{one.actor}, {when}: {one.outcome or 'under way'}")
+        who = actor_in_words(one.actor)
+        said.append(f"{who}, {when}: {one.outcome or 'under way'}")
     return tuple(said)
 
 

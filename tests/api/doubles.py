@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from typing import Any
 from uuid import UUID
 
@@ -102,6 +103,14 @@ class FakeMailer:
     """A mailer that keeps what it was given."""
 
     sent: list[tuple[str, str]] = field(default_factory=list)
+    letters: list[EmailMessage] = field(default_factory=list)
+    #: Raised instead of taking a letter.
+    refusal: Exception | None = None
+
+    async def send_letter(self, message: EmailMessage) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.letters.append(message)
 
     async def send_sign_in_link(self, to: str, link: str) -> None:
         self.sent.append((to, link))

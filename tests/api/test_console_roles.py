@@ -45,6 +45,8 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("POST", "/support/checkouts/{checkout_id}/case"): HANDS,
     ("POST", "/support/payments/case"): HANDS,
     ("POST", "/support/checkouts/{checkout_id}/repair"): HANDS,
+    ("GET", "/support/checkouts/{checkout_id}/reply"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/reply"): HANDS,
     ("POST", "/support/checkouts/{checkout_id}/refund"): HANDS,
     ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): HANDS,
 }
@@ -61,6 +63,11 @@ FORMS: dict[str, dict[str, str]] = {
     "/support/pause": {"reason": "x"},
     "/support/payments/case": {"payment_intent": "pi_1"},
     "/support/checkouts/{checkout_id}/repair": {"repair_id": str(uuid4())},
+    "/support/checkouts/{checkout_id}/reply": {
+        "reply_id": str(uuid4()),
+        "at": "2026-11-23T14:32:00+00:00",
+        "situation": "went-through",
+    },
     "/support/checkouts/{checkout_id}/refund": {
         "amount": "1.00",
         "reason": "x",

@@ -299,3 +299,44 @@ def test_a_hostile_mail_is_read_in_no_time(raw: bytes) -> None:
     assert read_mail(raw[: 256 * 1024], "acme.test") is None
 
     assert time.process_time() - began < 2
+
+
+async def _letter(shop: Shop) -> tuple[Opened, str]:
+    """Open a checkout whose customer got a letter that a person signed."""
+    opened, reply_id = await shop.open(), uuid4()
+    ((reference,),) = shop.sql(
+        "SELECT reference_code FROM checkouts WHERE checkout_id=%s", opened.checkout_id
+    )
+    named = message_id(reference, f"reply-{reply_id.hex}", "acme.test")
+    shop.sql(
+        "INSERT INTO replies (reply_id, checkout_id, situation, author, recipient,"
+        " subject, opening, body, body_hash, message, message_id, sent_at)"
+        " VALUES (%s, %s, 'went-through', 'dana', 'mara@example.com', 's', 'o', 'b',"
+        " sha256('b'), 'm', %s, now())",
+        reply_id,
+        opened.checkout_id,
+        named,
+    )
+    return opened, named
+
+
+async def test_an_answer_to_a_persons_letter_opens_the_case(shop: Shop) -> None:
+    """What comes back to a letter that somebody signed finds its order, too."""
+    opened, named = await _letter(shop)
+
+    answer = await hand_in(shop, reply(named))
+
+    assert answer.json() == {"outcome": "reply"}
+    found = shop.sql("SELECT checkout_id, cause FROM cases")
+    assert found == [(opened.checkout_id, "CustomerWrote")]
+
+
+async def test_a_persons_letter_that_came_back_is_refused(shop: Shop) -> None:
+    """The letter's row says so, and its case is open for somebody."""
+    _, named = await _letter(shop)
+
+    answer = await hand_in(shop, bounce(named))
+
+    assert answer.json() == {"outcome": "bounced"}
+    assert shop.sql("SELECT refused FROM replies") == [("5.1.1",)]
+    assert shop.sql("SELECT cause FROM cases") == [("MailBounced",)]

@@ -51,6 +51,8 @@ ACCESS = {
     ("GET", "/c/{token}/return"): "checkout",
     ("POST", "/c/{token}/check"): "checkout",
     ("POST", "/c/{token}/another"): "checkout",
+    ("POST", "/c/{token}/message"): "checkout",
+    ("GET", "/c/{token}/message"): "checkout",
     ("GET", "/account"): "customer",
     ("POST", "/account/sign-in"): "public",
     ("GET", "/account/sign-in/{token}"): "link",
@@ -92,6 +94,8 @@ ACCESS = {
     ("POST", "/support/checkouts/{checkout_id}/case"): "staff",
     ("POST", "/support/payments/case"): "staff",
     ("POST", "/support/checkouts/{checkout_id}/repair"): "staff",
+    ("GET", "/support/checkouts/{checkout_id}/reply"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/reply"): "staff",
     ("POST", "/support/checkouts/{checkout_id}/refund"): "staff",
     ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): "staff",
 }
@@ -99,6 +103,7 @@ ACCESS = {
 FORMS = {
     "/checkouts": {"plan": "one-year", "email": "mara@example.com"},
     "/c/{token}/pay": {"payment_method": "pm_card_visa"},
+    "/c/{token}/message": {"text": "I paid and see nothing."},
     "/account/sign-in": {"email": "mara@example.com"},
 }
 
@@ -688,7 +693,12 @@ async def test_pages_bring_no_inline_script_or_style(shop: Shop) -> None:
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("/checkouts", 5), ("/c/{token}/pay", 5), ("/c/{token}/check", 5)],
+    [
+        ("/checkouts", 5),
+        ("/c/{token}/pay", 5),
+        ("/c/{token}/check", 5),
+        ("/c/{token}/message", 5),
+    ],
 )
 async def test_floods_are_stopped_with_a_clear_page(
     make_shop: MakeShop, path: str, most: int

@@ -212,6 +212,11 @@ RULES = {
         "fk_case_notes_case_id",
         "ck_case_notes_text_is_short",
     },
+    "customer_messages": {
+        "pk_customer_messages",
+        "fk_customer_messages_checkout_id",
+        "ck_customer_messages_text_is_short",
+    },
 }
 
 

@@ -24,6 +24,7 @@ from api.support.pages import (
     PaymentPage,
     Tab,
 )
+from api.support.reply_page import reply_page
 from api.support.said import WORDS, Said
 from api.support.views import (
     case_page,
@@ -32,12 +33,15 @@ from api.support.views import (
     processor_facts,
     queue_line,
 )
+from api.support.writing import Composed, Known, Typed
 from database.audit import Outcome, RecordedAction, StaffAction
 from database.console import Asked, CaseRow, Line, Promised, Record, Returned
+from database.customer_messages import CustomerMessage
 from domain.case_view import ToldMail
 from domain.emails import EmailKind
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
+from domain.replies import Blocked, Situation, prepare, suggest
 from domain.staff import Role, enrolment_uri
 from domain.states import (
     AccessState,
@@ -47,8 +51,11 @@ from domain.states import (
     RefundState,
 )
 from domain.triage import Lane, Standing
+from mail.replies import Remark
+from mail.replies.writing import letter_of
 from settings import Settings
 from tests.specimens.pages import NOW, PRICE, make_row
+from tests.specimens.replies import NEXT, WAITING, reply_to, with_purchase
 
 DANA = Staff(
     staff_id=UUID(int=1),
@@ -285,6 +292,47 @@ def pages(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _signing_in(settings)
     yield from _lists(settings)
     yield from _cases(settings)
+    yield from _replies(settings)
+
+
+def _replies(settings: Settings) -> Iterator[tuple[str, str]]:
+    console, words = Console(settings), "I paid and I see nothing.\n\nMara"
+    ready = reply_to(
+        Situation.WENT_THROUGH, with_purchase(WAITING, next_message_at=NEXT)
+    )
+    facts = ready.facts
+    blocked = prepare(Situation.MONEY_BACK, facts)
+    assert isinstance(blocked, Blocked)
+    known = Known(
+        checkout_id=UUID(int=7),
+        facts=facts,
+        case_id=None,
+        messages=(
+            CustomerMessage(message_id=UUID(int=8), written_at=facts.now, text=words),
+        ),
+        replies=(),
+        thread=(),
+    )
+
+    def show(**changes: Any) -> str:
+        values: dict[str, Any] = {
+            "known": known,
+            "request": ready,
+            "suggested": suggest(facts),
+            "own_opening": ready.opening,
+            "blocked": None,
+            "remarks": (),
+            "letter": letter_of(ready),
+        }
+        composed = Composed(**values | changes)
+        page = reply_page(composed, Typed(), settings.support_hours)
+        return _html(console.reply(DANA, page))
+
+    yield "reply", show()
+    remark = Remark(rule="banned", words="“Oops”: say what happened.")
+    yield "reply-remarks", show(remarks=(remark,))
+    request = replace(ready, situation=Situation.MONEY_BACK)
+    yield "reply-blocked", show(request=request, blocked=blocked, letter=None)
 
 
 def _signing_in(settings: Settings) -> Iterator[tuple[str, str]]:

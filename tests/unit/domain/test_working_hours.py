@@ -76,3 +76,13 @@ def test_words_that_name_no_hours_are_refused_with_an_example(words: str) -> Non
     """A promise must not be counted with hours that nobody understood."""
     with pytest.raises(HoursNotUnderstood, match="Monday to Friday"):
         WorkingHours.parse(words)
+
+
+def test_when_somebody_answers_is_a_sentence() -> None:
+    """Within hours until when, outside them from when."""
+    assert HOURS.answer_in_words(FRIDAY.replace(hour=12)) == (
+        "Somebody is here until 17:00 Europe/Lisbon today."
+    )
+    assert HOURS.answer_in_words(FRIDAY.replace(hour=18)) == (
+        "Somebody is here again on Monday at 09:00 Europe/Lisbon."
+    )

@@ -1,11 +1,13 @@
-"""Sends the sign-in mail: the API's only mail that is not a row of the outbox.
+"""Sends the API's own mails: sign-in links, and letters that a person signed.
 
-A link that does not arrive costs nothing: the customer asks again.
+A link that does not arrive costs nothing: the customer asks again. A letter is a row
+before it is a mail; see `api.letters`.
 """
 
 from __future__ import annotations
 
 import secrets
+from email.message import EmailMessage
 from urllib.parse import urlsplit
 
 from database.accounts import LINK_VALID_FOR
@@ -15,8 +17,8 @@ from mail.sign_in import SignInFacts, build
 from settings import Settings
 
 
-class SignInMail:
-    """Builds the mail and gives it to the mail server.
+class ApiMailer:
+    """Builds sign-in mails, and gives mails to the mail server.
 
     Args:
         settings: Names and addresses that the mail carries.
@@ -50,3 +52,7 @@ class SignInMail:
                 message_id=message_id(secrets.token_hex(8), "sign-in", host),
             )
         )
+
+    async def send_letter(self, message: EmailMessage) -> None:
+        """Hand over a letter; see `api.parts.Mailer`."""
+        await self._mailer.send(message)

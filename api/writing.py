@@ -1,0 +1,111 @@
+"""What customers write to us on their checkout's page: kept, acted on, acknowledged.
+
+The words open or join the case. Whatever they are about, what can be put right by
+looking afresh is put right at once, before a person has read them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api import notices
+from api.buying import hint
+from api.limits import caller_of
+from api.pages import view_of
+from api.parts import Parts, TheParts
+from api.shop import ThePath, find_checkout
+from database.checkouts import CheckoutRow
+from database.customer_messages import (
+    MOST_CHARACTERS,
+    message_id_of,
+    repair_of,
+    write_message,
+)
+from domain.messages import CheckoutInput, RepairRequest
+from domain.working_hours import WorkingHours
+from observability import logs
+from workflows.door import DoorClosed
+
+router = APIRouter(include_in_schema=False)
+
+#: What the timeline of a case calls who asked.
+_ACTOR = "holdfast-api"
+
+_log = logs.get_logger("api.writing")
+
+
+class MessageForm(BaseModel):
+    """What the page's form sends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(max_length=2 * MOST_CHARACTERS)
+
+
+@router.post("/c/{token}/message")
+async def write(
+    request: Request,
+    parts: TheParts,
+    token: str,
+    path: ThePath,
+    form: Annotated[MessageForm, Form()],
+) -> Response:
+    """Keep a message, look afresh, and lead to what is true meanwhile."""
+    parts.limits.messages.enter(caller_of(request))
+    text = _clean(form.text)
+    if not 1 <= len(text) <= MOST_CHARACTERS:
+        return parts.pages.notice(notices.refused_form(path))
+    row = await find_checkout(parts, token)
+    parts.limits.messages_of_one.enter(str(row.checkout_id))
+    await _keep(parts, row, text)
+    return RedirectResponse(f"{path}/message", status_code=303)
+
+
+@router.get("/c/{token}/message")
+async def acknowledge(parts: TheParts, token: str, path: ThePath) -> Response:
+    """Say that it came in, what is true, and when somebody is there."""
+    row = await find_checkout(parts, token)
+    hours = WorkingHours.parse(parts.settings.support_hours)
+    when = hours.answer_in_words(parts.clock())
+    return parts.pages.notice(notices.message_kept(view_of(row), path, when))
+
+
+async def _keep(parts: Parts, row: CheckoutRow, text: str) -> None:
+    message_id = message_id_of(row.checkout_id, text, parts.clock())
+    # Before the first press there is nothing that a repair could find.
+    repair = repair_of(message_id, _ACTOR) if row.buyer_attempt else None
+    is_new = await parts.records.write(
+        lambda connection: write_message(
+            connection, row.checkout_id, message_id, text, repair=repair
+        )
+    )
+    if not is_new:
+        return
+    _log.info("a customer wrote", checkout_id=str(row.checkout_id))
+    if repair is not None:
+        await hint(parts, row)
+        await _ask(parts, row.checkout_id, row.reference_code, repair)
+
+
+async def _ask(
+    parts: Parts, checkout_id: UUID, reference_code: str, repair: RepairRequest
+) -> None:
+    checkout = CheckoutInput(checkout_id=checkout_id, reference_code=reference_code)
+    try:
+        await parts.door.request_repair(checkout, repair)
+    except DoorClosed as closed:
+        # Its row is written: the starter loop knocks once more.
+        _log.warning("repair not passed on", cause=str(closed))
+
+
+def _clean(text: str) -> str:
+    """Return the words without what no person types and no database keeps."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    kept = ("".join(sign for sign in line if sign.isprintable()) for line in lines)
+    return "\n".join(kept).strip()
