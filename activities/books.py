@@ -104,8 +104,8 @@ class Ledger(Protocol):
         """The processor shows it canceled."""
         ...
 
-    async def show_life(self, plan: RunPlan, tally: Tally) -> None:
-        """Say that the run is alive."""
+    async def show_life(self, plan: RunPlan, tally: Tally | None) -> None:
+        """Say that the run is alive, and how far it has come if that is at hand."""
         ...
 
 
@@ -156,7 +156,9 @@ class BooksActivities:
 
     @activity.defn
     async def ask_about_intents(self, ask: AskAboutIntents) -> Tally:
-        """Ask the processor about every PaymentIntent whose end we do not know.
+        """Ask the processor about PaymentIntents whose end we do not know.
+
+        As many as `most`, chosen by chance.
 
         Repeat: asks about those that are still open, once more.
         Survives: leaves those that were asked about noted.
@@ -169,6 +171,7 @@ class BooksActivities:
             intents = await self._ledger.list_open_intents(ask.most)
             for intent in intents:
                 activity.heartbeat()
+                await self._ledger.show_life(ask.plan, None)
                 difference = await self._ask_about(ask.plan, intent)
                 if difference is not None:
                     # At once: what comes after may fail.

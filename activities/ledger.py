@@ -124,8 +124,8 @@ class EngineLedger:
         async with self._engine.begin() as connection:
             await reconciliation.mark_intent_closed(connection, intent)
 
-    async def show_life(self, plan: RunPlan, tally: Tally) -> None:
-        """Say that the run is alive."""
+    async def show_life(self, plan: RunPlan, tally: Tally | None) -> None:
+        """Say that the run is alive, and how far it has come if that is at hand."""
         if plan.is_dry:
             return
         async with self._engine.begin() as connection:
@@ -168,7 +168,7 @@ class EngineLedger:
         difference: Difference,
         charges: dict[str, ProcessorCharge],
     ) -> None:
-        """Make a lost row anew; what cannot be stays for a person, with the reason."""
+        """Make a lost row anew; what cannot be made stays for a person."""
         if difference.kind is not DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT:
             return
         charge = charges[difference.payment_intent_id or ""]
@@ -249,8 +249,8 @@ class LedgerActivities:
         """Choose this run's repairs, and open the cases.
 
         Repeat: returns the same repairs; opened cases are found open.
-        Survives: a crash leaves all of it marked or nothing. Marked, and never asked
-            for: the next sighting after `REPAIR_HAS` asks again.
+        Survives: a crash leaves all of it or nothing. A repair that nobody was told of
+            is a row, which the API's starter loop tells its workflow.
 
         Raises:
             ApplicationError: `DatabaseAway` is repeated.

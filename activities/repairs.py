@@ -32,7 +32,8 @@ class RepairActivities:
         """Ask the workflow of each checkout to look afresh and do what is missing.
 
         Repeat: the same ids; a workflow takes each once.
-        Survives: a crash leaves some asked for; the next run asks for all.
+        Survives: a crash leaves some asked for; the others are rows already, and the
+            API's starter loop tells them.
 
         Raises:
             ApplicationError: `DoorClosed` is repeated.

@@ -657,13 +657,6 @@ async def _notes(connection: AsyncConnection, case_id: UUID | None) -> list[Line
     ]
 
 
-async def read_notes(
-    connection: AsyncConnection, case_id: UUID | None
-) -> tuple[Line, ...]:
-    """Read the notes of a case, oldest first."""
-    return tuple(reversed(await _notes(connection, case_id)))
-
-
 async def _payments(connection: AsyncConnection, checkout_id: UUID) -> tuple[str, ...]:
     """Return every PaymentIntent that was ever used, the newest attempt's first."""
     found = await connection.execute(

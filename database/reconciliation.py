@@ -55,12 +55,12 @@ from domain.reconciliation import (
     MOST_CASES,
     MOST_REPAIRS,
     MOST_REPAIRS_OF_ONE,
-    MOST_SIGHTINGS,
     OVERLAP,
     PERSONS_KINDS,
     REPAIR_HAS,
     RULES,
     RUN_IS_DEAD_AFTER,
+    SIGHTINGS_FOR_A_PERSON,
     AskForRepair,
     Decided,
     Difference,
@@ -256,15 +256,18 @@ def _whole_second(instant: datetime) -> datetime:
     return instant.replace(microsecond=0)
 
 
-async def touch_run(connection: AsyncConnection, run_id: UUID, tally: Tally) -> None:
+async def touch_run(
+    connection: AsyncConnection, run_id: UUID, tally: Tally | None
+) -> None:
     """Show a sign of life, and how far the run has come."""
+    seen = {} if tally is None else {"compared": tally.compared}
     await connection.execute(
         update(reconciliation_runs)
         .where(
             reconciliation_runs.c.run_id == run_id,
             reconciliation_runs.c.finished_at.is_(None),
         )
-        .values(touched_at=func.clock_timestamp(), compared=tally.compared)
+        .values(touched_at=func.clock_timestamp(), **seen)
     )
 
 
@@ -297,7 +300,7 @@ async def note_differences(
                 or_(
                     and_(
                         discrepancies.c.state == DiscrepancyState.SEEN,
-                        discrepancies.c.sightings < MOST_SIGHTINGS,
+                        discrepancies.c.sightings < SIGHTINGS_FOR_A_PERSON,
                     ),
                     and_(
                         discrepancies.c.state == DiscrepancyState.REPAIRING,
@@ -338,7 +341,7 @@ def _row_of(difference: Difference, plan: RunPlan) -> dict[str, object]:
         "currency": None if amount is None else amount.currency,
         "detail": difference.detail,
         # What the processor shows of long ago flickers no more.
-        "sightings": MOST_SIGHTINGS if difference.is_settled else 1,
+        "sightings": SIGHTINGS_FOR_A_PERSON if difference.is_settled else 1,
         "run_id": plan.run_id,
     }
 
@@ -653,7 +656,7 @@ async def _count_repairs(
 
 
 async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
-    """Open the case of a difference; 1 when it was opened now."""
+    """Open the case of a difference, or add to the one that is open; returns 1."""
     cause = cause_of(DiscrepancyKind(row.kind))
     if row.reference_code is not None:
         await open_case(
@@ -783,14 +786,17 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
         return warnings
     # What lasts stays one finding: it is neither over nor told anew each five minutes.
     lasting = set(troubles)
-    if await _count_held(connection):
+    if await _count_mail_held(connection):
         lasting.add(OwnTrouble.MAIL_HELD)
     await end_findings(connection, SUBJECT, unless=tuple(lasting))
     for trouble in sorted(lasting):
         await write_finding(
             connection,
             NewFinding(
-                kind=FindingKind.BOOKS_DIFFER, step="", error=trouble, subject=SUBJECT
+                kind=FindingKind.BOOKS_DIFFER,
+                step="compare with the processor",
+                error=trouble,
+                subject=SUBJECT,
             ),
         )
     if not (run.plan.is_gapless and run.plan.is_acting):
@@ -869,7 +875,7 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
         held=Held(since=state.held_at, actor=state.held_by, reason=state.held_reason)
         if is_held
         else None,
-        mail_held=await _count_held(connection),
+        mail_held=await _count_mail_held(connection),
         last_found=dict(last.found) if last else {},
         last_warnings=tuple(last.warnings) if last else (),
     )
@@ -914,7 +920,12 @@ async def find_run(connection: AsyncConnection, run_id: UUID) -> RunRow | None:
 
 
 async def tell_of_lateness(connection: AsyncConnection) -> None:
-    """Have people told that nothing is compared; the next finished run ends it."""
+    """Have people told that nothing is compared; the next finished run ends it.
+
+    While a person holds it the watermark stays on purpose.
+    """
+    if (await _state(connection)).held_at is not None:
+        return
     await write_finding(
         connection,
         NewFinding(
@@ -942,7 +953,7 @@ async def read_age(connection: AsyncConnection) -> timedelta:
     return age
 
 
-async def _count_held(connection: AsyncConnection) -> int:
+async def _count_mail_held(connection: AsyncConnection) -> int:
     found = await connection.execute(
         select(func.count())
         .select_from(checkouts)

@@ -271,7 +271,7 @@ def body_of(
         f"With it: {also}." if also else "",
         f"Do this: {words.act}: {link}",
         if_nothing(consequence, zone),
-        f"Incident {incident.code}: cli.py on-call ack {incident.code}",
+        f"Incident {incident.code}: cli.py on-call ack {incident.code} --actor NAME",
     ]
     return "\n".join(line for line in lines if line)
 

@@ -54,7 +54,7 @@ SILENCE_SHARE = 0.5
 
 #: A person is bothered after so many sightings: between two runs, most of what is out
 #: of step for a moment has fallen into it again.
-MOST_SIGHTINGS = 2
+SIGHTINGS_FOR_A_PERSON = 2
 
 #: Open PaymentIntents that one run asks the processor about.
 MOST_INTENTS = 200
@@ -160,10 +160,11 @@ RULES: dict[DiscrepancyKind, Rule] = {
         "delivered.",
     ),
     DiscrepancyKind.FOREIGN_CHARGE: Rule(
-        means="The charge names no checkout of ours, or too little to make it again.",
+        means="The charge names no checkout of ours, or a hand that is not ours wrote "
+        "the name.",
         starts_from=Side.PROCESSOR,
         remedy=Remedy.PERSON,
-        sightings=MOST_SIGHTINGS,
+        sightings=SIGHTINGS_FOR_A_PERSON,
         comes_to="A case with all that the processor knows: a person finds the buyer, "
         "or gives the money back.",
     ),
@@ -172,7 +173,7 @@ RULES: dict[DiscrepancyKind, Rule] = {
         "or all of it went back before there was an order.",
         starts_from=Side.PROCESSOR,
         remedy=Remedy.PERSON,
-        sightings=MOST_SIGHTINGS,
+        sightings=SIGHTINGS_FOR_A_PERSON,
         comes_to="A case: a person delivers, or gives the difference back.",
     ),
     DiscrepancyKind.DUPLICATE_CHARGE: Rule(
@@ -202,7 +203,7 @@ RULES: dict[DiscrepancyKind, Rule] = {
         means="We have an order, and the processor shows no charge for it.",
         starts_from=Side.OURS,
         remedy=Remedy.PERSON,
-        sightings=MOST_SIGHTINGS,
+        sightings=SIGHTINGS_FOR_A_PERSON,
         comes_to="A case. Nothing is taken from the customer by itself.",
     ),
     DiscrepancyKind.ORDER_WITHOUT_ACCESS: Rule(

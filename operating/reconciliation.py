@@ -51,7 +51,9 @@ def run(
     )
     result = asyncio.run(_run(shop, asked))
     if result.is_busy:
-        raise NotDone("Another run is under way. It finds the same.")
+        raise NotDone(
+            "Another run is under way. Nothing was done: give this again in a minute."
+        )
     _say(_told(result), _result_as_json(result), as_json=as_json)
 
 
@@ -149,7 +151,11 @@ def _standing(found: Reconciled) -> str:
     if found.watermark_at is None:
         lines = ["No run has finished yet."]
     else:
-        late = " That is late: look at the worker and at Temporal."
+        late = (
+            " That is late because it is held."
+            if found.held is not None
+            else " That is late: look at the worker and at Temporal."
+        )
         until = f"Compared until {_at(found.watermark_at)}."
         lines = [until + late if _is_late(found) else until]
     if found.held is not None:
