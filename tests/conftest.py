@@ -29,9 +29,12 @@ _DRILLS = {
 }
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell which tests share a process when several run side by side."""
+    """Tell which tests share a process when several run side by side.
+
+    First of all hooks: the one that reads the groups must find them.
+    """
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group_of(item.path)))
     items.sort(key=lambda item: _group_of(item.path) not in {_KILLS, _STACKS})
