@@ -40,7 +40,7 @@ doctor: $(STAMP) ## Say what this machine has and what is missing
 	@exec $(BIN)/python cli.py doctor
 
 # Three at a time: two start and kill stacks, which is mostly waiting, one has the rest.
-PYTEST := $(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test: $(STAMP) ## Run the tests; ARGS="-k name" and more are passed on
 	$(PYTEST) $(ARGS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from database.engine import make_engine
 from database.migrate import migrate
@@ -29,26 +31,32 @@ _DRILLS = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell which tests share a process when several run side by side.
-
-    First of all hooks: the one that reads the groups must find them.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group_of(item.path)))
-    items.sort(key=lambda item: _group_of(item.path) not in {_KILLS, _STACKS})
-    items.sort(key=lambda item: _group_of(item.path) != _KILLS)
+    """Let the two long groups begin at once."""
+    items.sort(key=lambda item: _group_of(item.nodeid) not in {_KILLS, _STACKS})
+    items.sort(key=lambda item: _group_of(item.nodeid) != _KILLS)
 
 
-def _group_of(path: Path) -> str:
-    """Return the group of a file: its stacks' or, for all others, the file itself."""
-    place = path.relative_to(Path(__file__).parent)
-    if place.parts[0] == "durability" and place.name not in _DRILLS:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SideBySide:
+    """Give tests out by our groups when several processes run them (`-n 3`)."""
+    return SideBySide(config, log)
+
+
+class SideBySide(LoadScopeScheduling):  # type: ignore[misc]  # It has no types.
+    """Gives each group to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group_of(nodeid)
+
+
+def _group_of(nodeid: str) -> str:
+    """Return the group of a test: its stacks' or, for all others, its file."""
+    file = PurePosixPath(nodeid.partition("::")[0])
+    if file.parent.name == "durability" and file.name not in _DRILLS:
         return _KILLS
-    return (
-        _STACKS if place.parts[0] in {"durability", "browser", "stack"} else str(place)
-    )
+    is_of_stacks = file.parent.name in {"durability", "browser", "stack"}
+    return _STACKS if is_of_stacks else str(file)
 
 
 @pytest.fixture(scope="session", autouse=True)
