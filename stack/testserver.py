@@ -33,7 +33,9 @@ _PROJECT = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 _SCRIPT = """#!/bin/sh
-exec java -cp "$(dirname "$0")/lib/*" io.temporal.testserver.TestServer "$@"
+# Quick to start and light beside other tests: it never lives long enough for more.
+exec java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \\
+    -cp "$(dirname "$0")/lib/*" io.temporal.testserver.TestServer "$@"
 """
 
 

@@ -30,6 +30,9 @@ Start = Callable[[World], Awaitable[Handle]]
 #: The SDK's own download of the test server: 30 MB. The limit of a test counts it too.
 _DOWNLOAD_LIMIT_SECONDS = 60
 
+#: Starts of a server that is there and comes up too late.
+_START_TRIES = 4
+
 
 async def start_skipping() -> WorkflowEnvironment:
     """Start the time-skipping test server, or have the SDK download one.
@@ -38,9 +41,7 @@ async def start_skipping() -> WorkflowEnvironment:
     """
     server = find_test_server()
     if server.program is not None:
-        return await WorkflowEnvironment.start_time_skipping(
-            test_server_existing_path=str(server.program)
-        )
+        return await _start(str(server.program))
     try:
         async with asyncio.timeout(_DOWNLOAD_LIMIT_SECONDS):
             return await WorkflowEnvironment.start_time_skipping()
@@ -50,6 +51,19 @@ async def start_skipping() -> WorkflowEnvironment:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+async def _start(program: str) -> WorkflowEnvironment:
+    """Start it; the SDK gives a JVM five seconds, which a busy machine does not."""
+    for left in reversed(range(_START_TRIES)):
+        try:
+            return await WorkflowEnvironment.start_time_skipping(
+                test_server_existing_path=program
+            )
+        except RuntimeError as error:
+            if not left or "did not start" not in str(error):
+                raise
+    raise AssertionError
 
 
 @pytest.fixture(scope="session")
