@@ -31,9 +31,8 @@ FOR_PEOPLE = (
     "PromiseOverdue",
     # The customer does not have the money that we said goes back.
     "RefundFailed",
-    # Their bank wants an answer by a date.
-    "DisputeOpened",
-    # The processor and we differ in a way that no repair mends, or has mended.
+    # The processor and we differ in a way that no repair mends, or has mended; among
+    # them is a dispute, whose bank wants an answer by a date.
     *map(cause_of, DiscrepancyKind),
 )
 

@@ -422,20 +422,7 @@ async def store_payment_intent(
     Raises:
         AttemptMovedOn: Nothing was written, and nothing may be confirmed.
     """
-    attempt = await connection.execute(
-        update(payment_attempts)
-        .where(
-            payment_attempts.c.checkout_id == store.checkout_id,
-            payment_attempts.c.buyer_attempt == store.buyer_attempt,
-            payment_attempts.c.ended_at.is_(None),
-            or_(
-                payment_attempts.c.payment_intent_id.is_(None),
-                payment_attempts.c.payment_intent_id == store.payment_intent_id,
-            ),
-        )
-        .values(payment_intent_id=store.payment_intent_id)
-        .returning(payment_attempts.c.buyer_attempt)
-    )
+    # The checkout's row first, as everywhere: two that meet would wait for each other.
     checkout = await connection.execute(
         update(checkouts)
         .where(
@@ -449,6 +436,20 @@ async def store_payment_intent(
             updated_at=func.now(),
         )
         .returning(checkouts.c.checkout_id)
+    )
+    attempt = await connection.execute(
+        update(payment_attempts)
+        .where(
+            payment_attempts.c.checkout_id == store.checkout_id,
+            payment_attempts.c.buyer_attempt == store.buyer_attempt,
+            payment_attempts.c.ended_at.is_(None),
+            or_(
+                payment_attempts.c.payment_intent_id.is_(None),
+                payment_attempts.c.payment_intent_id == store.payment_intent_id,
+            ),
+        )
+        .values(payment_intent_id=store.payment_intent_id)
+        .returning(payment_attempts.c.buyer_attempt)
     )
     if attempt.one_or_none() is None or checkout.one_or_none() is None:
         msg = f"attempt {store.buyer_attempt} of checkout {store.checkout_id}"

@@ -127,7 +127,7 @@ class Purchase:
         """
         counts = self.count()
         copies = min(max(1, counts.receipt_copies), most_copies)
-        assert counts == Counts(receipt_copies=copies)
+        assert counts == Counts(receipt_copies=copies), counts
         assert_truthful(self.watcher.sightings, self.charged_at())
 
     def count(self) -> Counts:
