@@ -38,7 +38,6 @@ _SHORT = (
     "repair_of_a_declined_checkout",
     "run_that_resumes_looks",
     "repair_of_a_finished_checkout",
-    "rebuilt_checkout_is_delivered",
     "every_kind_is_found",
     "charge_without_order_is_delivered",
     "lost_checkout_is_made_again",
