@@ -292,10 +292,6 @@ async def _begin_to_send(
 ) -> RefundPaymentIntent:
     """Note that it is sent now, so that whoever comes next looks first."""
     submission = next_submission(refund, ask.now)
-    found = await connection.execute(
-        select(refunds.c.looks).where(refunds.c.refund_id == refund.refund_id)
-    )
-    looks = found.scalar_one()
     await connection.execute(
         update(refunds)
         .where(refunds.c.refund_id == refund.refund_id)
@@ -303,8 +299,8 @@ async def _begin_to_send(
             posted_at=ask.now,
             submission=submission,
             looked_at=None,
-            looks=looks + 1,
-            next_look_at=ask.now + look_after(RefundState.SUBMITTING, looks),
+            looks=refund.looks + 1,
+            next_look_at=ask.now + look_after(RefundState.SUBMITTING, refund.looks),
         )
     )
     return RefundPaymentIntent(
@@ -826,7 +822,7 @@ async def take_waiting_refunds(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    await_told = await connection.execute(
+    taken = await connection.execute(
         update(refunds)
         .where(
             refunds.c.refund_id.in_(waiting),
@@ -847,7 +843,7 @@ async def take_waiting_refunds(
                 ends_access=row.ends_access,
             ),
         )
-        for row in await_told
+        for row in taken
     ]
 
 
@@ -1028,6 +1024,7 @@ async def _rows(
             posted_at=row.posted_at,
             submission=row.submission,
             looked_at=row.looked_at,
+            looks=row.looks,
             next_look_at=row.next_look_at,
         )
         for row in found

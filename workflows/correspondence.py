@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from domain.cadence import FIRST_WORD_AFTER
+    from domain.deadlines import rung
     from domain.messages import (
         Correspondence,
         EmailOutcome,
@@ -158,4 +159,4 @@ class Correspondent:
 
     def _next_round(self) -> timedelta:
         self._rounds += 1
-        return policies.rung(policies.BETWEEN_ROUNDS, self._rounds - 1)
+        return rung(policies.BETWEEN_ROUNDS, self._rounds - 1)
