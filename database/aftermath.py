@@ -146,10 +146,6 @@ async def _begin_to_send(
 ) -> RefundPaymentIntent:
     """Note that it is sent now, so that whoever comes next looks first."""
     submission = next_submission(refund, ask.now)
-    found = await connection.execute(
-        select(refunds.c.looks).where(refunds.c.refund_id == refund.refund_id)
-    )
-    looks = found.scalar_one()
     await connection.execute(
         update(refunds)
         .where(refunds.c.refund_id == refund.refund_id)
@@ -157,8 +153,8 @@ async def _begin_to_send(
             posted_at=ask.now,
             submission=submission,
             looked_at=None,
-            looks=looks + 1,
-            next_look_at=ask.now + look_after(RefundState.SUBMITTING, looks),
+            looks=refund.looks + 1,
+            next_look_at=ask.now + look_after(RefundState.SUBMITTING, refund.looks),
         )
     )
     return RefundPaymentIntent(

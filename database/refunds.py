@@ -251,7 +251,7 @@ async def take_waiting_refunds(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    await_told = await connection.execute(
+    taken = await connection.execute(
         update(refunds)
         .where(
             refunds.c.refund_id.in_(waiting),
@@ -272,7 +272,7 @@ async def take_waiting_refunds(
                 ends_access=row.ends_access,
             ),
         )
-        for row in await_told
+        for row in taken
     ]
 
 
@@ -369,6 +369,7 @@ async def read_refunds(
             posted_at=row.posted_at,
             submission=row.submission,
             looked_at=row.looked_at,
+            looks=row.looks,
             next_look_at=row.next_look_at,
         )
         for row in found

@@ -1,4 +1,4 @@
-"""The times that pages promise and workflows keep: one number for both."""
+"""The times that pages promise and workflows keep, and the ladders of waiting."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ UNKNOWN_FOR = timedelta(hours=20)
 
 #: A request to pay that no workflow claimed within this is taken back.
 WITHDRAW_AFTER = timedelta(minutes=2)
+
+
+def rung(ladder: tuple[timedelta, ...], index: int) -> timedelta:
+    """Return a ladder's wait at this rung; the last one repeats."""
+    return ladder[min(index, len(ladder) - 1)]
 
 
 def in_words(duration: timedelta) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from domain.deadlines import rung
 from domain.money import Money
 from domain.payments import ListMade
 from domain.states import (
@@ -213,6 +214,7 @@ class RefundRow:
     posted_at: datetime | None = None
     submission: int = 0
     looked_at: datetime | None = None
+    looks: int = 0
     next_look_at: datetime | None = None
 
 
@@ -486,7 +488,7 @@ def look_after(state: RefundState, looks: int) -> timedelta:
     ladder = (
         PENDING_REFUND_LADDER if state is RefundState.PENDING else UNKNOWN_REFUND_LADDER
     )
-    return ladder[min(looks, len(ladder) - 1)]
+    return rung(ladder, looks)
 
 
 def _due(refund: RefundRow, now: datetime) -> RefundStepKind | None:

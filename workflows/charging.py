@@ -16,7 +16,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
-    from domain.deadlines import BANK_CHECK_FOR, MAY_LEAVE_AFTER, UNKNOWN_FOR
+    from domain.deadlines import BANK_CHECK_FOR, MAY_LEAVE_AFTER, UNKNOWN_FOR, rung
     from domain.messages import (
         CancelPaymentIntent,
         Charge,
@@ -172,7 +172,7 @@ class Charging:
         submission = max(0, self._confirmations - 1)
         if self._confirmations > 1:
             await self._steps.pause(
-                policies.rung(policies.UNKNOWN_LADDER, self._confirmations),
+                rung(policies.UNKNOWN_LADDER, self._confirmations),
                 "the processor to take the charge",
             )
         self._confirmations += 1
@@ -214,7 +214,7 @@ class Charging:
         left = deadline - workflow.now()
         if left.total_seconds() <= 0:
             return await self._cancel()
-        wait = min(policies.rung(policies.BANK_LADDER, self._rung), left)
+        wait = min(rung(policies.BANK_LADDER, self._rung), left)
         if not await self._steps.pause(wait, "the buyer to answer the bank"):
             self._rung += 1
         after = await self._look()
@@ -281,7 +281,7 @@ class Charging:
 
     async def _climb(self, reason: str) -> None:
         """Wait on this rung; a hint ends the wait and must not make the next longer."""
-        wait = policies.rung(policies.UNKNOWN_LADDER, self._rung)
+        wait = rung(policies.UNKNOWN_LADDER, self._rung)
         if not await self._steps.pause(wait, reason):
             self._rung += 1
 
@@ -310,7 +310,7 @@ class Charging:
         )
         if canceled is None or not _is_final(canceled):
             await self._steps.pause(
-                policies.rung(policies.UNKNOWN_LADDER, submission + 2),
+                rung(policies.UNKNOWN_LADDER, submission + 2),
                 "the processor to close the PaymentIntent",
             )
             return await self._look()

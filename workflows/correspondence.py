@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from domain.cadence import FIRST_WORD_AFTER
+    from domain.deadlines import rung
     from domain.messages import (
         Correspondence,
         EmailOutcome,
@@ -222,7 +223,7 @@ class Correspondent:
 
     def _later(self, next_at: datetime | None = None) -> datetime:
         """Return when to try again: after a rung, or when another mail is due."""
-        wait = policies.rung(policies.BETWEEN_ROUNDS, self._rounds)
+        wait = rung(policies.BETWEEN_ROUNDS, self._rounds)
         self._rounds += 1
         self._retry_at = workflow.now() + wait
         if next_at is not None:

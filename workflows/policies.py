@@ -109,6 +109,16 @@ def _processor(name: str) -> Step:
     )
 
 
+def _application(name: str) -> Step:
+    """The application is given 10 seconds by the activity."""
+    return Step(
+        name=name,
+        local_timeout=timedelta(seconds=12),
+        timeout=timedelta(seconds=15),
+        heartbeat=timedelta(seconds=4),
+    )
+
+
 def _mail(name: str) -> Step:
     """The mail server is given 15 seconds by the mailer."""
     return Step(
@@ -142,19 +152,8 @@ LIST_DISPUTES = _processor("ask the processor for disputes")
 OPEN_CASE = _database("open the case")
 CLOSE_CASE = _database("close the case")
 RECORD_REPAIR = _database("note what the repair did")
-#: The application is given 10 seconds by the activity.
-GRANT = Step(
-    name="open access in the application",
-    local_timeout=timedelta(seconds=12),
-    timeout=timedelta(seconds=15),
-    heartbeat=timedelta(seconds=4),
-)
-END_ACCESS = Step(
-    name="end access in the application",
-    local_timeout=timedelta(seconds=12),
-    timeout=timedelta(seconds=15),
-    heartbeat=timedelta(seconds=4),
-)
+GRANT = _application("open access in the application")
+END_ACCESS = _application("end access in the application")
 SEND_RECEIPT = _mail("send the receipt")
 SEND_MAIL = _mail("send a mail")
 PLAN_MAIL = _database("find out what the customer must hear")
@@ -249,8 +248,3 @@ ASK_FOR_REPAIRS = Step(
     heartbeat=timedelta(seconds=10),
 )
 FINISH_RUN = _database("close the run")
-
-
-def rung(ladder: tuple[timedelta, ...], index: int) -> timedelta:
-    """Return a ladder's wait at this rung; the last one repeats."""
-    return ladder[min(index, len(ladder) - 1)]

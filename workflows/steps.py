@@ -24,6 +24,7 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from activities.cases import CaseActivities
     from activities.failures import FailureKind
+    from domain.deadlines import rung
     from domain.messages import CloseCase, OpenCase
     from domain.states import AccessState, MoneyState
     from observability import metrics
@@ -117,7 +118,7 @@ class Steps:
                 metrics.count(workflow.metric_meter(), metrics.ROUNDS, step=step.name)
                 await self.call_for_attention(step, error)
                 await self.pause(
-                    policies.rung(policies.BETWEEN_ROUNDS, rounds - 1),
+                    rung(policies.BETWEEN_ROUNDS, rounds - 1),
                     f"round {rounds + 1} of: {step.name}",
                 )
             else:
