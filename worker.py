@@ -9,9 +9,11 @@ import asyncio
 import hmac
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -97,6 +99,9 @@ _DESK_EVERY_SECONDS = 5
 
 #: How often to look whether Temporal still has it: one call, of which nothing is kept.
 _SCHEDULE_KEPT_SECONDS = 30.0
+
+#: Activities, as a worker takes them.
+_Steps = list[Callable[..., Any]]
 
 _log = logs.get_logger()
 
@@ -223,6 +228,27 @@ async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
 
 
 def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=[CheckoutWorkflow, ReconciliationWorkflow, OnCallWorkflow],
+        activities=[
+            *_steps_of_checkout(settings, outside),
+            *_steps_of_mail(settings, outside),
+            *_steps_of_reconciliation(settings, client, outside),
+            *_steps_of_on_call(settings, outside),
+        ],
+        # The sandbox costs a third of a workflow's time. The tests run every workflow
+        # inside it, and the linter bans what it would catch. docs/decisions/0003.
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        interceptors=[ActivityLog()],
+        max_concurrent_activity_task_polls=ACTIVITY_POLLS,
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
+    )
+
+
+def _steps_of_checkout(settings: Settings, outside: _Outside) -> _Steps:
     engine = outside.engine
     payments = PaymentActivities(
         outside.processor, _record_reader(engine, outside.addresses)
@@ -237,78 +263,81 @@ def _worker(settings: Settings, client: Client, outside: _Outside) -> Worker:
         record_access=_access_recorder(engine),
         record_access_ended=_access_end_recorder(engine),
     )
+    return [
+        payments.create_payment_intent,
+        payments.prepare_payment_intent,
+        payments.confirm_payment_intent,
+        payments.look_up_payment_intent,
+        payments.cancel_payment_intent,
+        payments.refund_payment_intent,
+        payments.list_refunds,
+        payments.list_disputes,
+        orders.claim_payment,
+        orders.store_payment_intent,
+        orders.record_action_needed,
+        orders.record_processing,
+        orders.record_asked,
+        orders.record_not_charged,
+        orders.record_charge,
+        orders.write_order,
+        orders.record_email,
+        refunds.next_refund_step,
+        refunds.record_refunds,
+        refunds.record_second_charge,
+        access.grant_entitlement,
+        access.end_entitlement,
+        cases.open_case,
+        cases.close_case,
+        cases.record_repair,
+    ]
+
+
+def _steps_of_mail(settings: Settings, outside: _Outside) -> _Steps:
     correspondence = CorrespondenceActivities(
-        engine, WorkingHours.parse(settings.support_hours)
+        outside.engine, WorkingHours.parse(settings.support_hours)
     )
     emails = EmailActivities(
         _mailer(settings),
-        _email_reader(engine),
+        _email_reader(outside.engine),
         Letters(Company.of(settings), outside.addresses).write,
     )
+    return [emails.send_email, correspondence.plan_correspondence]
+
+
+def _steps_of_reconciliation(
+    settings: Settings, client: Client, outside: _Outside
+) -> _Steps:
     ledger = EngineLedger(
-        engine,
+        outside.engine,
         _address_digester(outside.addresses),
         _voucher(outside.addresses),
         is_account_shared=settings.stripe_account_is_shared,
     )
-    books, own = BooksActivities(outside.processor, ledger), LedgerActivities(engine)
+    books = BooksActivities(outside.processor, ledger)
+    own = LedgerActivities(outside.engine)
     repairs = RepairActivities(CheckoutDoor(client).request_repair)
-    desk = DeskActivities(engine, settings.on_call_setup)
+    return [
+        books.compare_pages,
+        books.ask_about_intents,
+        own.begin_run,
+        own.look_locally,
+        own.decide,
+        own.finish_run,
+        repairs.ask_for_repairs,
+    ]
+
+
+def _steps_of_on_call(settings: Settings, outside: _Outside) -> _Steps:
+    desk = DeskActivities(outside.engine, settings.on_call_setup)
     alerts = AlertActivities(settings.on_call_ways)
     watcher = WatcherActivities(outside.http, _watcher(settings))
-    return Worker(
-        client,
-        task_queue=TASK_QUEUE,
-        workflows=[CheckoutWorkflow, ReconciliationWorkflow, OnCallWorkflow],
-        activities=[
-            payments.create_payment_intent,
-            payments.prepare_payment_intent,
-            payments.confirm_payment_intent,
-            payments.look_up_payment_intent,
-            payments.cancel_payment_intent,
-            payments.refund_payment_intent,
-            payments.list_refunds,
-            payments.list_disputes,
-            orders.claim_payment,
-            orders.store_payment_intent,
-            orders.record_action_needed,
-            orders.record_processing,
-            orders.record_asked,
-            orders.record_not_charged,
-            orders.record_charge,
-            orders.write_order,
-            orders.record_email,
-            refunds.next_refund_step,
-            refunds.record_refunds,
-            refunds.record_second_charge,
-            access.grant_entitlement,
-            access.end_entitlement,
-            emails.send_email,
-            correspondence.plan_correspondence,
-            cases.open_case,
-            cases.close_case,
-            cases.record_repair,
-            books.compare_pages,
-            books.ask_about_intents,
-            own.begin_run,
-            own.look_locally,
-            own.decide,
-            own.finish_run,
-            repairs.ask_for_repairs,
-            desk.look_at_desk,
-            desk.record_desk,
-            desk.pause_checkout,
-            alerts.send_alert,
-            watcher.beat,
-        ],
-        # The sandbox costs a third of a workflow's time. The tests run every workflow
-        # inside it, and the linter bans what it would catch. docs/decisions/0003.
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        interceptors=[ActivityLog()],
-        max_concurrent_activity_task_polls=ACTIVITY_POLLS,
-        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-        graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-    )
+    return [
+        desk.look_at_desk,
+        desk.record_desk,
+        desk.pause_checkout,
+        alerts.send_alert,
+        watcher.beat,
+    ]
 
 
 def _address_digester(addresses: PageAddresses) -> DigestAddress:
