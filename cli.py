@@ -337,6 +337,7 @@ def _shop_at(data: Path | None) -> "ShopAddress":
     if data is None:
         return ShopAddress.from_settings()
     return ShopAddress(
+        public_url=_pages_of_stack(data),
         database_url=_url_of_stack(data),
         temporal_address=_temporal_of_stack(data),
         temporal_namespace=_namespace_of_stacks(),
@@ -386,6 +387,14 @@ def _temporal_of_stack(data: Path) -> str:
 
     port = remembered_port(DataFolder(data.expanduser().resolve()), "temporal")
     return f"127.0.0.1:{port or 0}"
+
+
+def _pages_of_stack(data: Path) -> str:
+    from stack.environment import local
+    from stack.places import DataFolder, remembered_port
+
+    folder = DataFolder(data.expanduser().resolve())
+    return local(remembered_port(folder, "api") or 0)
 
 
 @app.command()
@@ -460,11 +469,13 @@ def on_call_show(*, data: StackOption = None, as_json: JsonOption = False) -> No
 
 
 @on_call.command("ack")
-def on_call_ack(incident: CodeArgument, *, actor: ActorOption) -> None:
+def on_call_ack(
+    incident: CodeArgument, *, actor: ActorOption, data: StackOption = None
+) -> None:
     """Take an incident: nobody else is told, and nothing pauses by itself."""
     from operating import on_call as desk
 
-    _leave(desk.acknowledge(incident, actor))
+    _with_workflows(lambda: desk.acknowledge(_shop_at(data), incident, actor))
 
 
 @on_call.command("snooze")
@@ -476,27 +487,30 @@ def on_call_snooze(
     ],
     reason: Annotated[str, typer.Option(help="Why; for your colleague.")],
     actor: ActorOption,
+    data: StackOption = None,
 ) -> None:
     """Silence an incident for some hours."""
     from operating import on_call as desk
 
-    _leave(desk.snooze(incident, actor, hours, reason))
+    _with_workflows(lambda: desk.snooze(_shop_at(data), incident, actor, hours, reason))
 
 
 @on_call.command("resolve")
-def on_call_resolve(incident: CodeArgument, *, actor: ActorOption) -> None:
+def on_call_resolve(
+    incident: CodeArgument, *, actor: ActorOption, data: StackOption = None
+) -> None:
     """End an incident; more of it is another one."""
     from operating import on_call as desk
 
-    _leave(desk.resolve(incident, actor))
+    _with_workflows(lambda: desk.resolve(_shop_at(data), incident, actor))
 
 
 @app.command()
-def drill(*, actor: ActorOption) -> None:
+def drill(*, actor: ActorOption, data: StackOption = None) -> None:
     """Send a real test down every on-call channel, and keep how it went."""
     from operating.drill import drill as rehearse
 
-    _finish(lambda: rehearse(actor))
+    _or_sentence(lambda: _exit(rehearse(_shop_at(data), actor)))
 
 
 def _with_workflows(command: Callable[[], None]) -> NoReturn:
@@ -626,9 +640,8 @@ def _installation(data: Path | None) -> "Installation":
 
 def _installation_of_stack(data: Path) -> "Installation":
     from operating.staff import Installation
-    from stack.environment import local
     from stack.errors import StackError
-    from stack.places import DataFolder, remembered_port
+    from stack.places import DataFolder
     from stack.postgres import owner_url_of
 
     folder = DataFolder(data.expanduser().resolve())
@@ -636,7 +649,7 @@ def _installation_of_stack(data: Path) -> "Installation":
         return Installation(
             owner_url=owner_url_of(data),
             secret_keys=(folder.secrets().secret_key,),
-            public_url=local(remembered_port(folder, "api") or 0),
+            public_url=_pages_of_stack(data),
             company_name="Acme",
         )
     except StackError as error:

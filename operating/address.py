@@ -9,8 +9,9 @@ from settings import load_settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShopAddress:
-    """Where a shop's database and its workflows are."""
+    """Where a shop's pages, its database and its workflows are."""
 
+    public_url: str
     database_url: str
     temporal_address: str
     temporal_namespace: str
@@ -24,6 +25,7 @@ class ShopAddress:
         """
         settings = load_settings()
         return cls(
+            public_url=settings.public_url,
             database_url=settings.database_url.get_secret_value(),
             temporal_address=settings.temporal_address,
             temporal_namespace=settings.temporal_namespace,

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
-from sqlalchemy.exc import SQLAlchemyError
 
 from activities.alerts import Send, WatcherActivities, send_by_apprise
-from database.engine import make_engine
 from database.oncall import write_drill
 from domain.rota import Channel
-from settings import Settings, SettingsError, load_settings
+from operating.address import ShopAddress
+from operating.database import in_transaction
+from settings import OnCallSettings, load_on_call
 
 #: What the watcher is called among the channels.
 WATCHER = "watcher (heartbeat)"
@@ -21,34 +21,34 @@ WATCHER = "watcher (heartbeat)"
 _TITLE = "1 drill, nothing is wrong"
 
 
-def drill(actor: str) -> int:
+def drill(shop: ShopAddress, actor: str) -> int:
     """Rehearse; returns the exit code and says what arrived.
 
     Args:
+        shop: Where the result is kept, and where the test leads to.
         actor: Who rehearses; kept with the result.
+
+    Raises:
+        SettingsError: The on-call lines are not understood.
+        DatabaseAway: The test was sent; its result is not kept.
     """
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return asyncio.run(_drill(settings, actor))
+    settings = load_on_call()
+    results = asyncio.run(
+        _reach_all(settings, text_of(actor, f"{shop.public_url}/support"))
+    )
+    gap = settings.on_call_gap
+    sys.stdout.write(report_of(results, gap))
+    in_transaction(shop.database_url, lambda c: write_drill(c, actor, results))
+    is_whole = bool(settings.on_call_ways) and all(results.values())
+    return 0 if is_whole and gap is None else 1
 
 
-async def _drill(settings: Settings, actor: str) -> int:
-    ways = settings.on_call_ways
-    results = await rehearse(ways, text_of(actor, settings.on_call_setup.link))
+async def _reach_all(settings: OnCallSettings, text: str) -> dict[str, bool]:
+    results = await rehearse(settings.on_call_ways, text)
     url = settings.on_call_heartbeat_url
     if url is not None:
         results |= {WATCHER: await _ask_watcher(url.get_secret_value())}
-    sys.stdout.write(report_of(results, settings.on_call_gap))
-    try:
-        await _keep(settings, actor, results)
-    except (SQLAlchemyError, OSError):
-        sys.stderr.write("The database did not take the result: it is not kept.\n")
-        return 1
-    is_whole = bool(ways) and all(results.values())
-    return 0 if is_whole and settings.on_call_gap is None else 1
+    return results
 
 
 def text_of(actor: str, link: str) -> str:
@@ -91,16 +91,3 @@ async def _ask_watcher(url: str) -> bool:
     async with httpx.AsyncClient() as client:
         beat: Callable[[], Awaitable[bool]] = WatcherActivities(client, url).beat
         return await beat()
-
-
-async def _keep(settings: Settings, actor: str, results: Mapping[str, bool]) -> None:
-    engine = make_engine(
-        settings.database_url.get_secret_value(),
-        pool_size=1,
-        application_name="holdfast-cli",
-    )
-    try:
-        async with engine.begin() as connection:
-            await write_drill(connection, actor, results)
-    finally:
-        await engine.dispose()

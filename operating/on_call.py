@@ -11,8 +11,9 @@ from typing import Any
 
 from database.oncall import DeskOverview, OpenIncident, read_desk
 from domain.desk import Answer, Answered
-from operating.database import in_transaction
-from settings import OnCallSettings, SettingsError, load_on_call, load_settings
+from operating.address import ShopAddress
+from operating.database import NotDone, in_transaction
+from settings import OnCallSettings, load_on_call
 from workflows.desk import OnCallDesk
 from workflows.door import DoorClosed, connect
 
@@ -44,43 +45,53 @@ def show(database_url: str, *, as_json: bool, is_ours: bool = True) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def acknowledge(code: str, who: str) -> int:
-    """Take an incident; returns the exit code."""
-    return _answer(lambda desk: desk.acknowledge(Answer(code=code, who=who)))
+def acknowledge(shop: ShopAddress, code: str, who: str) -> None:
+    """Take an incident.
+
+    Raises:
+        NotDone: No such incident, or nobody answered.
+    """
+    _answer(shop, lambda desk: desk.acknowledge(Answer(code=code, who=who)))
 
 
-def snooze(code: str, who: str, hours: float, reason: str) -> int:
-    """Silence an incident for so long; returns the exit code."""
+def snooze(shop: ShopAddress, code: str, who: str, hours: float, reason: str) -> None:
+    """Silence an incident for so long.
+
+    Raises:
+        NotDone: No such incident, or nobody answered.
+    """
     until = datetime.now(UTC) + timedelta(hours=hours)
     answer = Answer(code=code, who=who, until=until, reason=reason)
-    return _answer(lambda desk: desk.snooze(answer))
+    _answer(shop, lambda desk: desk.snooze(answer))
 
 
-def resolve(code: str, who: str) -> int:
-    """End an incident; returns the exit code."""
-    return _answer(lambda desk: desk.resolve(Answer(code=code, who=who)))
+def resolve(shop: ShopAddress, code: str, who: str) -> None:
+    """End an incident.
+
+    Raises:
+        NotDone: No such incident, or nobody answered.
+    """
+    _answer(shop, lambda desk: desk.resolve(Answer(code=code, who=who)))
 
 
-def _answer(say: Callable[[OnCallDesk], Awaitable[Answered]]) -> int:
+def _answer(
+    shop: ShopAddress, say: Callable[[OnCallDesk], Awaitable[Answered]]
+) -> None:
     async def go() -> Answered:
-        settings = load_settings()
-        client = await connect(settings.temporal_address, settings.temporal_namespace)
+        client = await connect(shop.temporal_address, shop.temporal_namespace)
         return await say(OnCallDesk(client))
 
     try:
         answered = asyncio.run(go())
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
     except DoorClosed:
-        sys.stderr.write(
+        msg = (
             "Temporal or its worker did not answer: it may have been taken. "
-            "Look with: cli.py on-call show\n"
+            "Look with: cli.py on-call show"
         )
-        return 1
-    stream = sys.stdout if answered.is_done else sys.stderr
-    stream.write(f"{answered.text}\n")
-    return 0 if answered.is_done else 1
+        raise NotDone(msg) from None
+    if not answered.is_done:
+        raise NotDone(answered.text)
+    sys.stdout.write(f"{answered.text}\n")
 
 
 def _lines(found: DeskOverview, settings: OnCallSettings, gap: str | None) -> list[str]:

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.postgres
 def shop(database: Database) -> ShopAddress:
     """This database, and a Temporal that is not there."""
     return ShopAddress(
+        public_url="https://shop.test",
         database_url=database.app_url,
         temporal_address=f"127.0.0.1:{free_port()}",
         temporal_namespace="default",
