@@ -8,6 +8,7 @@ mail programs show one.
 from __future__ import annotations
 
 import email
+from datetime import timedelta
 from email import policy
 from email.message import EmailMessage
 from uuid import UUID
@@ -17,6 +18,9 @@ from database.answering import record_reply_refused, record_reply_sent
 from database.replies import ReplyRow, take_reply
 from mail.sender import MailDeferred, MailRefused
 from observability import logs
+
+#: As mail servers themselves do (RFC 5321, 4.5.4.1): four to five days.
+_GIVE_UP_AFTER = timedelta(days=5)
 
 _log = logs.get_logger("api.letters")
 
@@ -29,15 +33,27 @@ async def hand_over(parts: Parts, reply_id: UUID) -> None:
     try:
         await parts.mailer.send_letter(_mail_of(reply))
     except MailDeferred as error:
-        _log.warning(
-            "a letter waits for the mail server", reply=str(reply_id), cause=str(error)
-        )
+        if _waited(reply) >= _GIVE_UP_AFTER:
+            await _give_up(parts, reply, f"put off for five days, at last with {error}")
+        else:
+            _log.warning(
+                "a letter waits for the mail server",
+                reply=str(reply_id),
+                cause=str(error),
+            )
     except MailRefused as error:
-        refusal = str(error)
-        _log.warning("a letter was refused", reply=str(reply_id), cause=refusal)
-        await parts.records.write(lambda c: record_reply_refused(c, reply, refusal))
+        await _give_up(parts, reply, str(error))
     else:
         await parts.records.write(lambda c: record_reply_sent(c, reply))
+
+
+def _waited(reply: ReplyRow) -> timedelta:
+    return (reply.tried_at or reply.created_at) - reply.created_at
+
+
+async def _give_up(parts: Parts, reply: ReplyRow, refusal: str) -> None:
+    _log.warning("a letter was refused", reply=str(reply.reply_id), cause=refusal)
+    await parts.records.write(lambda c: record_reply_refused(c, reply, refusal))
 
 
 def _mail_of(reply: ReplyRow) -> EmailMessage:

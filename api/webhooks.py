@@ -20,7 +20,7 @@ from api.parts import Door, TheParts
 from api.records import Records, RecordsUnavailable
 from api.repairs import Unfinished, look_or_repair
 from database.aftermath import suspect_second_charge
-from database.cases import open_payment_case
+from database.cases import SECOND_CHARGE, open_payment_case
 from database.checkouts import (
     CheckoutNotFound,
     CheckoutRow,
@@ -63,8 +63,6 @@ _AFTERMATH = frozenset(
         "charge.dispute.closed",
     }
 )
-
-_SECOND_CHARGE = "SecondCharge"
 
 #: Makes a repair's id from an event's: news of a charge that no attempt is open for.
 _REPAIRS = UUID("0b9f7a8e-52a4-4e0c-8f3e-3a4b2f4f6d55")
@@ -164,7 +162,7 @@ async def apply_event(
     checkout = await parts.records.read(lambda c: find_checkout(c, event))
     if misfit := _misfit(event, checkout):
         await _tell_support(parts, event, misfit)
-        if misfit.cause == _SECOND_CHARGE and checkout is not None:
+        if misfit.cause == SECOND_CHARGE and checkout is not None:
             await _have_it_proven(parts, event, checkout, misfit)
     elif checkout is not None:
         if is_fresh and (_is_being_confirmed(checkout) or _is_aftermath(event)):
@@ -251,7 +249,7 @@ def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
         return None
     return _Misfit(
         payment_intent_id=payment,
-        cause=_SECOND_CHARGE,
+        cause=SECOND_CHARGE,
         detail=f"{checkout.reference_code} was charged by "
         f"{checkout.payment_intent_id}, and the processor tells of another charge. It "
         "is being asked for both; a second charge that it shows is returned by itself.",

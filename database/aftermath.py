@@ -13,7 +13,12 @@ from sqlalchemy import Row, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import open_case, tell_payment_case
+from database.cases import (
+    SECOND_CHARGE,
+    open_case,
+    open_payment_case,
+    tell_payment_case,
+)
 from database.refunds import (
     insert_refund,
     is_disputed,
@@ -527,12 +532,33 @@ async def record_second_charge(
     }
     if record.is_refuted:
         values["state"] = SecondChargeState.REFUTED
+        await _leave_to_a_person(connection, paid.reference_code, record)
     await connection.execute(
         update(second_charges)
         .where(second_charges.c.payment_intent_id == record.payment_intent_id)
         .values(values)
     )
     return False
+
+
+async def _leave_to_a_person(
+    connection: AsyncConnection, reference_code: str, record: RecordSecondCharge
+) -> None:
+    """What called itself a second charge and is none may be money of somebody else."""
+    detail = (
+        f"A payment that names {reference_code} is no second charge of it: asked for "
+        f"{record.payment_intent_id}, the processor shows that it did not succeed, or "
+        "that it is of another checkout. Nothing is returned by itself. Look at it at "
+        "the processor; if money was taken for nothing, give it back there."
+    )
+    await open_payment_case(
+        connection,
+        record.payment_intent_id,
+        "prove a second charge",
+        SECOND_CHARGE,
+        detail,
+    )
+    await tell_payment_case(connection, record.payment_intent_id, detail, is_done=False)
 
 
 async def _return_second_charge(

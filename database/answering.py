@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import calm_answered_case, open_case
+from database.cases import LETTER_REFUSED, calm_answered_case, open_case
 from database.console import hold_case, open_case_by_hand
 from database.replies import ReplyRow, mark_reply_refused, mark_reply_sent
 from database.tables import checkouts, promises
@@ -18,9 +18,6 @@ from domain.messages import OpenCase
 
 #: As the workflow's own cases about mails do.
 _STEP = "send a mail"
-
-#: A person has to see it: no later mail of the machine's makes it good.
-_CAUSE = "MailBounced"
 
 
 async def record_reply_sent(connection: AsyncConnection, reply: ReplyRow) -> bool:
@@ -67,7 +64,7 @@ async def record_reply_refused(
             OpenCase(
                 checkout_id=reply.checkout_id,
                 step=_STEP,
-                cause=_CAUSE,
+                cause=LETTER_REFUSED,
                 detail=f"The letter of {reply.author} was refused ({refusal}).",
             ),
         )

@@ -22,10 +22,17 @@ from domain.states import AccessState, CaseState, EmailState, MoneyState
 #: A mail did not reach the customer: the mail server's final no.
 MAIL_REFUSED = "MailRefused"
 
+#: Likewise to a letter that a person signed, which no later mail makes good.
+LETTER_REFUSED = "LetterRefused"
+
+#: A payment calls itself a second one of a checkout.
+SECOND_CHARGE = "SecondCharge"
+
 #: What no step of a workflow can put right, so that its success must not hide it.
 FOR_PEOPLE = (
     "MailBounced",
     MAIL_REFUSED,
+    LETTER_REFUSED,
     "CustomerWrote",
     # A mail of ours named a time, and nobody wrote by then.
     "PromiseOverdue",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, extract, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -67,6 +67,11 @@ class ReplyRow(NewReply):
 #: begun one died, or was put off, and another may try.
 _TRY_AGAIN_AFTER = timedelta(minutes=1)
 
+#: A mail server that put a letter off for long is asked less often: after a quarter of
+#: the time that it has waited, and at least once an hour.
+_LONGEST_REST = timedelta(hours=1)
+_SHARE_OF_WAIT = 0.25
+
 
 async def write_reply_row(connection: AsyncConnection, reply: NewReply) -> bool:
     """Keep a letter, once.
@@ -117,18 +122,6 @@ async def list_replies(
     return tuple(_reply(row) for row in found)
 
 
-async def list_case_replies(
-    connection: AsyncConnection, case_id: UUID
-) -> tuple[ReplyRow, ...]:
-    """Read the letters of a case, oldest first (`ix_replies_case_id`)."""
-    found = await connection.execute(
-        select(replies)
-        .where(replies.c.case_id == case_id)
-        .order_by(replies.c.created_at, replies.c.reply_id)
-    )
-    return tuple(_reply(row) for row in found)
-
-
 async def list_waiting_replies(
     connection: AsyncConnection, limit: int = 100
 ) -> tuple[UUID, ...]:
@@ -136,13 +129,12 @@ async def list_waiting_replies(
 
     Uses `ix_replies_waiting`.
     """
-    tried_before = func.clock_timestamp() - _TRY_AGAIN_AFTER
     found = await connection.execute(
         select(replies.c.reply_id)
         .where(
             replies.c.sent_at.is_(None),
             replies.c.refused.is_(None),
-            or_(replies.c.tried_at.is_(None), replies.c.tried_at < tried_before),
+            _may_be_tried(),
         )
         .order_by(replies.c.created_at)
         .limit(limit)
@@ -153,28 +145,34 @@ async def list_waiting_replies(
 async def take_reply(connection: AsyncConnection, reply_id: UUID) -> ReplyRow | None:
     """Take a letter that has not left, to hand it over now.
 
-    Of all replicas and requests one gets it, for a minute.
+    Of all replicas and requests one gets it, for a minute or more.
 
     Returns:
-        The letter; None when it left, was refused, or is somebody else's this minute.
+        The letter; None when it left, was refused, or is not to be tried now.
     """
-    now = func.clock_timestamp()
     taken = await connection.execute(
         update(replies)
         .where(
             replies.c.reply_id == reply_id,
             replies.c.sent_at.is_(None),
             replies.c.refused.is_(None),
-            or_(
-                replies.c.tried_at.is_(None),
-                replies.c.tried_at < now - _TRY_AGAIN_AFTER,
-            ),
+            _may_be_tried(),
         )
-        .values(tried_at=now)
+        .values(tried_at=func.clock_timestamp())
         .returning(replies)
     )
     row = taken.one_or_none()
     return None if row is None else _reply(row)
+
+
+def _may_be_tried() -> ColumnElement[bool]:
+    waited = extract("epoch", replies.c.tried_at - replies.c.created_at)
+    rested = extract("epoch", func.clock_timestamp() - replies.c.tried_at)
+    rests = func.greatest(
+        _TRY_AGAIN_AFTER.total_seconds(),
+        func.least(_LONGEST_REST.total_seconds(), waited * _SHARE_OF_WAIT),
+    )
+    return or_(replies.c.tried_at.is_(None), rested > rests)
 
 
 async def mark_reply_sent(connection: AsyncConnection, reply_id: UUID) -> bool:

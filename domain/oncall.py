@@ -159,6 +159,7 @@ _KIND_OF_CAUSE = {
     "DisputeOpened": FindingKind.DISPUTE_OPENED,
     "RefundFailed": FindingKind.REFUND_FAILED,
     "RefundStillUnknown": FindingKind.REFUND_FAILED,
+    "LetterRefused": FindingKind.MAIL_BOUNCED,
     "MailBounced": FindingKind.MAIL_BOUNCED,
     "MailRefused": FindingKind.MAIL_BOUNCED,
     "CustomerWrote": FindingKind.CUSTOMER_WROTE,

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from uuid import UUID
 
 from domain.customer_view import CustomerFacts, CustomerView, Page, customer_view
 from domain.money import Money
@@ -247,23 +246,6 @@ class Draft:
 
     situation: Situation
     facts: ReplyFacts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentReply:
-    """What is kept of a letter that was handed over.
-
-    Attributes:
-        text: Its plain text, word for word.
-        text_sha256: Of that text, in UTF-8: 32 bytes.
-        sent_at: When a mail server took it.
-    """
-
-    reply_id: UUID
-    message_id: str
-    text: str
-    text_sha256: bytes
-    sent_at: datetime
 
 
 #: For each fact: what it is, and where a person gets it.

@@ -59,6 +59,7 @@ _CAUSES: dict[str, str] = {
     "DatabaseAway": "our database did not take it",
     "DisputeOpened": "the customer's bank disputes the payment",
     "DuplicateCharge": "charged twice",
+    "LetterRefused": "the mail server refused a colleague's letter for good",
     "MailBounced": "our mail came back",
     "MailDeferred": "the mail server does not take our mail",
     "MailRefused": "the mail server refused our mail for good",
@@ -85,6 +86,7 @@ _TWICE = frozenset({"DuplicateCharge", "SecondCharge"})
 _REFUND = frozenset({"RefundFailed", "RefundStillUnknown", "DisputeOpened"})
 _NO_WORD = frozenset(
     {
+        "LetterRefused",
         "MailBounced",
         "MailDeferred",
         "MailRefused",
@@ -208,6 +210,7 @@ def age_in_words(age: timedelta) -> str:
 _LACKS = {
     CUSTOMER_WROTE: "waits for an answer",
     "DisputeOpened": "disputed at the bank",
+    "LetterRefused": "our letter does not reach them",
     "MailBounced": "our mail does not reach them",
     "MailRefused": "our mail does not reach them",
     "PromiseOverdue": "was promised a word",

@@ -67,10 +67,6 @@ class OnCallDesk:
         """
         await self._start(())
 
-    async def report_finding(self, finding: Finding) -> None:
-        """Tell the desk of one finding; see `report`."""
-        await self.report([finding])
-
     async def report(self, findings: Sequence[Finding]) -> None:
         """Tell the desk of findings; safe to repeat, for each counts once.
 

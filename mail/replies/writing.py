@@ -12,7 +12,7 @@ from unicodedata import category
 from uuid import UUID
 
 from domain.identifiers import message_id
-from domain.replies import Blocked, Draft, ReplyFacts, SentReply, Situation, prepare
+from domain.replies import Blocked, Draft, ReplyFacts, Situation, prepare
 from domain.words import by_in_words
 from mail.facts import Company
 from mail.letter import first_that_fits, one_line
@@ -192,20 +192,6 @@ def kept_of(request: ReplyRequest, message: EmailMessage) -> tuple[str, bytes]:
     part = message.get_body(("plain",))
     text = str(part.get_content()) if part is not None else request.opening
     return text, hashlib.sha256(text.encode()).digest()
-
-
-def sent_reply(
-    request: ReplyRequest, message: EmailMessage, sent_at: datetime
-) -> SentReply:
-    """Return the record of a reply that a mail server took."""
-    text, digest = kept_of(request, message)
-    return SentReply(
-        reply_id=request.reply_id,
-        message_id=message["Message-ID"],
-        text=text,
-        text_sha256=digest,
-        sent_at=sent_at,
-    )
 
 
 def promised_at(request: ReplyRequest) -> datetime | None:

@@ -222,6 +222,36 @@ async def test_a_crash_before_the_mail_is_made_good(
     assert replies(shop) == [("dana", "went-through", True, None)]
 
 
+async def test_a_letter_is_not_put_off_for_ever(shop: Shop, dana: Colleague) -> None:
+    """After five days of trying, ever less often, a person hears that it did not go."""
+    opened = await asking(shop)
+    shop.mailer.refusal = MailDeferred("421 4.7.0")
+    await press(dana, opened)
+    starter = Starter(shop.parts)
+    # It has waited for 40 minutes, so the next try comes ten minutes after the last.
+    shop.sql(
+        "UPDATE replies SET created_at = now() - interval '45 minutes',"
+        " tried_at = now() - interval '5 minutes'"
+    )
+    await starter.round()
+    await shop.settle()
+    ((waits,),) = shop.sql("SELECT tried_at < now() - interval '4 min' FROM replies")
+    shop.sql(
+        "UPDATE replies SET created_at = now() - interval '5 days',"
+        " tried_at = now() - interval '1 hour 1 min'"
+    )
+
+    await starter.round()
+    await shop.settle()
+
+    assert waits
+    ((_, _, has_left, refused),) = replies(shop)
+    assert not has_left
+    assert "five days" in refused
+    assert "421 4.7.0" in refused
+    assert cause(shop) == [("open", "LetterRefused")]
+
+
 async def test_a_final_refusal_opens_the_case_again(
     shop: Shop, dana: Colleague
 ) -> None:
@@ -233,7 +263,7 @@ async def test_a_final_refusal_opens_the_case_again(
 
     assert answer.headers["location"].endswith("?said=reply-refused")
     assert replies(shop) == [("dana", "went-through", False, "550 5.1.1")]
-    assert cause(shop) == [("open", "MailBounced")]
+    assert cause(shop) == [("open", "LetterRefused")]
 
 
 async def test_a_letter_keeps_what_was_promised(shop: Shop, dana: Colleague) -> None:
