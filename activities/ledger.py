@@ -78,7 +78,7 @@ class EngineLedger:
                 for difference in compared.differences
             ]
             found = [one for one in found if not self._is_anothers(one)]
-            found += [_unreadable(name) for name in page.not_understood]
+            found += _unreadable(DiscrepancyKind.FOREIGN_CHARGE, page.not_understood)
             if plan.is_acting:
                 for difference in found:
                     await self._rebuild(connection, difference, charges)
@@ -94,13 +94,19 @@ class EngineLedger:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
             compared = await comparing.compare_refunds(connection, page.refunds)
-            return await _noted(connection, plan, compared, page.not_understood)
+            unreadable = _unreadable(
+                DiscrepancyKind.REFUND_NOT_RECORDED, page.not_understood
+            )
+            return await _noted(connection, plan, compared, unreadable)
 
     async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
             compared = await comparing.compare_disputes(connection, page.disputes)
-            return await _noted(connection, plan, compared, page.not_understood)
+            unreadable = _unreadable(
+                DiscrepancyKind.DISPUTE_OPENED, page.not_understood
+            )
+            return await _noted(connection, plan, compared, unreadable)
 
     async def list_unseen_orders(
         self, span: Span, seen: Sequence[str]
@@ -286,23 +292,25 @@ async def _noted(
     connection: AsyncConnection,
     plan: RunPlan,
     compared: Compared,
-    not_understood: Sequence[str],
+    unreadable: list[Difference],
 ) -> Tally:
-    unreadable = [_unreadable(name) for name in not_understood]
     found = [*compared.differences, *unreadable]
     await reconciliation.note_differences(connection, plan, found)
     return compared.tally.plus(tally_of(unreadable))
 
 
-def _unreadable(name: str) -> Difference:
-    """What the adapter cannot read may be money all the same."""
-    return Difference(
-        kind=DiscrepancyKind.FOREIGN_CHARGE,
-        subject=name,
-        checkout_id=None,
-        payment_intent_id=name,
-        amount=None,
-        detail="The processor tells of it in words that we do not know.",
-        # It will be as unreadable in five minutes.
-        is_settled=True,
-    )
+def _unreadable(kind: DiscrepancyKind, names: Sequence[str]) -> list[Difference]:
+    """What the adapter cannot read may be money all the same: a person looks."""
+    return [
+        Difference(
+            kind=kind,
+            subject=name,
+            checkout_id=None,
+            payment_intent_id=name,
+            amount=None,
+            detail="The processor tells of it in words that we do not know.",
+            # It will be as unreadable in five minutes.
+            is_settled=True,
+        )
+        for name in names
+    ]

@@ -35,6 +35,7 @@ from database.cases import insert_repair, mark_told, open_case, open_payment_cas
 from database.inbox import OVERDUE_AFTER, InboxEvent, list_overdue, mark_applied
 from database.oncall import NewFinding, end_findings, write_finding
 from database.tables import (
+    cases,
     checkouts,
     discrepancies,
     emails,
@@ -271,13 +272,26 @@ async def touch_run(
     )
 
 
+#: What a person's word settles stays settled. What a repair should have put right and
+#: did not is still wrong after its case was closed: the case is opened again.
+_OUTLIVED_ITS_CASE = and_(
+    discrepancies.c.state == DiscrepancyState.WITH_PERSON,
+    discrepancies.c.kind.not_in(sorted(PERSONS_KINDS)),
+    exists().where(
+        cases.c.checkout_id == discrepancies.c.checkout_id,
+        cases.c.resolved_at < func.clock_timestamp() - REPAIR_HAS,
+    ),
+)
+
+
 async def note_differences(
     connection: AsyncConnection, plan: RunPlan, differences: Sequence[Difference]
 ) -> None:
     """Write down what was seen (`uq_discrepancies_kind_subject`).
 
     Known ones are written again only when that changes what is done: the sighting that
-    a person waits for, or one that outlived its repair.
+    a person waits for, one that outlived its repair, or one whose case was closed while
+    the difference lasts.
     """
     if plan.is_dry or not differences:
         return
@@ -294,6 +308,10 @@ async def note_differences(
                 "last_seen_at": func.clock_timestamp(),
                 "run_id": fresh.run_id,
                 "detail": fresh.detail,
+                "state": case(
+                    (_OUTLIVED_ITS_CASE, DiscrepancyState.SEEN),
+                    else_=discrepancies.c.state,
+                ),
             },
             where=and_(
                 discrepancies.c.run_id != fresh.run_id,
@@ -306,6 +324,7 @@ async def note_differences(
                         discrepancies.c.state == DiscrepancyState.REPAIRING,
                         discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
                     ),
+                    _OUTLIVED_ITS_CASE,
                 ),
             ),
         )
@@ -508,9 +527,9 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     is_held = await _take_turns(connection)
     if is_held or not plan.is_acting:
         return Decided(withheld=await _count_repairs(connection, plan))
-    cases = 0
+    opened = 0
     for row in await _due(connection, plan, _IS_FOR_PERSON, MOST_CASES):
-        cases += await _give_to_person(connection, row)
+        opened += await _give_to_person(connection, row)
     chosen = await _due(connection, plan, ~_IS_FOR_PERSON, MOST_REPAIRS)
     withheld = 0
     if len(chosen) == MOST_REPAIRS:
@@ -523,7 +542,7 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     asked = [await _ask(connection, plan, row) for row in chosen]
     asked += await _ask_for_overdue_events(connection, MOST_REPAIRS - len(asked))
     return Decided(
-        repairs=tuple(asked), cases=cases, withheld=withheld, is_bulk=is_bulk
+        repairs=tuple(asked), cases=opened, withheld=withheld, is_bulk=is_bulk
     )
 
 
