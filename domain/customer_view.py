@@ -201,6 +201,10 @@ _RECEIPT: Words = (
     "Your receipt goes to {email}. This page stays yours: keep its address.",
     "Your receipt comes by e-mail. This page stays yours: keep its address.",
 )
+_KEEPS: Words = (
+    "You do not need to do anything. {plan_over}",
+    "You do not need to do anything, and you keep what you bought.",
+)
 _RECEIVED = "We received your {price}. You do not need to pay again."
 
 
@@ -404,7 +408,7 @@ CATALOGUE: dict[str, PageState] = {
         claim="You were charged twice. We return the second {refund}.",
         proof="The processor shows two succeeded charges of one checkout.",
         what_to_do=(
-            "You do not need to do anything, and you keep what you bought.",
+            _KEEPS,
             "It should not have happened, and we are sorry.",
             "Banks usually show a returned payment within 5 to 10 business days.",
         ),
@@ -417,7 +421,7 @@ CATALOGUE: dict[str, PageState] = {
         claim="You were charged twice. We returned the second {refund} {refunded}.",
         proof="The processor accepted the refund of the second charge.",
         what_to_do=(
-            "You do not need to do anything, and you keep what you bought.",
+            _KEEPS,
             "It should not have happened, and we are sorry.",
             _BANKS,
             _REFERENCE,
@@ -594,6 +598,7 @@ def _known(facts: CustomerFacts) -> dict[str, str]:
         "next_message_by": _by(facts),
         "access_until": _day(facts.access_until),
         "access_over": _access_over(facts),
+        "plan_over": _plan_over(facts),
         "already_paid": _already_paid(facts),
         "returned": _returned(facts),
     }
@@ -627,6 +632,10 @@ def _since(moment: datetime | None, now: datetime) -> str | None:
 
 def _day(moment: datetime | None) -> str | None:
     return None if moment is None else day_in_words(moment)
+
+
+def _plan_over(facts: CustomerFacts) -> str | None:
+    return "Your plan has ended." if facts.access is AccessState.ENDED else None
 
 
 def _access_over(facts: CustomerFacts) -> str | None:

@@ -13,17 +13,17 @@ _SUBJECT_TWICE = "We charged you twice and returned {amount}"
 def charged_twice(facts: LetterFacts) -> Letter:
     """Tell of the second charge and its return before the bank statement does."""
     refund = _refund(facts)
+    keeps = " You keep what you bought." if refund.keeps_access else ""
     return _write(
         facts,
         subject=first_that_fits(
             _SUBJECT_TWICE.format(amount=refund.amount),
             "We charged you twice and returned the money",
         ),
-        preheader="You do not need to do anything, and you keep what you bought.",
+        preheader=f"{phrases.NOTHING_TO_DO}{keeps}",
         headline=f"You were charged twice. We returned the second {refund.amount}.",
         paragraphs=(
-            f"That was our fault, and we are sorry. {phrases.NOTHING_TO_DO} "
-            "You keep what you bought.",
+            f"That was our fault, and we are sorry. {phrases.NOTHING_TO_DO}{keeps}",
             f"The second payment went back on {moment_in_words(refund.returned_at)}. "
             f"{phrases.BANKS}",
             _for_the_bank(refund),

@@ -73,12 +73,18 @@ def paid_twice(facts: ReplyFacts, _company: Company) -> Said:
         more=(
             "It should not have happened, and I'm sorry. "
             f"You were right to ask. {facts.what_broke or ''}",
-            f"You keep what you bought, {words.and_runs_until(bought)}.",
+            _what_they_keep(bought),
             "If the money hasn't shown up after that, reply and I'll look for it with "
             "you.",
         ),
         button=words.to_page(facts),
     )
+
+
+def _what_they_keep(bought: Purchase) -> str:
+    if bought.access is AccessState.ENDED:
+        return "The first payment was for your plan, which has ended."
+    return f"You keep what you bought, {words.and_runs_until(bought)}."
 
 
 def _banks(refund: ReturnedMoney) -> str:

@@ -344,8 +344,17 @@ def _refunds() -> dict[EmailKind, Variants]:
     unnamed = replace(REFUND, reference=None)
     return {
         EmailKind.CHARGED_TWICE: {
-            "charged-twice": replace(RETURNED, earlier=(EmailKind.RECEIPT,)),
-            "charged-twice-without-reference": replace(RETURNED, refund=unnamed),
+            "charged-twice": replace(
+                RETURNED,
+                refund=replace(REFUND, keeps_access=True),
+                earlier=(EmailKind.RECEIPT,),
+            ),
+            "charged-twice-without-reference": replace(
+                RETURNED, refund=replace(unnamed, keeps_access=True)
+            ),
+            "charged-twice-after-the-plan": replace(
+                RETURNED, earlier=(EmailKind.RECEIPT,)
+            ),
         },
         EmailKind.REFUNDED: {
             "refunded": RETURNED,

@@ -164,16 +164,17 @@ def _declined(decline: DeclineClass) -> CheckoutRow:
     )
 
 
+#: Within the half hour.
+_SOON = NOW + timedelta(minutes=18)
+
+
 def _checkouts() -> dict[str, CheckoutRow]:
     """Return a row for every moment of a checkout's life."""
-    unknown, charged = MoneyState.UNKNOWN, MoneyState.CHARGED
-    active, pending = AccessState.ACTIVE, AccessState.PENDING
-    soon = NOW + timedelta(minutes=18)
-    returned: dict[str, Any] = {
-        "refunded": PRICE,
-        "refunded_at": NOW - timedelta(minutes=3),
-        "refund_reference": "24011346328000012345678",
-    }
+    return {**_before_the_charge(), **_after_the_charge()}
+
+
+def _before_the_charge() -> dict[str, CheckoutRow]:
+    unknown = MoneyState.UNKNOWN
     declines = {f"declined-{d.replace('_', '-')}": _declined(d) for d in DeclineClass}
     others = [r for r in NotChargedReason if r is not NotChargedReason.DECLINED]
     not_charged = {
@@ -198,7 +199,7 @@ def _checkouts() -> dict[str, CheckoutRow]:
             unknown,
             age=_ago(minutes=3),
             asked_at=NOW - timedelta(minutes=1),
-            next_message_at=soon,
+            next_message_at=_SOON,
         ),
         "unknown-next-day": make_row(
             unknown,
@@ -207,9 +208,21 @@ def _checkouts() -> dict[str, CheckoutRow]:
             next_message_at=NOW + timedelta(hours=10),
         ),
         "bank-check": make_row(MoneyState.ACTION_NEEDED, age=_ago(minutes=2)),
+    }
+
+
+def _after_the_charge() -> dict[str, CheckoutRow]:
+    charged, active = MoneyState.CHARGED, AccessState.ACTIVE
+    pending, ended = AccessState.PENDING, AccessState.ENDED
+    returned: dict[str, Any] = {
+        "refunded": PRICE,
+        "refunded_at": NOW - timedelta(minutes=3),
+        "refund_reference": "24011346328000012345678",
+    }
+    return {
         "received": make_row(charged, pending, age=_ago(seconds=2)),
         "received-late": make_row(
-            charged, pending, age=_ago(minutes=4), next_message_at=soon
+            charged, pending, age=_ago(minutes=4), next_message_at=_SOON
         ),
         "success": make_row(charged, active, age=_ago(seconds=3)),
         "success-late": make_row(
@@ -225,18 +238,17 @@ def _checkouts() -> dict[str, CheckoutRow]:
             **returned | {"refunded": Money(amount_minor=5000, currency="usd")},
         ),
         "charged-twice": make_row(
-            MoneyState.DUPLICATE, active, age=_ago(minutes=2), next_message_at=soon
+            MoneyState.DUPLICATE, active, age=_ago(minutes=2), next_message_at=_SOON
         ),
         "charged-twice-returned": make_row(
             MoneyState.DUPLICATE, active, age=_ago(minutes=9), **returned
         ),
-        "refunding": make_row(
-            MoneyState.REFUNDING, AccessState.ENDED, age=_ago(days=3)
+        "charged-twice-after-the-plan": make_row(
+            MoneyState.DUPLICATE, ended, age=_ago(days=366), **returned
         ),
-        "refunded": make_row(
-            MoneyState.REFUNDED, AccessState.ENDED, age=_ago(days=3), **returned
-        ),
-        "ended": make_row(charged, AccessState.ENDED, age=_ago(days=366)),
+        "refunding": make_row(MoneyState.REFUNDING, ended, age=_ago(days=3)),
+        "refunded": make_row(MoneyState.REFUNDED, ended, age=_ago(days=3), **returned),
+        "ended": make_row(charged, ended, age=_ago(days=366)),
     }
 
 

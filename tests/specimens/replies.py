@@ -179,10 +179,10 @@ def _variants() -> list[Variant]:
 
 
 def _about_money() -> list[Variant]:
-    part = replace(RETURNED, amount=Money(amount_minor=10000, currency="usd"))
-    gone = replace(IN, money=MoneyState.REFUNDED, access=AccessState.ENDED)
-    going = replace(IN, money=MoneyState.REFUNDING)
-    at_bank = replace(UNKNOWN, money=MoneyState.ACTION_NEEDED)
+    return [*_paid(), *_in_doubt(), *_not_paid(), *_given_back()]
+
+
+def _paid() -> list[Variant]:
     hold_over = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
     unnamed = replace(SECOND, reference=None)
     s = Situation
@@ -205,10 +205,24 @@ def _about_money() -> list[Variant]:
             replace(FACTS, refund=unnamed, what_broke=BROKE),
         ),
         (
+            "paid-twice-after-the-plan",
+            s.PAID_TWICE,
+            replace(
+                FACTS, refund=SECOND, purchase=replace(IN, access=AccessState.ENDED)
+            ),
+        ),
+        (
             "second-line-is-hold",
             s.SECOND_LINE_IS_HOLD,
             replace(FACTS, next_message_at=hold_over),
         ),
+    ]
+
+
+def _in_doubt() -> list[Variant]:
+    at_bank = replace(UNKNOWN, money=MoneyState.ACTION_NEEDED)
+    s = Situation
+    return [
         (
             "still-unknown",
             s.STILL_UNKNOWN,
@@ -219,6 +233,12 @@ def _about_money() -> list[Variant]:
             s.STILL_UNKNOWN,
             with_purchase(at_bank, next_message_at=NEXT),
         ),
+    ]
+
+
+def _not_paid() -> list[Variant]:
+    s = Situation
+    return [
         *(
             (
                 f"not-charged-{reason.value.replace('_', '-')}",
@@ -249,6 +269,15 @@ def _about_money() -> list[Variant]:
                 DeclineClass, key=lambda one: one is not DeclineClass.ASK_BANK
             )
         ),
+    ]
+
+
+def _given_back() -> list[Variant]:
+    part = replace(RETURNED, amount=Money(amount_minor=10000, currency="usd"))
+    gone = replace(IN, money=MoneyState.REFUNDED, access=AccessState.ENDED)
+    going = replace(IN, money=MoneyState.REFUNDING)
+    s = Situation
+    return [
         ("money-back", s.MONEY_BACK, with_purchase(gone, refund=RETURNED)),
         ("money-back-on-its-way", s.MONEY_BACK, with_purchase(going, refund=RETURNED)),
         (

@@ -152,6 +152,13 @@ def test_money_that_was_taken_is_never_called_pending_or_failed() -> None:
             ), facts
 
 
+def test_who_lost_the_access_is_not_told_to_keep_it() -> None:
+    """A second charge may go back after the plan has ended: nothing is kept then."""
+    for facts, view in EVERY_VIEW:
+        if facts.access is AccessState.ENDED:
+            assert "you keep what you bought" not in _words(view), facts
+
+
 def test_an_unknown_outcome_asks_not_to_pay_again() -> None:
     """While we do not know, the page says so and asks for patience."""
     for facts, view in EVERY_VIEW:
