@@ -26,6 +26,9 @@ from stack.temporal import TemporalHandle, start_temporal
 from tests.workflows.histories import FOLDER, REAL, SKIPPED, steps, write
 
 _HERE = Path(__file__).parent
+#: It tells its workflow that the history has grown, which no history then says.
+_CANNOT_REPLAY = "a_grown_history_is_left_behind"
+
 _NOT_PATHS = ("test_histories.py", "test_reconciliation_at_scale.py")
 
 #: Tests that wait for nothing, so that a real server carries them out in seconds.
@@ -87,13 +90,15 @@ class Recorder:
             patch.setattr(Client, "start_workflow", start)
             self.prepare(patch)
             yield
+        if _CANNOT_REPLAY in request.node.name:
+            return
         kinds: Counter[str] = Counter()
         for run_id, handle in started.items():
             part = skipping.client.get_workflow_handle(handle.id, run_id=run_id)
             history = await part.fetch_history()
             if self._is_known(history):
                 continue
-            kind = "run" if handle.id.startswith("reconciliation") else "checkout"
+            kind = _kind_of(handle.id)
             kinds[kind] += 1
             name = f"{_name_of(request)}.{kind}-{kinds[kind]}.json"
             write(self._folder / name, history)
@@ -132,6 +137,14 @@ class OnRealServer(Recorder):
         """End the server."""
         if self._server is not None:
             self._server.stop()
+
+
+def _kind_of(workflow_id: str) -> str:
+    kinds = {"reconciliation": "run", "on-call": "desk"}
+    return next(
+        (kind for name, kind in kinds.items() if workflow_id.startswith(name)),
+        "checkout",
+    )
 
 
 def _name_of(request: pytest.FixtureRequest) -> str:

@@ -25,6 +25,7 @@ from domain.messages import CheckoutInput, CheckoutResult
 from tests.workflows.conftest import timers_run_out
 from tests.workflows.histories import FOLDER, REAL, SKIPPED, Recorded, read, texts
 from workflows.checkout import CheckoutWorkflow
+from workflows.on_call import OnCallWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 
 #: What the paths must be, whatever the tests are called.
@@ -48,9 +49,11 @@ _PATHS = (
     "rebuilding.rebuilt_checkout",
     "subscription_life.a_year_that_is_over",
     "reconciliation.charge_without_order",
-    "reconciliation.dry_run",
+    "reconciliation.every_kind_is_found",
     "reconciliation.run_after_the_repairs",
     "reconciliation.run_under_way",
+    "on_call.nobody_answers",
+    "on_call.an_answer_stops_the_clock",
 )
 
 
@@ -77,7 +80,7 @@ async def failures(
 ) -> dict[str, Exception]:
     """Replay histories as the product's worker would; returns what failed, by name."""
     replayer = Replayer(
-        workflows=[checkout, ReconciliationWorkflow],
+        workflows=[checkout, ReconciliationWorkflow, OnCallWorkflow],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     results = await replayer.replay_workflows(
@@ -120,7 +123,9 @@ def test_path_is_recorded(path: str) -> None:
 
 def test_histories_tell_of_nobody() -> None:
     """No address, no name and no place of the recording machine is in a history."""
-    tell_tale = ("@", "mara", "example.com", "Traceback", ".py", "/home/", "/root/")
+    tell_tale = (
+        "@", "mara", "example.com", "Traceback", '", line ', "/home/", "/root/",
+    )  # fmt: skip
     found = {
         (file.name, word)
         for file in FOLDER.glob("*/*.json")
