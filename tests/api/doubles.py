@@ -196,9 +196,7 @@ class Shop:
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement as the owner."""
-        with self.database.connect_as_owner() as connection:
-            cursor = connection.execute(statement.encode(), values)
-            return list(cursor.fetchall()) if cursor.description else []
+        return self.database.sql(statement, *values)
 
     def charge(
         self,

@@ -907,7 +907,8 @@ async def test_ids_cannot_be_guessed(shop: Shop) -> None:
     checkouts = [await shop.open(f"mara{n}@example.com") for n in range(50)]
 
     tokens = {opened.path.removeprefix("/c/") for opened in checkouts}
-    codes = [code for (code,) in shop.sql("SELECT reference_code FROM checkouts")]
+    in_order = "SELECT reference_code FROM checkouts ORDER BY created_at"
+    codes = [code for (code,) in shop.sql(in_order)]
     assert len(tokens) == 50
     assert {opened.checkout_id.version for opened in checkouts} == {4}
     assert len(set(codes)) == 50

@@ -195,6 +195,8 @@ class Visitor:
             page: Another tab than the one in front.
         """
         page = page or self.page
+        # The press before may have led to another page, which is still arriving.
+        page.wait_for_load_state()
         for width, height in _SIZES:
             page.set_viewport_size({"width": width, "height": height})
             shown, outside = page.evaluate(_OVERFLOW)

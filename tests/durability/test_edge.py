@@ -22,6 +22,10 @@ _BANNED = (
     "gateway", "error", "traceback", "not been charged",
 )  # fmt: skip
 
+#: The Caddyfile's `lb_try_duration` less one of its intervals: a restart that takes
+#: longer, as on a busy machine, shows readers the holding page meanwhile.
+_EDGE_WAITS_SECONDS = 4.75
+
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
@@ -93,13 +97,17 @@ def test_nobody_who_reloads_meanwhile_sees_anything_else(
     waited = time.monotonic() - began
     restart = stack.wait_restarted("api", after_pid=killed)
 
-    assert reply.status_code == httpx.codes.OK
-    assert "Pay $249.00" in reply.text
+    is_short = restart.seconds < _EDGE_WAITS_SECONDS
+    if is_short or reply.status_code == httpx.codes.OK:
+        assert reply.status_code == httpx.codes.OK
+        assert "Pay $249.00" in reply.text
+    else:
+        _assert_honest(purchase, reply)
     assert waited < restart.seconds + 1
     purchase.pay()
     purchase.wait_whole()
     statuses = {look.status for look in purchase.watcher.sightings}
-    assert statuses == {httpx.codes.OK}
+    assert statuses <= ({200} if is_short else {200, 503})
     purchase.assert_whole()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -87,6 +88,12 @@ async def register_attributes(environment: WorkflowEnvironment) -> None:
             },
         )
     )
+
+
+async def pass_days(skipping: WorkflowEnvironment, days: int) -> None:
+    """Let days pass, six hours in a call: a call has 30 s, and retries fill each."""
+    for _ in range(4 * days):
+        await skipping.sleep(timedelta(hours=6))
 
 
 @contextmanager

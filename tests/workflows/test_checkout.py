@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from domain.messages import CheckoutEnd, RepairRequest, charge_of
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.states import NotChargedReason, Stage
-from tests.workflows.conftest import Handle, Start
+from tests.workflows.conftest import Handle, Start, pass_days
 from tests.workflows.world import (
     PRICE,
     World,
@@ -497,7 +497,7 @@ async def test_receipt_that_is_put_off_leaves_when_the_mail_server_is_back(
     """A day without a mail server costs a case that closes itself, and no receipt."""
     world = World(failing={"send_email": "MailDeferred"})
     handle = await start(world)
-    await skipping.sleep(timedelta(days=1))
+    await pass_days(skipping, 1)
     assert world.is_case_open
     world.failing.clear()
 

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from domain.emails import EmailKind
 from domain.messages import CheckoutEnd
 from domain.states import AccessState, MoneyState
-from tests.workflows.conftest import Handle, Start
+from tests.workflows.conftest import Handle, Start, pass_days
 from tests.workflows.post import HOURS, Post
 from tests.workflows.world import (
     World,
@@ -73,7 +73,7 @@ async def test_access_of_a_day_is_told_three_times_then_a_person_has_it(
     """At 2 and 60 minutes and when a person comes in; never a fourth time by itself."""
     world = World(failing={"grant_entitlement": "ApplicationAway"})
     handle = await start(world)
-    await skipping.sleep(timedelta(days=4))
+    await pass_days(skipping, 4)
     assert world.post.kinds == [
         EmailKind.RECEIVED,
         EmailKind.RECEIVED_STILL,

@@ -260,7 +260,7 @@ async def test_two_hundred_failures_of_one_cause(begin: Begin) -> None:
 async def test_one_stuck_customer_at_night(begin: Begin) -> None:
     """No page: the first anybody hears is at eight, and the digest tells of it."""
     running = await begin()
-    await running.desk.report_finding((await findings(running.office, 1))[0])
+    await running.desk.report(await findings(running.office, 1))
     await running.pass_time(timedelta(hours=5, minutes=55))
     assert running.office.heard == []
     await running.pass_time(timedelta(minutes=40))
