@@ -159,7 +159,7 @@ def test_an_open_stream_ends_in_order_with_the_process(
             # Read to its end: a stream that was cut off would raise here.
             rest = list(lines)
 
-    assert (code, seconds < 3) == (0, True)
+    assert (code, seconds < 5) == (0, True)
     assert not [line for line in rest if line.startswith("event:")]
     assert "Cancel" not in text
     assert "Traceback" not in text

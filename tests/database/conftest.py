@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.checkouts import (
@@ -41,6 +44,21 @@ CHARGED_AT = _last_monday()
 OpenCheckout = Callable[..., Awaitable[UUID]]
 
 _numbers = count(1)
+
+
+@pytest.fixture
+def patient(engine: AsyncEngine) -> None:
+    """Let locks be waited for as long as it takes.
+
+    Hundreds of races on a busy machine outlast the three seconds of the product, which
+    repeats what was cut off; the tests ask who wins, not how soon.
+    """
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def wait(connection: Any, _record: object) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SET lock_timeout = '60s'; SET statement_timeout = '90s'")
+        connection.commit()
 
 
 def charge(payment_intent_id: str = "pi_1", price: Money = PRICE) -> Charge:

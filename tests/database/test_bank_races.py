@@ -42,7 +42,7 @@ from tests.conftest import Database
 from tests.database.conftest import charge, new_checkout
 from tests.database.racing import SEEDS, breathe, dice, for_every_seed
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("patient")]
 
 #: Share of the seeds in which the time for a claim is over, too.
 _WITHDRAWS = 0.3

@@ -33,7 +33,7 @@ from tests.conftest import Database
 from tests.database.conftest import PRICE, charge, new_checkout
 from tests.database.racing import breathe, dice, for_every_seed
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("patient")]
 
 
 @pytest.mark.timeout(300)

@@ -37,7 +37,7 @@ from domain.states import AccessState, RefundState, Stage
 from tests.database.conftest import OpenCheckout
 from tests.database.racing import SEEDS, breathe, dice, for_every_seed
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("patient")]
 
 
 async def test_refund_and_provisioning(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import stripe
 
+from tests.durability.breaking import wait_until
 from tests.sandbox.processor_server import Buyer, Processor, error_body, in_thread
 
 CONFIRM = {"method": "POST", "path_regex": "/confirm$"}
@@ -141,6 +142,10 @@ def test_a_client_that_goes_away_frees_its_key(
         Buyer(impatient).confirm(intent, key=key)
 
     assert processor.hit(fault)["hits"] == 1
+    wait_until(
+        lambda: any(line["reply_dropped"] for line in processor.log_of(intent.id)),
+        "the server to notice that nobody waits",
+    )
     assert buyer.confirm(intent, key=key).status == "succeeded"
     assert len(processor.get("summary")["checkouts"]["co_gone"]) == 1
     dropped = [line["reply_dropped"] for line in processor.log_of(intent.id)]
