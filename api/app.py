@@ -37,6 +37,7 @@ from api.support import (
     case,
     pausing,
     queue,
+    reconciling,
     refunding,
     repairing,
     replying,
@@ -60,6 +61,7 @@ ROUTERS = (
     repairing.router,
     batch.router,
     pausing.router,
+    reconciling.router,
     refunding.router,
     replying.router,
 )

@@ -906,6 +906,8 @@ class RunRow:
 
     run_id: UUID
     state: RunState
+    actor: str
+    is_deep: bool
     started_at: datetime
     finished_at: datetime | None
     compared: int
@@ -922,11 +924,25 @@ async def find_run(connection: AsyncConnection, run_id: UUID) -> RunRow | None:
         select(reconciliation_runs).where(reconciliation_runs.c.run_id == run_id)
     )
     row = found.one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _run(row)
+
+
+async def list_runs(connection: AsyncConnection, limit: int = 12) -> tuple[RunRow, ...]:
+    """Read the newest runs, newest first (`ix_reconciliation_runs_started_at`)."""
+    found = await connection.execute(
+        select(reconciliation_runs)
+        .order_by(reconciliation_runs.c.started_at.desc())
+        .limit(limit)
+    )
+    return tuple(_run(row) for row in found)
+
+
+def _run(row: Row[*tuple[Any, ...]]) -> RunRow:
     return RunRow(
         run_id=row.run_id,
         state=RunState(row.state),
+        actor=row.actor,
+        is_deep=row.is_deep,
         started_at=row.started_at,
         finished_at=row.finished_at,
         compared=row.compared,

@@ -59,6 +59,7 @@ _CAUSES: dict[str, str] = {
     "DatabaseAway": "our database did not take it",
     "DisputeOpened": "the customer's bank disputes the payment",
     "DuplicateCharge": "charged twice",
+    "ForeignCharge": "a charge that names no checkout of ours",
     "LetterRefused": "the mail server refused a colleague's letter for good",
     "MailBounced": "our mail came back",
     "MailDeferred": "the mail server does not take our mail",

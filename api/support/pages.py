@@ -105,6 +105,41 @@ class BatchPage:
     told: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """One run of the reconciliation, in words.
+
+    Attributes:
+        found: Each kind of difference with how often it was found.
+    """
+
+    began: str
+    told: str
+    who: str
+    found: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconciliationPage:
+    """How far the processor's books and ours were compared.
+
+    Attributes:
+        compared_until: Empty before the first run has finished.
+        age: How long ago that is.
+        held: Since when, by whom and why no repair is asked for; empty while it is.
+        mail_held: Customers who were delivered in bulk and not written to.
+        warnings: What the last run says looks broken about ourselves.
+    """
+
+    compared_until: str
+    age: str
+    is_late: bool
+    held: str
+    mail_held: int
+    warnings: Sequence[str]
+    runs: Sequence[RunLine]
+
+
 _ACTIONS = {
     "batch.asked": "asked for the repair of many",
     "account.added": "made an account",
@@ -120,8 +155,12 @@ _ACTIONS = {
     "case.opened": "opened a case",
     "case.released": "put a case back",
     "code.given": "gave a fresh code",
+    "mail.let_go": "let held mail go",
     "payments.paused": "paused new payments",
     "payments.resumed": "took payments again",
+    "reconciliation.asked": "had the books compared",
+    "reconciliation.held": "held repairs",
+    "reconciliation.released": "let repairs go on",
     "refund.asked": "asked for a refund",
     "refund.taken_back": "took a refund back",
     "refused": "was kept out",
@@ -232,6 +271,14 @@ class Console:
         status = 409 if page.is_stale else 200
         return self._render(
             "console_batch.html", status, staff=staff, page=page, query=""
+        )
+
+    def reconciliation(
+        self, staff: Staff, page: ReconciliationPage, said: str = ""
+    ) -> HTMLResponse:
+        """Show how far the books were compared, and the last runs."""
+        return self._render(
+            "console_reconciliation.html", staff=staff, page=page, said=said, query=""
         )
 
     def payment(self, staff: Staff, page: PaymentPage) -> HTMLResponse:

@@ -33,6 +33,15 @@ class Said(StrEnum):
     REFUND_BY_OTHER = "refund-by-other"
     REFUND_TAKEN_BACK = "refund-taken-back"
     REFUND_TOO_LATE = "refund-too-late"
+    RUN_DONE = "run-done"
+    RUN_GOES_ON = "run-goes-on"
+    RUN_WAITS = "run-waits"
+    RUN_NOT_BEGUN = "run-not-begun"
+    REPAIRS_HELD = "repairs-held"
+    REPAIRS_HELD_BEFORE = "repairs-held-before"
+    REPAIRS_RELEASED = "repairs-released"
+    MAIL_LET_GO = "mail-let-go"
+    NO_MAIL_HELD = "no-mail-held"
     REPLY_SENT = "reply-sent"
     REPLY_WAITS = "reply-waits"
     REPLY_REFUSED = "reply-refused"
@@ -64,6 +73,18 @@ WORDS: dict[Said, str] = {
     "Nothing was added to it.",
     Said.REFUND_TAKEN_BACK: "Taken back. The money stays.",
     Said.REFUND_TOO_LATE: "It was sent already, so it cannot be taken back.",
+    Said.RUN_DONE: "Compared. The first line below says what differs.",
+    Said.RUN_GOES_ON: "It compares, and goes on by itself. Look again in a moment.",
+    Said.RUN_WAITS: "It has not begun: another run is under way, or the worker is "
+    "busy. Look at the runs below in a minute.",
+    Said.RUN_NOT_BEGUN: "Temporal does not answer this second, so nothing was "
+    "compared. Press again in a minute; the schedule begins again by itself.",
+    Said.REPAIRS_HELD: "Held. Differences are found and counted, and nothing is "
+    "done about them.",
+    Said.REPAIRS_HELD_BEFORE: "Somebody held it before you; their reason stands.",
+    Said.REPAIRS_RELEASED: "Repairs are asked for again, from the next run on.",
+    Said.MAIL_LET_GO: "The mail leaves within a few minutes.",
+    Said.NO_MAIL_HELD: "No mail was held: somebody let it go before you.",
     Said.REPLY_SENT: "Your letter has left. It stands below, word for word.",
     Said.REPLY_WAITS: "Your letter is signed and kept. The mail server has not taken "
     "it yet: it is handed over again by itself.",

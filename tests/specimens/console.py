@@ -22,6 +22,8 @@ from api.support.pages import (
     Group,
     Option,
     PaymentPage,
+    ReconciliationPage,
+    RunLine,
     Tab,
 )
 from api.support.reply_page import reply_page
@@ -400,6 +402,7 @@ def _lists(settings: Settings) -> Iterator[tuple[str, str]]:
         ),
     )
     yield from _batches(console, lines)
+    yield from _reconciliations(console)
     yield (
         "queue-empty",
         _html(console.queue(DANA, tabs(Lane.NEEDS_YOU, {}), [], empty)),
@@ -430,6 +433,50 @@ def _lists(settings: Settings) -> Iterator[tuple[str, str]]:
             )
         ),
     )
+
+
+def _reconciliations(console: Console) -> Iterator[tuple[str, str]]:
+    quiet = RunLine(
+        began="14:30 UTC",
+        told="212 compared, nothing differs",
+        who="by the schedule",
+        found=(),
+    )
+    found = replace(
+        quiet,
+        began="14:25 UTC",
+        told="219 compared, 13 differ, 12 repairs asked for, 1 case opened",
+        found=(
+            "12 × charged at the processor, and no order here",
+            "1 × a charge that names no checkout of ours",
+        ),
+    )
+    deep = replace(quiet, began="02:10 UTC", who="four months back, by the schedule")
+    page = ReconciliationPage(
+        compared_until="14:30 UTC",
+        age="2 min",
+        is_late=False,
+        held="",
+        mail_held=0,
+        warnings=(),
+        runs=(quiet, found, deep),
+    )
+    yield "reconciliation", _html(console.reconciliation(DANA, page))
+    troubled = replace(
+        page,
+        age="26 min",
+        is_late=True,
+        held="since 14:04 UTC by eli: it repairs what is not broken",
+        mail_held=12,
+        warnings=("webhooks look broken: no event arrived for 12 of 13 charges",),
+    )
+    words = WORDS[Said.REPAIRS_HELD]
+    yield (
+        "reconciliation-held",
+        _html(console.reconciliation(DANA, troubled, words)),
+    )
+    empty = replace(page, compared_until="", age="", runs=())
+    yield "reconciliation-first", _html(console.reconciliation(READER, empty))
 
 
 def _batches(console: Console, lines: list[Any]) -> Iterator[tuple[str, str]]:

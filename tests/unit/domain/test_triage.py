@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from domain.money import Money
+from domain.reconciliation import DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, MoneyState
 from domain.triage import (
     CUSTOMER_WROTE,
@@ -139,6 +140,13 @@ def test_with_access_open_the_cause_says_what_is_missing(
 ) -> None:
     """“Paid, access open” would say that all is well."""
     assert trouble_in_words(standing(access=AccessState.ACTIVE, cause=cause)) == words
+
+
+@pytest.mark.parametrize("kind", DiscrepancyKind)
+def test_every_difference_has_words(kind: DiscrepancyKind) -> None:
+    """What the reconciliation finds is never told by its code."""
+    assert kind.value not in cause_in_words(cause_of(kind), "")
+    assert cause_of(kind) not in cause_in_words(cause_of(kind), "")
 
 
 def test_a_cause_that_nobody_described_is_told_by_its_step() -> None:
