@@ -29,6 +29,7 @@ from activities.access import (
     ReadGrant,
     RecordAccess,
     RecordAccessEnded,
+    RecordChangeTold,
 )
 from activities.alerts import (
     AlertActivities,
@@ -54,11 +55,13 @@ from activities.payments import PaymentActivities, ReadRecord
 from activities.refunds import RefundActivities
 from activities.repairs import RepairActivities
 from database.aftermath import record_access_ended
+from database.changes import record_change_told
 from database.emails import OwedEmail, read_owed_email
 from database.engine import make_engine
 from database.orders import Grant, read_grant, record_access
 from database.rebuilding import read_record
 from domain.addresses import AddressKeyMissing, PageAddresses
+from domain.changes import ChangeEntitlement
 from domain.messages import GrantEntitlement
 from domain.on_record import CheckoutOnRecord
 from domain.refunds import EndEntitlement
@@ -262,6 +265,7 @@ def _steps_of_checkout(settings: Settings, outside: _Outside) -> _Steps:
         read_grant=_grant_reader(engine),
         record_access=_access_recorder(engine),
         record_access_ended=_access_end_recorder(engine),
+        record_change_told=_change_recorder(engine),
     )
     return [
         payments.create_payment_intent,
@@ -286,6 +290,7 @@ def _steps_of_checkout(settings: Settings, outside: _Outside) -> _Steps:
         refunds.record_second_charge,
         access.grant_entitlement,
         access.end_entitlement,
+        access.change_entitlement,
         cases.open_case,
         cases.close_case,
         cases.record_repair,
@@ -397,6 +402,14 @@ def _access_end_recorder(engine: AsyncEngine) -> RecordAccessEnded:
     async def record(ended: EndEntitlement) -> None:
         async with engine.begin() as connection:
             await record_access_ended(connection, ended)
+
+    return record
+
+
+def _change_recorder(engine: AsyncEngine) -> RecordChangeTold:
+    async def record(change: ChangeEntitlement, number: int) -> None:
+        async with engine.begin() as connection:
+            await record_change_told(connection, change, number)
 
     return record
 

@@ -1,4 +1,4 @@
-"""Access activities: telling the company's own application to open or end access.
+"""Access activities: having the company's own application open, change or end access.
 
 The call is signed as Standard Webhooks says (https://www.standardwebhooks.com): headers
 `webhook-id`, `webhook-timestamp`, `webhook-signature` over id, time and body. The id is
@@ -20,6 +20,7 @@ from activities.failures import ApplicationAway, ApplicationRefused, sorted_fail
 from activities.heartbeat import heartbeating
 from database.orders import Grant
 from domain.cadence import first_reminder
+from domain.changes import ChangeEntitlement
 from domain.identifiers import provisioning_key
 from domain.messages import GrantEntitlement
 from domain.refunds import EndEntitlement
@@ -41,6 +42,8 @@ RecordAccess = Callable[
     [GrantEntitlement, str | None, datetime | None], Awaitable[datetime | None]
 ]
 RecordAccessEnded = Callable[[EndEntitlement], Awaitable[None]]
+#: Whose access was changed, and how many changes the application knows of now.
+RecordChangeTold = Callable[[ChangeEntitlement, int], Awaitable[None]]
 
 
 class AccessActivities:
@@ -56,6 +59,7 @@ class AccessActivities:
             the address that the application answers with opens an account, and must
             not travel through histories either.
         record_access_ended: Writes that access is over, in one transaction.
+        record_change_told: Writes which changes the application knows, likewise.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class AccessActivities:
         read_grant: ReadGrant,
         record_access: RecordAccess,
         record_access_ended: RecordAccessEnded,
+        record_change_told: RecordChangeTold,
     ) -> None:
         self._client = client
         self._url = url
@@ -74,6 +79,7 @@ class AccessActivities:
         self._read_grant = read_grant
         self._record_access = record_access
         self._record_access_ended = record_access_ended
+        self._record_change_told = record_change_told
 
     @activity.defn
     async def grant_entitlement(self, grant: GrantEntitlement) -> None:
@@ -120,10 +126,38 @@ class AccessActivities:
                 await self._tell("ended", told)
                 await self._record_access_ended(end)
 
-    async def _tell(self, effect: str, told: Grant) -> str | None:
-        key = provisioning_key(told.entitlement_id, effect)
+    @activity.defn
+    async def change_entitlement(self, change: ChangeEntitlement) -> None:
+        """Tell the application how access stands after what a person changed.
+
+        The number of the newest change goes along, and is part of the key: what is told
+        under one key is always the same, and a late call is known as the older one.
+
+        Repeat: the same key, or that of a change made since, which holds this one too;
+            the rows are found written.
+        Survives: a crash after the application acted loses only its answer; the next
+            run tells the same again.
+
+        Raises:
+            ApplicationError: As `grant_entitlement`.
+        """
+        with sorted_failures():
+            told = await self._read_grant(change.entitlement_id)
+            if told.is_ended or not told.change:
+                # A try that was held up until after the end.
+                return
+            async with heartbeating():
+                await self._tell("changed", told, number=told.change)
+                await self._record_change_told(change, told.change)
+
+    async def _tell(
+        self, effect: str, told: Grant, *, number: int | None = None
+    ) -> str | None:
+        turn = "" if number is None else f"-{number}"
+        key = provisioning_key(told.entitlement_id, f"{effect}{turn}")
         now = datetime.now(UTC)
-        body = json.dumps(_body(effect, told, now), separators=(",", ":"))
+        content = _body(effect, told, now, number)
+        body = json.dumps(content, separators=(",", ":"))
         try:
             async with self._client.stream(
                 "POST",
@@ -153,7 +187,10 @@ def _measure(charged_at: datetime) -> None:
     ).record(waited.total_seconds())
 
 
-def _body(effect: str, told: Grant, now: datetime) -> dict[str, object]:
+def _body(
+    effect: str, told: Grant, now: datetime, number: int | None
+) -> dict[str, object]:
+    counted = {} if number is None else {"change": number}
     return {
         "type": f"entitlement.{effect}",
         "timestamp": now.isoformat(),
@@ -164,6 +201,7 @@ def _body(effect: str, told: Grant, now: datetime) -> dict[str, object]:
             "plan": told.plan_id,
             "starts_at": told.starts_at.isoformat(),
             "ends_at": told.ends_at.isoformat(),
+            **counted,
         },
     }
 

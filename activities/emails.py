@@ -64,8 +64,11 @@ class EmailActivities:
             owed = await self._read_owed_email(send.email_id)
             if owed.state is EmailState.SENT:
                 return EmailOutcome(is_sent=True)
+            is_no_loss = owed.recipient is not None
             if owed.state is EmailState.FAILED:
-                return EmailOutcome(is_sent=False, refusal=owed.refusal)
+                return EmailOutcome(
+                    is_sent=False, refusal=owed.refusal, is_no_loss=is_no_loss
+                )
             if owed.checkout.mail_held_at is not None:
                 _count(owed.kind, "held")
                 return EmailOutcome(is_sent=False, is_held=True)
@@ -77,7 +80,9 @@ class EmailActivities:
                     await self._mailer.send(self._write_message(owed))
             except MailRefused as refusal:
                 _count(owed.kind, "refused")
-                return EmailOutcome(is_sent=False, refusal=str(refusal))
+                return EmailOutcome(
+                    is_sent=False, refusal=str(refusal), is_no_loss=is_no_loss
+                )
             _count(owed.kind, "sent")
             return EmailOutcome(is_sent=True)
 

@@ -37,7 +37,7 @@ class Letters:
         reference, domain = owed.checkout.reference_code, self._company.mail_domain
         return build_message(
             write_letter(kind, self._facts(owed)),
-            to=owed.checkout.email,
+            to=owed.recipient or owed.checkout.email,
             sender=self._company.mail_from,
             message_id=message_id(reference, kind, domain, owed.sequence),
             date=_written_at(owed),
@@ -70,6 +70,7 @@ class Letters:
             asked_at=owed.asked_at,
             earlier=tuple(mail.kind for mail in owed.earlier),
             refund=None if owed.refund is None else _refund(owed.refund),
+            moved_to=owed.moved_to,
         )
 
 

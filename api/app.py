@@ -35,6 +35,7 @@ from api.support import (
     acting,
     batch,
     case,
+    changing,
     pausing,
     queue,
     reconciling,
@@ -63,6 +64,7 @@ ROUTERS = (
     pausing.router,
     reconciling.router,
     refunding.router,
+    changing.router,
     replying.router,
 )
 

@@ -26,6 +26,7 @@ from domain.words import (
     at_in_words,
     card_in_words,
     day_in_words,
+    masked,
     moment_in_words,
 )
 from domain.working_hours import HoursNotUnderstood, WorkingHours
@@ -365,12 +366,6 @@ def web_address(text: str | None) -> str | None:
         return None
     is_web = parts.scheme in {"http", "https"} and bool(parts.netloc)
     return text if is_web else None
-
-
-def masked(email: str) -> str:
-    """Write an address so that its owner knows it, and others learn little."""
-    name, _, host = email.rpartition("@")
-    return f"{name[:1]}•••@{host}"
 
 
 def _sentences(words: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row, and_, func, or_, select, update
+from sqlalchemy import Row, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +31,7 @@ from database.tables import (
     disputes,
     entitlements,
     orders,
+    purchase_changes,
     refunds,
     second_charges,
     subscriptions,
@@ -664,6 +665,14 @@ async def _read_aftermath(
         .where(orders.c.checkout_id == checkout_id)
     )
     order = ordered.one_or_none()
+    untold = await connection.execute(
+        select(
+            exists().where(
+                purchase_changes.c.checkout_id == checkout_id,
+                purchase_changes.c.told_at.is_(None),
+            )
+        )
+    )
     charges = await connection.execute(
         select(second_charges).where(
             second_charges.c.checkout_id == checkout_id,
@@ -700,6 +709,7 @@ async def _read_aftermath(
         entitlement_id=None if order is None else order.entitlement_id,
         is_disputed=any(dispute.closed_at is None for dispute in known),
         is_over=order is not None and order.is_over,
+        is_changed=order is not None and untold.scalar_one(),
     )
 
 

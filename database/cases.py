@@ -229,7 +229,10 @@ async def close_case_of_refused_mail(
 ) -> None:
     """A mail has left: when no other of this checkout was refused, none is missing."""
     is_missing = exists().where(
-        emails.c.checkout_id == checkout_id, emails.c.state == EmailState.FAILED
+        emails.c.checkout_id == checkout_id,
+        emails.c.state == EmailState.FAILED,
+        # An address that was given up need not be reached.
+        emails.c.recipient.is_(None),
     )
     await _resolve(
         connection, checkout_id, (cases.c.cause == MAIL_REFUSED) & ~is_missing

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.changes import Change, list_changes
 from database.customer_messages import CustomerMessage, list_messages
 from database.replies import ReplyRow, list_replies
 from database.tables import (
@@ -41,6 +42,7 @@ from database.tables import (
     payment_attempts,
     processor_events,
     promises,
+    purchase_changes,
     refunds,
     repairs,
     second_charges,
@@ -143,8 +145,8 @@ class Line:
     """One thing that happened, before it is put in words.
 
     Attributes:
-        kind: What of: `moved`, `mail`, `event`, `refund`, `repair`, `note`, `wrote`
-            (the customer), `reply`.
+        kind: What of: `moved`, `mail`, `event`, `refund`, `repair`, `changed`, `note`,
+            `wrote` (the customer), `reply`.
         facts: As the rows have them.
     """
 
@@ -164,6 +166,7 @@ class Record:
     payments: tuple[str, ...]
     lines: tuple[Line, ...]
     messages: tuple[CustomerMessage, ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 _PROMISE_DUE = (
@@ -434,7 +437,8 @@ async def search(
 ) -> Sequence[tuple[CaseRow, datetime]]:
     """Find checkouts, newest first, with when each was opened.
 
-    By address (`ix_checkouts_email`), reference, PaymentIntent of any attempt or second
+    By address (`ix_checkouts_email`), also one that was corrected
+    (`ix_purchase_changes_old_email`), reference, PaymentIntent of any attempt or second
     charge, last four digits with a day, or amount with a day.
     """
     condition = _condition(wanted)
@@ -489,6 +493,7 @@ async def read_record(
     repaired = tuple(_asked(row) for row in asked)
     back = tuple(_returned(row) for row in returned)
     messages = await list_messages(connection, checkout_id)
+    changes = await list_changes(connection, checkout_id)
     lines = (
         *_words(messages, await list_replies(connection, checkout_id)),
         *await _moves(connection, checkout_id),
@@ -503,6 +508,10 @@ async def read_record(
             Line(at=one.requested_at, kind="refund", facts={"returned": one})
             for one in back
         ),
+        *(
+            Line(at=one.created_at, kind="changed", facts={"change": one})
+            for one in changes
+        ),
     )
     return Record(
         mails=mails,
@@ -514,6 +523,7 @@ async def read_record(
         returned=back,
         payments=await _payments(connection, checkout_id),
         messages=messages,
+        changes=changes,
         lines=tuple(sorted(lines, key=lambda line: line.at)[-MOST_LINES:]),
     )
 
@@ -536,7 +546,14 @@ def _words(
 
 def _condition(wanted: Wanted) -> ColumnElement[bool] | None:
     if wanted.email:
-        return func.lower(checkouts.c.email) == wanted.email
+        return or_(
+            func.lower(checkouts.c.email) == wanted.email,
+            checkouts.c.checkout_id.in_(
+                select(purchase_changes.c.checkout_id).where(
+                    func.lower(purchase_changes.c.old_email) == wanted.email
+                )
+            ),
+        )
     if wanted.reference:
         return checkouts.c.reference_code == wanted.reference
     if wanted.payment_intent_id:

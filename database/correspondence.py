@@ -27,6 +27,7 @@ from database.tables import (
     pause_waiters,
     payment_attempts,
     promises,
+    purchase_changes,
     shop_pauses,
     subscriptions,
 )
@@ -38,6 +39,7 @@ from domain.cadence import (
     Word,
     next_word,
 )
+from domain.changes import ChangeKind
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import Correspondence, PlanCorrespondence
@@ -148,6 +150,19 @@ _OPEN_AGAIN_TURN = (
 )
 
 
+#: The end that was bought, and one more each time that days were added.
+_ENDING_TURN = (
+    select(func.count() + 1)
+    .select_from(purchase_changes)
+    .where(
+        purchase_changes.c.checkout_id == checkouts.c.checkout_id,
+        purchase_changes.c.kind == ChangeKind.DAYS,
+    )
+    .correlate(checkouts)
+    .scalar_subquery()
+)
+
+
 async def _read_standing(
     connection: AsyncConnection, checkout_id: UUID, hours: WorkingHours
 ) -> Standing:
@@ -166,6 +181,7 @@ async def _read_standing(
             _OPEN_AGAIN_AT.label("open_again_at"),
             _OPEN_AGAIN_TURN.label("open_again_turn"),
             PAUSED_AT.label("paused_at"),
+            _ENDING_TURN.label("ending_turn"),
         )
         .outerjoin(
             payment_attempts,
@@ -195,6 +211,7 @@ async def _read_standing(
         charged_at=row.charged_at,
         granted_at=row.granted_at,
         access_until=row.ends_at,
+        ending_turn=row.ending_turn,
         heard_at=max(heard, default=None),
         is_paused=row.paused_at is not None,
         open_again_turn=max(1, row.open_again_turn),

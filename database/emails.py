@@ -7,7 +7,7 @@ lose its answer, so a second copy is possible; it carries the same Message-ID.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -17,11 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.cases import close_case_of_refused_mail
 from database.checkouts import CheckoutRow, read_checkout
 from database.refunds import list_told_refunds
-from database.tables import checkouts, emails, promises
+from database.tables import checkouts, emails, promises, purchase_changes
+from domain.changes import ChangeKind
 from domain.emails import EmailKind
 from domain.messages import RecordEmail
 from domain.money import Money
 from domain.states import EmailState
+from domain.words import masked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class OwedEmail:
         refusal: Why it was given up; it does not leave again by itself.
         earlier: What was sent before and may have been read, oldest first.
         refund: For mails about a refund.
+        recipient: Where it goes, if not to the checkout's address.
+        moved_to: For a notice of another address: that address, masked.
     """
 
     email_id: UUID
@@ -75,6 +79,8 @@ class OwedEmail:
     refusal: str | None = None
     earlier: tuple[EarlierEmail, ...] = ()
     refund: OwedRefund | None = None
+    recipient: str | None = field(default=None, repr=False)
+    moved_to: str | None = None
 
 
 async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEmail:
@@ -98,6 +104,8 @@ async def read_owed_email(connection: AsyncConnection, email_id: UUID) -> OwedEm
         refusal=row.refusal,
         refund=await _read_refund(connection, row.checkout_id, row.kind, row.sequence),
         earlier=await _read_earlier(connection, row.checkout_id, email_id),
+        recipient=row.recipient,
+        moved_to=await _read_moved(connection, row.checkout_id, row.kind, row.sequence),
         checkout=await read_checkout(connection, row.checkout_id),
     )
 
@@ -129,6 +137,29 @@ async def _read_refund(
     return None
 
 
+async def _read_moved(
+    connection: AsyncConnection, checkout_id: UUID, kind: str, sequence: int
+) -> str | None:
+    """Read where mail goes since the change that a notice tells of.
+
+    Not from the checkout, whose address may have been corrected once more: every copy
+    of a mail must be the same.
+    """
+    if kind != EmailKind.ADDRESS_CHANGED:
+        return None
+    found = await connection.execute(
+        select(purchase_changes.c.new_email)
+        .where(
+            purchase_changes.c.checkout_id == checkout_id,
+            purchase_changes.c.kind == ChangeKind.ADDRESS,
+        )
+        .order_by(purchase_changes.c.sequence)
+        .offset(sequence - 1)
+        .limit(1)
+    )
+    return masked(found.scalar_one())
+
+
 async def _read_earlier(
     connection: AsyncConnection, checkout_id: UUID, email_id: UUID
 ) -> tuple[EarlierEmail, ...]:
@@ -151,7 +182,11 @@ async def _read_earlier(
 
 
 async def record_email(connection: AsyncConnection, record: RecordEmail) -> None:
-    """Write what became of a message; one that left keeps every earlier promise."""
+    """Write what became of a message; one that left keeps every earlier promise.
+
+    But not a notice to an address that is not the customer's any more: whoever was
+    promised a word has not heard it.
+    """
     outcome = record.outcome
     if outcome.is_held:
         return
@@ -166,10 +201,15 @@ async def record_email(connection: AsyncConnection, record: RecordEmail) -> None
         update(emails)
         .where(emails.c.email_id == record.email_id, emails.c.state != EmailState.SENT)
         .values(**values)
-        .returning(emails.c.checkout_id, emails.c.kind, emails.c.sequence)
+        .returning(
+            emails.c.checkout_id,
+            emails.c.kind,
+            emails.c.sequence,
+            emails.c.recipient,
+        )
     )
     row = written.one_or_none()
-    if row is None:
+    if row is None or row.recipient is not None:
         return
     if outcome.is_needless:
         # It never left, so neither did its promise.
@@ -197,14 +237,18 @@ async def owe_again(
 
     Nothing else takes a mail out of `failed`: a mail server that said no is asked again
     by a person only, who knows that the address is mended. The sweep finds the row if
-    nobody tells the workflow.
+    nobody tells the workflow. A notice to an address that was given up is no such mail.
 
     Returns:
         What will be sent, as far as it is still true then.
     """
     owed = await connection.execute(
         update(emails)
-        .where(emails.c.checkout_id == checkout_id, emails.c.state == EmailState.FAILED)
+        .where(
+            emails.c.checkout_id == checkout_id,
+            emails.c.state == EmailState.FAILED,
+            emails.c.recipient.is_(None),
+        )
         .values(state=EmailState.PENDING, refusal=None)
         .returning(emails.c.kind)
     )
@@ -220,12 +264,19 @@ async def owe_again(
 
 async def record_bounce(
     connection: AsyncConnection, email_id: UUID, refusal: str
-) -> None:
+) -> bool:
     """Write that a message which had left never arrived, even if it was `sent`.
 
     Only what left can come back. A row that is still `pending` stays so: a forged
     bounce must not keep a mail from leaving.
+
+    Returns:
+        Whether the customer is the one whom it did not reach; False for a notice to
+        an address that is not theirs any more.
     """
+    found = await connection.execute(
+        select(emails.c.recipient).where(emails.c.email_id == email_id)
+    )
     await connection.execute(
         update(emails)
         .where(
@@ -234,3 +285,4 @@ async def record_bounce(
         )
         .values(state=EmailState.FAILED, refusal=refusal)
     )
+    return found.scalar_one() is None

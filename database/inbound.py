@@ -95,8 +95,8 @@ async def _act_on(
         refusal = mail.status or "bounced"
         if is_of_reply(mail.about):
             await mark_reply_refused(connection, email_id, refusal)
-        else:
-            await record_bounce(connection, email_id, refusal)
+        elif not await record_bounce(connection, email_id, refusal):
+            return
         cause, detail = "MailBounced", f"{name} came back ({refusal})."
     elif mail.kind is InboundKind.REPLY:
         cause, detail = "CustomerWrote", f"An answer to {name} is in the mailbox."

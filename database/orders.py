@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,7 @@ from database.tables import (
     emails,
     entitlements,
     orders,
+    purchase_changes,
     refunds,
     second_charges,
     subscriptions,
@@ -60,6 +61,8 @@ class Grant:
     ends_at: datetime
     #: Access is over: it must not be opened, however late a call comes.
     is_ended: bool = False
+    #: How many changes of the purchase these facts hold.
+    change: int = 0
 
 
 async def mark_charged(
@@ -141,6 +144,13 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
             or_(
                 exists().where(refunds.c.checkout_id == orders.c.checkout_id),
                 exists().where(second_charges.c.checkout_id == orders.c.checkout_id),
+                and_(
+                    checkouts.c.access_state != AccessState.ENDED,
+                    exists().where(
+                        purchase_changes.c.checkout_id == orders.c.checkout_id,
+                        purchase_changes.c.told_at.is_(None),
+                    ),
+                ),
             ).label("has_aftermath"),
             (subscriptions.c.ends_at <= func.clock_timestamp()).label("is_over"),
         )
@@ -216,7 +226,9 @@ async def _insert_order(connection: AsyncConnection, order: WriteOrder) -> bool:
 
 
 async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant:
-    """Read what the company's application must be told.
+    """Read what the company's application must be told, all of one moment.
+
+    One statement, so that the number of the newest change is never ahead of the facts.
 
     Raises:
         sqlalchemy.exc.NoResultFound: There is no such entitlement.
@@ -231,6 +243,11 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
             subscriptions.c.plan_id,
             subscriptions.c.starts_at,
             subscriptions.c.ends_at,
+            select(func.coalesce(func.max(purchase_changes.c.sequence), 0))
+            .where(purchase_changes.c.checkout_id == checkouts.c.checkout_id)
+            .correlate(checkouts)
+            .scalar_subquery()
+            .label("change"),
         )
         .join(orders, orders.c.order_id == entitlements.c.order_id)
         .join(subscriptions, subscriptions.c.order_id == orders.c.order_id)
@@ -247,6 +264,7 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
         starts_at=row.starts_at,
         ends_at=row.ends_at,
         is_ended=row.state == EntitlementState.ENDED,
+        change=row.change,
     )
 
 

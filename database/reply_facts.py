@@ -7,21 +7,30 @@ promise that a held case keeps, is put beside them with `dataclasses.replace`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.changes import list_changes
 from database.checkouts import CheckoutRow, read_checkout
 from database.refunds import list_told_refunds
 from database.tables import checkouts, disputes, emails, promises, replies
+from domain.changes import ChangeKind
 from domain.emails import EmailKind
 from domain.identifiers import message_id
 from domain.money import Money
-from domain.replies import OpenDispute, Purchase, ReplyFacts, ReturnedMoney
+from domain.replies import (
+    AddedDays,
+    OpenDispute,
+    Purchase,
+    ReplyFacts,
+    ReturnedMoney,
+)
 from domain.states import AccessState, EmailState, RefundPurpose
+from domain.words import masked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,7 @@ async def read_reply_facts(
     """
     row = await read_checkout(connection, checkout_id)
     receipt = await _read_receipt(connection, checkout_id)
-    return ReplyFacts(
+    facts = ReplyFacts(
         now=row.now,
         email=row.email,
         purchase=_purchase(
@@ -65,6 +74,27 @@ async def read_reply_facts(
         refund=await _read_refund(connection, checkout_id),
         dispute=await _read_dispute(connection, checkout_id),
     )
+    return await _with_changes(connection, row, facts)
+
+
+async def _with_changes(
+    connection: AsyncConnection, row: CheckoutRow, facts: ReplyFacts
+) -> ReplyFacts:
+    """Add what a person changed: the newest days, and the newest address."""
+    for change in await list_changes(connection, row.checkout_id):
+        if change.kind is ChangeKind.ADDRESS:
+            facts = replace(
+                facts,
+                wrong_address=masked(change.old_email),
+                address_corrected_at=change.created_at,
+                verified=change.verified,
+            )
+        elif change.days is not None and row.access_until is not None:
+            added = AddedDays(
+                days=change.days, until=row.access_until, added_at=change.created_at
+            )
+            facts = replace(facts, added=added)
+    return facts
 
 
 async def list_thread(

@@ -30,9 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from domain.changes import MOST_DAYS, ChangeKind
 from domain.oncall import FindingKind
 from domain.reconciliation import DiscrepancyKind, DiscrepancyState, RunState
-from domain.replies import Situation
+from domain.replies import Situation, Verified
 from domain.rota import Use
 from domain.staff import Role
 from domain.states import (
@@ -299,6 +300,9 @@ emails = Table(
     Column("sent_at", Instant),
     #: The mail server's final no, without addresses.
     Column("refusal", Text),
+    #: For a notice to whom the purchase was taken from: their address, which is not the
+    #: checkout's any more. None for all other mail, which goes where the checkout says.
+    Column("recipient", Text),
     UniqueConstraint("checkout_id", "kind", "sequence"),
     CheckConstraint("sequence > 0", name="sequence_counts"),
     _one_of("state", EmailState),
@@ -991,4 +995,47 @@ customer_messages = Table(
     Column("written_at", Instant, nullable=False, server_default=_NOW),
     Column("text", Text, nullable=False),
     CheckConstraint("length(text) BETWEEN 1 AND 4000", name="text_is_short"),
+)
+
+#: What a person changed of a purchase: days added, the address put right. Append-only
+#: but for `told_at`. It has the addresses, so that the customer can be told.
+purchase_changes = Table(
+    "purchase_changes",
+    metadata,
+    #: Made of the checkout and its turn: pressed twice, or by two, it is one change.
+    Column("change_id", Uuid, primary_key=True),
+    Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
+    #: Counts the checkout's changes from 1. The application is told this number, and
+    #: ignores a late older one.
+    Column("sequence", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    #: The staff account's name.
+    Column("actor", Text, nullable=False),
+    #: In the actor's words.
+    Column("reason", Text, nullable=False),
+    Column("days", Integer),
+    Column("old_email", Text),
+    Column("new_email", Text),
+    #: How it was known that who asked is who paid.
+    Column("verified", Text),
+    Column("created_at", Instant, nullable=False, server_default=_NOW),
+    #: When the application had acted on it; None while it still has to be told.
+    Column("told_at", Instant),
+    UniqueConstraint("checkout_id", "sequence"),
+    CheckConstraint("sequence > 0", name="sequence_counts"),
+    _one_of("kind", ChangeKind),
+    _one_of("verified", Verified),
+    CheckConstraint("length(reason) BETWEEN 1 AND 300", name="reason_is_short"),
+    CheckConstraint(
+        "(kind = 'days') = (days IS NOT NULL)"
+        f" AND days BETWEEN 1 AND {max(MOST_DAYS.values())}",
+        name="days_count",
+    ),
+    CheckConstraint(
+        "num_nonnulls(old_email, new_email, verified)"
+        " = CASE kind WHEN 'address' THEN 3 ELSE 0 END",
+        name="address_is_whole",
+    ),
+    #: Whoever writes from the address that was corrected is found by it.
+    Index("ix_purchase_changes_old_email", text("lower(old_email)")),
 )

@@ -122,6 +122,8 @@ class Standing:
         charged_at: When the money moved.
         granted_at: When access opened.
         access_until: When the bought time ends.
+        ending_turn: Counts the ends that the plan has had, from 1: when days are added,
+            its notices name another day, and are owed anew.
         heard_at: When the customer last wrote or signed in: they need no reminder.
         is_paused: New payments are not taken: no mail may lead to a page without a
             way to pay.
@@ -142,6 +144,7 @@ class Standing:
     charged_at: datetime | None = None
     granted_at: datetime | None = None
     access_until: datetime | None = None
+    ending_turn: int = 1
     heard_at: datetime | None = None
     is_paused: bool = False
     open_again_turn: int = 1
@@ -308,7 +311,7 @@ def _ending(standing: Standing, now: datetime) -> list[Word]:
     if not _is_in(standing) or charged_at is None or until is None:
         return []
     return [
-        Word(kind=kind, sequence=1, due_at=until - ahead)
+        Word(kind=kind, sequence=standing.ending_turn, due_at=until - ahead)
         for kind, ahead in _ENDINGS
         if until - charged_at > 2 * ahead and now < until - ahead / 2
     ]

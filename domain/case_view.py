@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
-from domain.emails import EmailKind
+from domain.emails import TO_OTHERS, EmailKind
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.states import (
@@ -181,6 +181,7 @@ def _refunds_differ(facts: CaseFacts) -> str | None:
 
 
 def _with_customer(facts: CaseFacts) -> tuple[str | None, ...]:
+    mails = [mail for mail in facts.mails if mail.kind not in TO_OTHERS]
     lacks = facts.access in {AccessState.NONE, AccessState.PENDING}
     is_paid = facts.money in {MoneyState.CHARGED, MoneyState.DUPLICATE}
     return (
@@ -189,7 +190,7 @@ def _with_customer(facts: CaseFacts) -> tuple[str | None, ...]:
         if is_paid and _is_silent(facts)
         else None,
         "Our last mail did not arrive."
-        if facts.mails and facts.mails[-1].state is EmailState.FAILED
+        if mails and mails[-1].state is EmailState.FAILED
         else None,
         "The word that we promised is overdue."
         if facts.promise_due_at is not None and facts.promise_due_at < facts.now
@@ -203,6 +204,7 @@ def _is_silent(facts: CaseFacts) -> bool:
     return not any(
         mail.state is EmailState.SENT and mail.at >= facts.charged_at
         for mail in facts.mails
+        if mail.kind not in TO_OTHERS
     )
 
 

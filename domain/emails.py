@@ -44,7 +44,12 @@ class EmailKind(StrEnum):
     ENDING_IN_7 = "ending-in-7"
     #: Payments were paused while this checkout waited; they are taken again.
     OPEN_AGAIN = "open-again"
+    #: To the address that an order had before: mail about it goes to another one now.
+    ADDRESS_CHANGED = "address-changed"
 
+
+#: These go to somebody who is not the customer, or not any more.
+TO_OTHERS = frozenset({EmailKind.ADDRESS_CHANGED})
 
 _WAITING_FOR_ACCESS = {(MoneyState.CHARGED, AccessState.PENDING)}
 _UNKNOWN = {(MoneyState.UNKNOWN, AccessState.NONE)}

@@ -301,12 +301,15 @@ class EmailOutcome:
         refusal: The mail server's final no, in its words without addresses.
         is_needless: What it says is not true any more, so it was not sent.
         is_held: A person must let the mails of this checkout go first.
+        is_no_loss: It told an address that is not the customer's any more; nobody has
+            to find another way when that refuses it.
     """
 
     is_sent: bool
     refusal: str | None = None
     is_needless: bool = False
     is_held: bool = False
+    is_no_loss: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -240,6 +240,7 @@ class Aftermath:
         entitlement_id: None until the order is written.
         is_disputed: A dispute is open.
         is_over: The bought time has run out.
+        is_changed: A person changed the purchase, and the application does not know.
     """
 
     payment_intent_id: str
@@ -251,6 +252,7 @@ class Aftermath:
     entitlement_id: UUID | None = None
     is_disputed: bool = False
     is_over: bool = False
+    is_changed: bool = False
 
 
 class RefundStepKind(StrEnum):
@@ -264,6 +266,8 @@ class RefundStepKind(StrEnum):
     SUBMIT = "submit"
     #: Tell the application that access is over.
     END_ACCESS = "end_access"
+    #: Tell the application how access stands, since a person changed it.
+    TELL_CHANGE = "tell_change"
     WAIT = "wait"
     NOTHING = "nothing"
 
@@ -278,7 +282,7 @@ class RefundStep:
         access: What happened to the access.
         payment_intent_id: To look at, or to prove.
         submit: What to ask the processor for.
-        entitlement_id: Whose access ends.
+        entitlement_id: Whose access ends, or was changed.
         until: When the next thing is due.
         holds_access: Access that is not open must stay so: the whole price goes back.
         is_late: An outcome has been unknown for too long; a person should know.
@@ -453,7 +457,9 @@ def due_step(
     """Say what is due, and about what: a refund, a PaymentIntent, or an instant.
 
     A requested refund whose time has come is looked for first: after a restore from an
-    older backup the processor may have it already.
+    older backup the processor may have it already. A change is told after what moves
+    money, and only while access is open: until then the call that opens it tells all,
+    and of what has ended there is nothing more to tell.
     """
     for charge in aftermath.unproven:
         if charge.next_look_at <= now:
@@ -466,6 +472,8 @@ def due_step(
         aftermath.is_over or takes_access(aftermath, {RefundState.SUCCEEDED})
     ):
         return RefundStepKind.END_ACCESS, None
+    if aftermath.is_changed and aftermath.access is AccessState.ACTIVE:
+        return RefundStepKind.TELL_CHANGE, None
     times = [charge.next_look_at for charge in aftermath.unproven]
     times += [time for refund in aftermath.refunds if (time := _next_time(refund))]
     if times:

@@ -8,6 +8,7 @@ made, a time that nobody keeps, or a charge that nobody proved.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -25,6 +26,14 @@ from domain.states import (
 
 #: Later than this, an answer begins with the wait: money was at stake meanwhile.
 SLOW_AFTER = timedelta(hours=24)
+
+#: A change of the purchase is what a letter is likely about for so long.
+NEWS_FOR = timedelta(days=7)
+
+#: What an invoice's address and the name on it may have at the most.
+MOST_INVOICE_URL = 500
+MOST_INVOICE_NAME = 120
+_HTTPS = re.compile(r"https://[^/?#@\\]+([/?#].*)?", re.IGNORECASE)
 
 
 class Situation(StrEnum):
@@ -123,12 +132,32 @@ class Invoice:
     made_out_to: str
 
 
+def invoice_of(url: str, made_out_to: str) -> Invoice | None:
+    """Return an invoice as somebody typed it; None unless a letter can show it.
+
+    Args:
+        url: Where it is: a web address that is encrypted on its way.
+        made_out_to: The name on it.
+    """
+    url, name = url.strip(), " ".join(made_out_to.split())
+    is_address = (
+        len(url) <= MOST_INVOICE_URL
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+        and _HTTPS.fullmatch(url) is not None
+    )
+    is_name = 0 < len(name) <= MOST_INVOICE_NAME and name.isprintable()
+    return Invoice(url=url, made_out_to=name) if is_address and is_name else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddedDays:
-    """Days that were added to a plan, and until when it runs now."""
+    """Days that were added to a plan, when, and until when it runs now."""
 
     days: int
     until: datetime
+    added_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,15 +336,17 @@ WHERE: dict[Fact, tuple[str, str]] = {
     ),
     Fact.NEW_ADDRESS: (
         "The right address on the purchase",
-        "Correct the address in the case first, so that later mails go there too.",
+        "Open “Correct the address” in the case first, so that later mails go there "
+        "too.",
     ),
     Fact.INVOICE: (
         "The finished invoice and the name on it",
-        "Make the invoice in the case, with the name and number from their letter.",
+        "Make it in your invoicing tool, with the name and number from their letter. "
+        "Then paste its link, which begins with https://, and the name.",
     ),
     Fact.ADDED_DAYS: (
         "The days, added to the plan",
-        "Add the days in the case first. Two weeks need nobody's consent.",
+        "Open “Add days” in the case first. Two weeks need nobody's consent.",
     ),
     Fact.DISPUTE: (
         "The open dispute",
@@ -341,7 +372,15 @@ WHERE: dict[Fact, tuple[str, str]] = {
 }
 
 #: Only a person has them, so no button finds them: the rest is read from the case.
-TYPED = frozenset({Fact.WROTE_AT, Fact.TIMELINE, Fact.WHAT_BROKE, Fact.WHAT_CHANGED})
+TYPED = frozenset(
+    {
+        Fact.WROTE_AT,
+        Fact.TIMELINE,
+        Fact.WHAT_BROKE,
+        Fact.WHAT_CHANGED,
+        Fact.INVOICE,
+    }
+)
 
 _ALL = frozenset(MoneyState)
 _PAID = frozenset({MoneyState.CHARGED, MoneyState.DUPLICATE})
@@ -580,6 +619,11 @@ _KNOWN: dict[Fact, _Test] = {
     Fact.WHAT_CHANGED: lambda f, _: bool((f.what_changed or "").strip()),
 }
 
+
+def _is_news(at: datetime | None, facts: ReplyFacts) -> bool:
+    return at is None or facts.now - at < NEWS_FOR
+
+
 #: What the facts themselves speak of, before the usual letters of a money state.
 _SIGNS: tuple[tuple[Situation, _Test], ...] = (
     (Situation.DISPUTE, lambda f, _: f.dispute is not None),
@@ -591,9 +635,17 @@ _SIGNS: tuple[tuple[Situation, _Test], ...] = (
     (Situation.MANY_PEOPLE, lambda f, _: f.people is not None and f.people > 1),
     (Situation.PAID_TWICE, _KNOWN[Fact.SECOND_REFUND]),
     (Situation.MONEY_BACK, _KNOWN[Fact.REFUND]),
-    (Situation.COMPENSATION, _KNOWN[Fact.ADDED_DAYS]),
+    (
+        Situation.COMPENSATION,
+        lambda f, _: f.added is not None and _is_news(f.added.added_at, f),
+    ),
     (Situation.INVOICE, _KNOWN[Fact.INVOICE]),
-    (Situation.WRONG_ADDRESS, lambda f, _: f.wrong_address is not None),
+    (
+        Situation.WRONG_ADDRESS,
+        lambda f, _: (
+            f.wrong_address is not None and _is_news(f.address_corrected_at, f)
+        ),
+    ),
     (Situation.NO_MAIL, lambda _, p: p.receipt_came_back),
     (
         Situation.BLANK_PAGE,

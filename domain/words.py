@@ -1,4 +1,4 @@
-"""Cards, days and instants as a customer reads them: the same on pages and in mails."""
+"""Cards, addresses, times as a customer reads them: the same on pages and in mails."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ def card_in_words(brand: str | None, last4: str | None) -> str | None:
     if not last4:
         return None
     return f"{_BRANDS.get(brand or '', 'Card')} ending {last4}"
+
+
+def masked(email: str) -> str:
+    """Write an address so that its owner knows it, and others learn little."""
+    name, _, host = email.rpartition("@")
+    return f"{name[:1]}•••@{host}"
 
 
 def moment_in_words(moment: datetime) -> str:

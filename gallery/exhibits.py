@@ -101,6 +101,7 @@ _MAIL_FEELINGS: dict[EmailKind | None, str] = {
     EmailKind.ENDING_IN_30: "Afraid of a renewal that nobody asked for.",
     EmailKind.ENDING_IN_7: "Wants to keep it, without a gap.",
     EmailKind.OPEN_AGAIN: "Had given up, or forgotten it.",
+    EmailKind.ADDRESS_CHANGED: "Wanted it; or knows nothing of it, and is alarmed.",
     None: "Impatient: came to see the orders, and waits for this link.",
 }
 

@@ -84,6 +84,7 @@ class LetterFacts:
         promised_at: By when we write again; None for a letter that promises nothing.
         earlier: The kinds of the mails that left before, oldest first.
         refund: What goes back, for the mails about it.
+        moved_to: Where mail goes from now on, masked, for who gets none any more.
     """
 
     company: Company
@@ -106,6 +107,7 @@ class LetterFacts:
     asked_at: datetime | None = None
     earlier: tuple[EmailKind, ...] = ()
     refund: Refund | None = None
+    moved_to: str | None = None
 
 
 class LetterNotDue(ValueError):

@@ -1,4 +1,4 @@
-"""What comes after a charge: refunds, second charges, disputes, and the end of access.
+"""What comes after a charge: refunds, disputes, changes, and the end of access.
 
 The database says what is due; this asks the processor and the application for it, one
 step after the other. The checkout's own workflow does it, so that a refund never races
@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.access import AccessActivities
     from activities.payments import PaymentActivities
     from activities.refunds import RefundActivities
+    from domain.changes import ChangeEntitlement
     from domain.payments import PaymentIntent, Verdict, judge
     from domain.refunds import (
         AskNextRefundStep,
@@ -131,6 +132,9 @@ class Aftercare:
                         await self._end_access(
                             step.entitlement_id, is_over=step.is_over
                         )
+                case RefundStepKind.TELL_CHANGE if step.entitlement_id is not None:
+                    with suppress(RefundAsked):
+                        await self._tell_change(step.entitlement_id)
                 case RefundStepKind.WAIT if step.until is not None:
                     return max(step.until - workflow.now(), _SHORTEST_WAIT), step
                 case _:
@@ -280,3 +284,18 @@ class Aftercare:
             before_round=self.leave_if_asked,
         )
         self._did.append("ended access" + (": its time is over" if is_over else ""))
+
+    async def _tell_change(self, entitlement_id: UUID) -> None:
+        """Have the application follow what a person changed, however long it is away.
+
+        As for the end of access, a refund that is asked for meanwhile goes first.
+        """
+        await self._steps.durably(
+            policies.TELL_CHANGE,
+            AccessActivities.change_entitlement,
+            ChangeEntitlement(
+                checkout_id=self._checkout_id, entitlement_id=entitlement_id
+            ),
+            before_round=self.leave_if_asked,
+        )
+        self._did.append("told the application what was changed")

@@ -210,7 +210,7 @@ class Correspondent:
         if outcome.is_sent:
             is_receipt = step is policies.SEND_RECEIPT
             self._done.append("sent the receipt" if is_receipt else "sent a mail")
-        elif not (outcome.is_needless or outcome.is_held):
+        elif not (outcome.is_needless or outcome.is_held or outcome.is_no_loss):
             await self._steps.call_for_attention(
                 step, "MailRefused", why=outcome.refusal or "", keep=True
             )

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from api.parts import Parts, TheParts
 from api.staff.guard import Staff, TheStaff, allows, console_router
 from api.support.asking import Shown, ask_processor
+from api.support.choices import Option
 from api.support.holding import hold_options
-from api.support.pages import Option, PaymentPage
+from api.support.pages import PaymentPage
 from api.support.said import in_words
 from api.support.views import (
     CasePage,

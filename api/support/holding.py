@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 
-from api.support.pages import Option
+from api.support.choices import Option
 from domain.words import by_in_words
 from domain.working_hours import WorkingHours
 

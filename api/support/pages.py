@@ -10,8 +10,11 @@ from starlette.responses import HTMLResponse
 
 from api.pages import load_templates
 from api.staff.guard import Staff
+from api.support.choices import HOW_VERIFIED, Option
 from api.support.views import CasePage, Fact, QueueLine
 from database.audit import Outcome, RecordedAction, StaffAction
+from domain.changes import MOST_DAYS
+from domain.staff import Role
 from domain.triage import Lane
 from settings import Settings
 
@@ -43,14 +46,6 @@ class Group:
 
     name: str
     lines: Sequence[QueueLine]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A choice in a form."""
-
-    value: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +137,7 @@ class ReconciliationPage:
 
 _ACTIONS = {
     "batch.asked": "asked for the repair of many",
+    "address.corrected": "corrected an address",
     "account.added": "made an account",
     "account.disabled": "closed an account",
     "account.reset": "reset an account",
@@ -156,6 +152,7 @@ _ACTIONS = {
     "case.released": "put a case back",
     "code.given": "gave a fresh code",
     "mail.let_go": "let held mail go",
+    "days.added": "added days to a plan",
     "payments.paused": "paused new payments",
     "payments.resumed": "took payments again",
     "reconciliation.asked": "had the books compared",
@@ -259,6 +256,9 @@ class Console:
             said=said,
             colleagues=colleagues,
             holds=holds,
+            most_days=MOST_DAYS[staff.role],
+            most_days_of_owners=MOST_DAYS[Role.OWNER],
+            how_verified=HOW_VERIFIED,
             query="",
         )
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from api.pages import masked
+from api.support.choices import HOW_VERIFIED, Option
 from api.support.holding import hold_options
-from api.support.pages import Option
 from api.support.writing import Composed, Typed, as_lines
-from domain.replies import Fact, Missing, Situation, Verified, needs
-from domain.words import at_in_words
+from domain.replies import Fact, Missing, Situation, needs
+from domain.words import at_in_words, masked
 from mail.replies.guide import GUIDES
 
 
@@ -86,13 +85,10 @@ _FIELDS = {
     Fact.WHAT_CHANGED: "what_changed",
     Fact.NEXT_MESSAGE: "next_key",
     Fact.VERIFIED: "verified",
+    Fact.INVOICE: "invoice",
 }
 
-_VERIFIED = (
-    Option(value="", name="not yet"),
-    Option(value=Verified.PAGE_LINK, name="they wrote from the order's page"),
-    Option(value=Verified.CARD_AND_DAY, name="they named the card and the day"),
-)
+_VERIFIED = (Option(value="", name="not yet"), *HOW_VERIFIED)
 
 
 def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPage:
@@ -126,7 +122,8 @@ def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPag
         fields=frozenset(name for fact, name in _FIELDS.items() if fact in asked),
         next_choices=hold_options(facts.now, support_hours),
         verified_choices=_VERIFIED,
-        typed=typed,
+        # What the row of a corrected address says need not be chosen once more.
+        typed=replace(typed, verified=facts.verified),
         opening=request.opening,
         is_ours=request.opening.strip() == composed.own_opening.strip(),
         timeline=as_lines(facts.timeline),

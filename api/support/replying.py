@@ -26,7 +26,12 @@ from api.support.writing import Composed, Typed, compose, read_known
 from database.audit import record_action
 from database.checkouts import CheckoutNotFound
 from database.replies import NewReply, OtherReply, read_reply, write_reply_row
-from domain.replies import Situation, Verified
+from domain.replies import (
+    MOST_INVOICE_NAME,
+    MOST_INVOICE_URL,
+    Situation,
+    Verified,
+)
 from domain.staff import Access
 from mail.replies import kept_of, write_reply
 from mail.replies.writing import promised_at
@@ -63,6 +68,8 @@ class ReplyForm(StaffForm):
     timeline: str = Field(default="", max_length=4000)
     what_broke: str = Field(default="", max_length=600)
     what_changed: str = Field(default="", max_length=600)
+    invoice_url: str = Field(default="", max_length=MOST_INVOICE_URL)
+    invoice_name: str = Field(default="", max_length=MOST_INVOICE_NAME)
     verified: Verified | Literal[""] = ""
 
     def typed(self) -> Typed:
@@ -78,6 +85,8 @@ class ReplyForm(StaffForm):
             timeline=self.timeline,
             what_broke=self.what_broke,
             what_changed=self.what_changed,
+            invoice_url=self.invoice_url,
+            invoice_name=self.invoice_name,
             verified=self.verified or None,
         )
 

@@ -42,6 +42,10 @@ class Said(StrEnum):
     REPAIRS_RELEASED = "repairs-released"
     MAIL_LET_GO = "mail-let-go"
     NO_MAIL_HELD = "no-mail-held"
+    DAYS_ADDED = "days-added"
+    ADDRESS_CORRECTED = "address-corrected"
+    CHANGE_WAITS = "change-waits"
+    CHANGE_BY_OTHER = "change-by-other"
     REPLY_SENT = "reply-sent"
     REPLY_WAITS = "reply-waits"
     REPLY_REFUSED = "reply-refused"
@@ -85,6 +89,14 @@ WORDS: dict[Said, str] = {
     Said.REPAIRS_RELEASED: "Repairs are asked for again, from the next run on.",
     Said.MAIL_LET_GO: "The mail leaves within a few minutes.",
     Said.NO_MAIL_HELD: "No mail was held: somebody let it go before you.",
+    Said.DAYS_ADDED: "The days are added. The application is told by itself, and this "
+    "page shows when it knows.",
+    Said.ADDRESS_CORRECTED: "Our mail goes to the new address from now on. The old one "
+    "gets a notice, and the application is told by itself.",
+    Said.CHANGE_WAITS: "It is changed. Temporal does not answer this second; the "
+    "application, and whoever gets a mail, are told by themselves as soon as it does.",
+    Said.CHANGE_BY_OTHER: "This purchase was changed since you opened this page. "
+    "Nothing was added to it: see how it stands now.",
     Said.REPLY_SENT: "Your letter has left. It stands below, word for word.",
     Said.REPLY_WAITS: "Your letter is signed and kept. The mail server has not taken "
     "it yet: it is handed over again by itself.",

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from api.support.choices import HOW_VERIFIED
+from database.changes import Change
 from database.console import Asked, Line, Returned
 from database.replies import ReplyRow
 from domain.case_view import ToldMail
+from domain.changes import ChangeKind
 from domain.emails import EmailKind
 from domain.states import EmailState, RefundState
+from domain.words import day_in_words, masked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ MAILS: dict[EmailKind, str] = {
     EmailKind.ENDING_IN_30: "the notice 30 days before the end",
     EmailKind.ENDING_IN_7: "the notice 7 days before the end",
     EmailKind.OPEN_AGAIN: "“payments are taken again”",
+    EmailKind.ADDRESS_CHANGED: "the notice to the old address",
 }
 
 _MAIL_STATES = {
@@ -128,6 +133,8 @@ def _moved(facts: dict[str, Any]) -> tuple[str, str, str]:
     before, after = facts["before"], facts["after"]
     who = actor_in_words(facts["actor"])
     raw = f"{facts['action']}: {_states(before)} → {_states(after)}"
+    if facts["action"] == "subscription.moved":
+        return who, _plan_moved(before, after), raw
     if str(facts["action"]).startswith("refund."):
         return who, _refund_moved(after), raw
     return who, _checkout_moved(before, after), raw
@@ -149,6 +156,13 @@ def _checkout_moved(before: dict[str, Any], after: dict[str, Any]) -> str:
     if not said and after.get("stage") == "charging":
         said.append("the charge was begun")
     return ", ".join(said) or "a detail changed"
+
+
+def _plan_moved(before: dict[str, Any], after: dict[str, Any]) -> str:
+    if before.get("state") != after.get("state"):
+        return "the plan has ended"
+    until = day_in_words(datetime.fromisoformat(after["ends_at"]))
+    return f"the plan runs until {until}"
 
 
 def _refund_moved(after: dict[str, Any]) -> str:
@@ -190,6 +204,21 @@ def _refund(facts: dict[str, Any]) -> tuple[str, str, str]:
     return one.actor, words, f"refund {one.refund_id} {one.reference or ''}".strip()
 
 
+def _changed(facts: dict[str, Any]) -> tuple[str, str, str]:
+    change: Change = facts["change"]
+    if change.kind is ChangeKind.DAYS:
+        days = "1 day" if change.days == 1 else f"{change.days} days"
+        what = f"added {days} to the plan"
+    else:
+        verified = {one.value: one.name for one in HOW_VERIFIED}
+        old, new = masked(change.old_email), masked(change.new_email)
+        how = verified.get(str(change.verified), "")
+        what = f"corrected the address from {old} to {new}; {how}"
+    known = "; the application knows" if change.told_at else ""
+    raw = f"change {change.sequence} {change.change_id}"
+    return change.actor, f"{what}: {change.reason}{known}", raw
+
+
 def _note(facts: dict[str, Any]) -> tuple[str, str, str]:
     return str(facts["author"]), f"noted: {facts['text']}", ""
 
@@ -216,6 +245,7 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], tuple[str, str, str]]] = {
     "event": _event,
     "repair": _repair,
     "refund": _refund,
+    "changed": _changed,
     "note": _note,
     "wrote": _wrote,
     "reply": _reply,

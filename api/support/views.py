@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from api.pages import masked, view_of
+from api.pages import view_of
 from api.support.asking import Shown
 from api.support.timeline import (
     Told,
@@ -24,6 +24,7 @@ from domain.case_view import (
     propose,
     status_in_words,
 )
+from domain.changes import why_no_days
 from domain.customer_view import CATALOGUE
 from domain.emails import EmailKind
 from domain.identifiers import workflow_id_of
@@ -47,6 +48,7 @@ from domain.words import (
     by_in_words,
     card_in_words,
     day_in_words,
+    masked,
     moment_in_words,
 )
 from settings import Settings
@@ -111,6 +113,10 @@ class CasePage:
         workflow_url: In the Temporal UI; None where there is none.
         refund_turn: How many refunds there were: two who press at once mean the same.
         left: What can still be given back; None when nothing was charged.
+        change_turn: How many changes there were, likewise.
+        is_charged: Money is here, so the purchase may be changed.
+        why_no_days: Why no days can be added now; empty when they can.
+        runs_until: When the plan ends; empty when there is none.
         wrote: What the customer wrote last on their page; empty when nothing.
         wrote_when: When that was.
     """
@@ -144,6 +150,10 @@ class CasePage:
     older: tuple[Told, ...]
     payment_url: str | None
     workflow_url: str | None
+    change_turn: int = 0
+    is_charged: bool = False
+    why_no_days: str = ""
+    runs_until: str = ""
     wrote: str = ""
     wrote_when: str = ""
 
@@ -252,6 +262,10 @@ def case_page(
         older=lines[LINES_SHOWN:],
         payment_url=payment_url(settings, _payment_of(row, record)),
         workflow_url=_workflow_url(settings, row.checkout_id),
+        change_turn=len(record.changes),
+        is_charged=row.charged_at is not None,
+        why_no_days=why_no_days(row.access_state, is_over=_is_over(row)),
+        runs_until="" if row.access_until is None else day_in_words(row.access_until),
         wrote="" if wrote is None else wrote.text,
         wrote_when="" if wrote is None else at_in_words(wrote.written_at, now=row.now),
     )
@@ -415,6 +429,10 @@ def _left(row: CheckoutRow, record: Record) -> Money | None:
     return Money(
         amount_minor=row.price.amount_minor - gone, currency=row.price.currency
     )
+
+
+def _is_over(row: CheckoutRow) -> bool:
+    return row.access_until is not None and row.access_until <= row.now
 
 
 def _refunded_there(shown: Shown) -> int | None:

@@ -30,6 +30,7 @@ from domain.replies import (
     ReplyFacts,
     Situation,
     Verified,
+    invoice_of,
     prepare,
     suggest,
 )
@@ -71,6 +72,8 @@ class Typed:
     timeline: str = ""
     what_broke: str = ""
     what_changed: str = ""
+    invoice_url: str = ""
+    invoice_name: str = ""
     verified: Verified | None = None
 
 
@@ -235,7 +238,9 @@ def _facts(parts: Parts, known: Known, typed: Typed, shown: Shown | None) -> Rep
         next_message_at=next_at or facts.next_message_at,
         customer_name=typed.customer_name.strip() or None,
         wrote_at=moment_of(typed.wrote_at) or wrote_at,
-        verified=typed.verified,
+        # What the change of the address was verified by stands in its row.
+        verified=typed.verified or facts.verified,
+        invoice=invoice_of(typed.invoice_url, typed.invoice_name),
         timeline=happenings(typed.timeline) or _happened(facts.purchase),
         what_broke=typed.what_broke.strip() or None,
         what_changed=typed.what_changed.strip() or None,

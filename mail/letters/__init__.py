@@ -7,7 +7,7 @@ from collections.abc import Callable
 from domain.emails import EmailKind
 from mail.facts import LetterFacts
 from mail.letter import Letter
-from mail.letters import answers, care, checking, receipt, refunds, waiting
+from mail.letters import answers, care, checking, moved, receipt, refunds, waiting
 
 #: Who writes what. A test holds it against all kinds.
 _WRITERS: dict[EmailKind, Callable[[LetterFacts], Letter]] = {
@@ -28,6 +28,7 @@ _WRITERS: dict[EmailKind, Callable[[LetterFacts], Letter]] = {
     EmailKind.GOT_IN: care.got_in,
     EmailKind.ENDING_IN_30: care.ending,
     EmailKind.ENDING_IN_7: care.ending,
+    EmailKind.ADDRESS_CHANGED: moved.address_changed,
 }
 
 

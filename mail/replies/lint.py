@@ -142,12 +142,15 @@ class Reading:
         letter: All of it.
         typed: What a person wrote: the opening unless it is ours, what broke, what
             changed, the lines.
+        named: A name that a person typed. It is somebody's own, so no word of it is
+            banned; but nothing in it may be a hole or an address.
     """
 
     situation: Situation
     facts: ReplyFacts
     letter: PersonalLetter
     typed: tuple[str, ...]
+    named: str = ""
 
     @property
     def purchase(self) -> Purchase | None:
@@ -205,7 +208,7 @@ def _banned(reading: Reading) -> Iterator[Remark]:
 
 
 def _holes(reading: Reading) -> Iterator[Remark]:
-    for text in reading.typed:
+    for text in (*reading.typed, reading.named):
         found = _HOLE.search(text)
         if found:
             yield Remark(
@@ -215,7 +218,7 @@ def _holes(reading: Reading) -> Iterator[Remark]:
 
 
 def _links(reading: Reading) -> Iterator[Remark]:
-    if any(_URL.search(text) for text in reading.typed):
+    if any(_URL.search(text) for text in (*reading.typed, reading.named)):
         yield Remark(
             rule="link",
             words="Leave addresses out: the button has the right one, and nobody shall "

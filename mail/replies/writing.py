@@ -228,11 +228,13 @@ def _remarks(request: ReplyRequest, draft: Draft) -> list[Remark]:
     typed = ["" if is_ours else request.opening]
     typed += [facts.what_broke or "", facts.what_changed or ""]
     typed += [line.what for line in facts.timeline]
+    named = facts.invoice.made_out_to if facts.invoice else ""
     reading = Reading(
         situation=request.situation,
         facts=facts,
         letter=letter_of(request),
         typed=tuple(text for text in typed if text.strip()),
+        named=named if request.situation is Situation.INVOICE else "",
     )
     return [*found, *lint(reading)]
 

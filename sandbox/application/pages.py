@@ -80,6 +80,7 @@ class Pages:
             "ends_at": access.ends_at,
             "state": access.state,
             "granted_at": access.granted_at,
+            "change": access.change,
             "access_url": str(request.url_for("welcome", token=access.token)),
             **self._store.counts(access.entitlement_id),
         }

@@ -1,7 +1,8 @@
-"""``POST /holdfast/entitlements``: the signed call that opens or closes access.
+"""``POST /holdfast/entitlements``: the signed call that opens, changes, closes access.
 
 Standard Webhooks: the headers webhook-id, webhook-timestamp and webhook-signature; the
-same webhook-id again answers the same and changes nothing.
+same webhook-id again answers the same and changes nothing. A change counts: one that
+was held up on its way does not undo a newer one.
 
 Fault actions; those that hold wait for release:
 
@@ -42,7 +43,7 @@ MATCHERS = frozenset({"type", "entitlement_id", "order_reference", "email"})
 #: More than a Temporal history takes in one piece (2 MB).
 _HUGE_BYTES = 3_000_000
 
-_TYPES = ("entitlement.granted", "entitlement.ended")
+_TYPES = ("entitlement.granted", "entitlement.changed", "entitlement.ended")
 
 _REFUSALS = {"error_500": 500, "gone_410": 410}
 
@@ -108,6 +109,9 @@ class Provisioning:
         if body["type"] == "entitlement.ended":
             self._store.end(webhook_id, data)
             return JSONResponse({"ended": data["entitlement_id"]})
+        if body["type"] == "entitlement.changed":
+            self._store.change(webhook_id, data)
+            return JSONResponse({"changed": data["entitlement_id"]})
         access = self._store.grant(webhook_id, data)
         url = request.url_for("welcome", token=access.token)
         return JSONResponse({"access_url": str(url)})
@@ -120,7 +124,16 @@ def _mistake(body: Any) -> str | None:
     if body.get("type") not in _TYPES:
         return f"The type {json.dumps(body.get('type'))} is unknown here."
     missing = [name for name in FIELDS if not isinstance(body["data"].get(name), str)]
-    return f"data lacks {', '.join(missing)}." if missing else None
+    if missing:
+        return f"data lacks {', '.join(missing)}."
+    number = body["data"].get("change")
+    if body["type"] == "entitlement.changed" and not _counts(number):
+        return "data.change counts the changes, from 1."
+    return None
+
+
+def _counts(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 
 def _problem(status: int, sentence: str) -> Response:

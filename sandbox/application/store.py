@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS entitlements (
     ends_at TEXT NOT NULL,
     state TEXT NOT NULL,           -- active or ended
     token TEXT NOT NULL UNIQUE,    -- of the welcome page
-    granted_at TEXT NOT NULL
+    granted_at TEXT NOT NULL,
+    change INTEGER NOT NULL DEFAULT 0  -- the newest that was applied
 );
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,6 +62,7 @@ class Access:
     state: str
     token: str
     granted_at: str
+    change: int = 0
 
     @property
     def masked_email(self) -> str:
@@ -83,6 +85,7 @@ class AccessStore:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
+        self._add_what_is_new()
 
     def grant(self, webhook_id: str, data: Mapping[str, str]) -> Access:
         """Open access, or find it open or ended; counts the call either way.
@@ -94,7 +97,7 @@ class AccessStore:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(
                 "INSERT INTO entitlements VALUES (:entitlement_id, :order_reference, "
-                ":email, :plan, :starts_at, :ends_at, 'active', :token, :now) "
+                ":email, :plan, :starts_at, :ends_at, 'active', :token, :now, 0) "
                 "ON CONFLICT (entitlement_id) DO NOTHING",
                 {**data, "token": secrets.token_urlsafe(24), "now": _now()},
             )
@@ -107,13 +110,37 @@ class AccessStore:
             )
         return self._one("entitlement_id", data["entitlement_id"])
 
+    def change(self, webhook_id: str, data: Mapping[str, Any]) -> None:
+        """Follow a change of an open entitlement, unless a newer one was followed.
+
+        One that is not known is opened as it stands now: the call tells everything.
+        What has ended stays so.
+        """
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            done = self._connection.execute(
+                "INSERT INTO entitlements VALUES (:entitlement_id, :order_reference, "
+                ":email, :plan, :starts_at, :ends_at, 'active', :token, :now, :change) "
+                "ON CONFLICT (entitlement_id) DO UPDATE SET email = excluded.email, "
+                "plan = excluded.plan, starts_at = excluded.starts_at, "
+                "ends_at = excluded.ends_at, change = excluded.change "
+                "WHERE state = 'active' AND change < excluded.change",
+                {**data, "token": secrets.token_urlsafe(24), "now": _now()},
+            )
+            self._count(
+                webhook_id,
+                data["entitlement_id"],
+                "entitlement.changed",
+                can_act=done.rowcount > 0,
+            )
+
     def end(self, webhook_id: str, data: Mapping[str, str]) -> None:
         """Close access for good; what was never opened is remembered as ended."""
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(
                 "INSERT INTO entitlements VALUES (:entitlement_id, :order_reference, "
-                ":email, :plan, :starts_at, :ends_at, 'ended', :token, :now) "
+                ":email, :plan, :starts_at, :ends_at, 'ended', :token, :now, 0) "
                 "ON CONFLICT (entitlement_id) DO UPDATE SET state = 'ended'",
                 {**data, "token": secrets.token_urlsafe(24), "now": _now()},
             )
@@ -144,14 +171,15 @@ class AccessStore:
         return {"calls": calls, "rejected": rejected[0] if rejected else 0}
 
     def counts(self, entitlement_id: str) -> dict[str, int]:
-        """Calls and grants of one entitlement."""
-        calls, grants = self._connection.execute(
+        """Calls, grants and followed changes of one entitlement."""
+        calls, grants, changes = self._connection.execute(
             "SELECT count(*), "
-            "count(*) FILTER (WHERE had_effect AND type = 'entitlement.granted') "
+            "count(*) FILTER (WHERE had_effect AND type = 'entitlement.granted'), "
+            "count(*) FILTER (WHERE had_effect AND type = 'entitlement.changed') "
             "FROM calls WHERE entitlement_id = ?",
             (entitlement_id,),
         ).fetchone()
-        return {"calls": calls, "grants": grants}
+        return {"calls": calls, "grants": grants, "changes": changes}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -161,6 +189,14 @@ class AccessStore:
     def close(self) -> None:
         """Write everything into the one file."""
         self._connection.close()
+
+    def _add_what_is_new(self) -> None:
+        """Bring a file of an older release up to date."""
+        known = self._connection.execute("PRAGMA table_info(entitlements)").fetchall()
+        if "change" not in {column[1] for column in known}:
+            self._connection.execute(
+                "ALTER TABLE entitlements ADD COLUMN change INTEGER NOT NULL DEFAULT 0"
+            )
 
     def _count(
         self, webhook_id: str, entitlement_id: str, kind: str, *, can_act: bool = True

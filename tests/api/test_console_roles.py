@@ -54,6 +54,8 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("POST", "/support/checkouts/{checkout_id}/reply"): HANDS,
     ("POST", "/support/checkouts/{checkout_id}/refund"): HANDS,
     ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/days"): HANDS,
+    ("POST", "/support/checkouts/{checkout_id}/address"): HANDS,
 }
 
 #: What each form sends besides its token.
@@ -76,6 +78,13 @@ FORMS: dict[str, dict[str, str]] = {
     },
     "/support/checkouts/{checkout_id}/refund": {
         "amount": "1.00",
+        "reason": "x",
+        "turn": "0",
+    },
+    "/support/checkouts/{checkout_id}/days": {"days": "1", "reason": "x", "turn": "0"},
+    "/support/checkouts/{checkout_id}/address": {
+        "email": "mara@example.org",
+        "verified": "page_link",
         "reason": "x",
         "turn": "0",
     },

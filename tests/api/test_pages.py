@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api import notices
-from api.pages import Pages, checkout_page, masked, web_address
+from api.pages import Pages, checkout_page, web_address
 from database.checkouts import CheckoutRow
 from domain.states import (
     AccessState,
@@ -18,6 +18,7 @@ from domain.states import (
     MoneyState,
     NotChargedReason,
 )
+from domain.words import masked
 from tests.api.conftest import MakeShop
 from tests.api.doubles import NOW, Shop, make_settings, text_of
 from tests.specimens.pages import make_row

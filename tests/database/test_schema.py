@@ -212,6 +212,17 @@ RULES = {
         "fk_case_notes_case_id",
         "ck_case_notes_text_is_short",
     },
+    "purchase_changes": {
+        "pk_purchase_changes",
+        "uq_purchase_changes_checkout_id_sequence",
+        "fk_purchase_changes_checkout_id",
+        "ck_purchase_changes_sequence_counts",
+        "ck_purchase_changes_kind_known",
+        "ck_purchase_changes_verified_known",
+        "ck_purchase_changes_reason_is_short",
+        "ck_purchase_changes_days_count",
+        "ck_purchase_changes_address_is_whole",
+    },
     "customer_messages": {
         "pk_customer_messages",
         "fk_customer_messages_checkout_id",

@@ -13,6 +13,7 @@ from api.staff.pages import Enrolment, StaffPages
 from api.staff.refusals import CodeNeeded
 from api.staff.sign_in import REFUSED
 from api.support.asking import Shown
+from api.support.choices import Option
 from api.support.holding import hold_options
 from api.support.pages import (
     LANES,
@@ -20,7 +21,6 @@ from api.support.pages import (
     BatchPage,
     Console,
     Group,
-    Option,
     PaymentPage,
     ReconciliationPage,
     RunLine,

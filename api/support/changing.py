@@ -1,0 +1,183 @@
+"""Changes of a purchase: days that are added, and an address that is put right.
+
+The row, what it does, its repair and its line of the audit are one transaction; then
+the workflow is told, which tells the application. A page knows how many changes there
+were: of two who press at once, the second finds the first one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Form
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.responses import Response
+
+from api.buying import EmailRefused, checked_email
+from api.parts import Parts, TheParts
+from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.support.case import read_case_facts
+from api.support.repairing import knock
+from api.support.said import Said, back_to_checkout
+from database.audit import Fact, Outcome, digest_of, record_action
+from database.changes import (
+    Change,
+    ChangeRefused,
+    Wish,
+    add_days,
+    correct_address,
+)
+from database.console import read_repair
+from domain.changes import days_problem
+from domain.replies import Verified
+from domain.staff import Access
+
+router = console_router()
+
+#: Makes a change, or finds the one that was made; and says which it was.
+Make = Callable[[AsyncConnection], Awaitable[tuple[Change, bool]]]
+
+
+class ChangeForm(StaffForm):
+    """Why a purchase is changed, and how many changes the page knew of."""
+
+    reason: str = Field(min_length=1, max_length=300, pattern=r"\S")
+    turn: int = Field(ge=0, le=1000)
+
+    def wish_of(self, staff: Staff) -> Wish:
+        """Return it as the wish of whoever sent it."""
+        return Wish(turn=self.turn, actor=staff.name, reason=self.reason.strip())
+
+
+class DaysForm(ChangeForm):
+    """How many days are added."""
+
+    days: int = Field(ge=-1000, le=1000)
+
+
+class AddressForm(ChangeForm):
+    """Where mail shall go, and how it is known that they may say so."""
+
+    email: str = Field(min_length=1, max_length=254)
+    verified: Verified
+
+
+@router.post("/checkouts/{checkout_id}/days")
+@allows(Access.ACT)
+async def days(
+    parts: TheParts,
+    staff: TheStaff,
+    checkout_id: UUID,
+    form: Annotated[DaysForm, Form()],
+) -> Response:
+    """Make a plan longer."""
+
+    async def make(connection: AsyncConnection) -> tuple[Change, bool]:
+        problem = days_problem(staff.role, form.days)
+        if problem:
+            raise ChangeRefused(problem)
+        return await add_days(connection, checkout_id, form.wish_of(staff), form.days)
+
+    return await _change(
+        parts,
+        staff,
+        checkout_id,
+        make,
+        action="days.added",
+        said=Said.DAYS_ADDED,
+        is_mine=lambda made: made.days == form.days,
+        days=form.days,
+        reason_sha256=digest_of(form.reason),
+    )
+
+
+@router.post("/checkouts/{checkout_id}/address")
+@allows(Access.ACT, takes_code=True)
+async def address(
+    parts: TheParts,
+    staff: TheStaff,
+    checkout_id: UUID,
+    form: Annotated[AddressForm, Form()],
+) -> Response:
+    """Send a purchase's mail to another address from now on."""
+    email = problem = ""
+    try:
+        email = checked_email(parts, form.email)
+    except EmailRefused as refused:
+        problem = str(refused)
+
+    async def make(connection: AsyncConnection) -> tuple[Change, bool]:
+        if problem:
+            raise ChangeRefused(problem)
+        wish = form.wish_of(staff)
+        return await correct_address(
+            connection, checkout_id, wish, email, form.verified
+        )
+
+    return await _change(
+        parts,
+        staff,
+        checkout_id,
+        make,
+        action="address.corrected",
+        said=Said.ADDRESS_CORRECTED,
+        is_mine=lambda made: made.new_email == email,
+        verified=form.verified.value,
+        reason_sha256=digest_of(form.reason),
+    )
+
+
+async def _change(
+    parts: Parts,
+    staff: Staff,
+    checkout_id: UUID,
+    make: Make,
+    *,
+    action: str,
+    said: Said,
+    is_mine: Callable[[Change], bool],
+    **about: Fact,
+) -> Response:
+    """Make a change once, write down who did, and tell the workflow."""
+    case, row, _ = await read_case_facts(parts, checkout_id)
+    case_id = None if case is None else case.case_id
+
+    async def work(connection: AsyncConnection) -> tuple[Change, bool]:
+        made, is_new = await make(connection)
+        if is_new:
+            done = staff.did(
+                action,
+                case_id=case_id,
+                checkout_id=checkout_id,
+                change=str(made.change_id),
+                **about,
+            )
+            await record_action(connection, done)
+        return made, is_new
+
+    try:
+        made, is_new = await parts.records.write(work)
+    except ChangeRefused as refused:
+        refusal = staff.did(
+            action,
+            outcome=Outcome.REFUSED,
+            case_id=case_id,
+            checkout_id=checkout_id,
+            **about,
+        )
+        await parts.records.write(lambda c: record_action(c, refusal))
+        return parts.console.problem(
+            staff,
+            f"{refused} Nothing was changed.",
+            f"/support/checkouts/{checkout_id}",
+        )
+    if not is_new and not (made.actor == staff.name and is_mine(made)):
+        return back_to_checkout(checkout_id, Said.CHANGE_BY_OTHER)
+    asked = await parts.records.read(
+        lambda c: read_repair(c, checkout_id, made.change_id)
+    )
+    is_told = asked is None or await knock(parts, row, asked)
+    return back_to_checkout(checkout_id, said if is_told else Said.CHANGE_WAITS)

@@ -1,0 +1,281 @@
+"""Changes of a purchase, made and told: the row and what it does are one transaction.
+
+Every write locks the checkout's row first, as refunds do: of two people who press at
+once, the second finds the first one's change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.cases import insert_repair
+from database.refunds import lock_paid
+from database.tables import (
+    checkouts,
+    emails,
+    orders,
+    purchase_changes,
+    subscriptions,
+)
+from domain.changes import (
+    WHY,
+    ChangeEntitlement,
+    ChangeKind,
+    change_id_of,
+    why_no_correction,
+    why_no_days,
+)
+from domain.emails import EmailKind
+from domain.identifiers import derived_id
+from domain.messages import RepairRequest
+from domain.replies import Verified
+from domain.states import AccessState, Stage
+
+
+class ChangeRefused(Exception):
+    """The change cannot be made; the message says why, in a sentence for staff."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Who wants a change, and why.
+
+    Attributes:
+        turn: How many changes there were when their page was made.
+    """
+
+    turn: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A change as its row has it; an address never shows in a log or an error.
+
+    Attributes:
+        sequence: Counts the checkout's changes, from 1.
+        told_at: When the application had acted on it; None before.
+    """
+
+    change_id: UUID
+    sequence: int
+    kind: ChangeKind
+    actor: str
+    reason: str
+    created_at: datetime
+    told_at: datetime | None = None
+    days: int | None = None
+    verified: Verified | None = None
+    old_email: str = field(default="", repr=False)
+    new_email: str = field(default="", repr=False)
+
+
+async def add_days(
+    connection: AsyncConnection, checkout_id: UUID, wish: Wish, days: int
+) -> tuple[Change, bool]:
+    """Make a plan longer, once per turn.
+
+    Returns:
+        The change of this turn, and whether this call made it.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
+        ChangeRefused: Access is not open, or the page is older than a change.
+    """
+    paid = await lock_paid(connection, checkout_id)
+    if (known := await _of_turn(connection, checkout_id, wish)) is not None:
+        return known, False
+    plan = await _read_plan(connection, checkout_id)
+    access = AccessState(paid.access_state)
+    refusal = why_no_days(access, is_over=plan is not None and plan.is_over)
+    if refusal or plan is None:
+        raise ChangeRefused(refusal or "The order is not written yet.")
+    await connection.execute(
+        update(subscriptions)
+        .where(subscriptions.c.subscription_id == plan.subscription_id)
+        .values(ends_at=plan.ends_at + timedelta(days=days))
+    )
+    return await _write(connection, checkout_id, wish, ChangeKind.DAYS, days=days), True
+
+
+async def correct_address(
+    connection: AsyncConnection,
+    checkout_id: UUID,
+    wish: Wish,
+    email: str,
+    verified: Verified,
+) -> tuple[Change, bool]:
+    """Send a purchase's mail to another address, once per turn, and owe the old a word.
+
+    Args:
+        connection: In a transaction.
+        checkout_id: Whose address.
+        wish: Who wants it, and why.
+        email: The new address, as the shop would take it.
+        verified: How it is known that who asks is who paid.
+
+    Returns:
+        The change of this turn, and whether this call made it.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
+        ChangeRefused: Nothing is paid, it has this address, or the page is older than
+            a change.
+    """
+    paid = await lock_paid(connection, checkout_id)
+    if (known := await _of_turn(connection, checkout_id, wish)) is not None:
+        return known, False
+    refusal = why_no_correction(is_charged=paid.stage == Stage.CHARGED)
+    if refusal:
+        raise ChangeRefused(refusal)
+    old = str(paid.email)
+    if old.casefold() == email.casefold():
+        raise ChangeRefused("It has this address already.")
+    await connection.execute(
+        update(checkouts)
+        .where(checkouts.c.checkout_id == checkout_id)
+        .values(email=email, updated_at=func.now())
+    )
+    made = await _write(
+        connection,
+        checkout_id,
+        wish,
+        ChangeKind.ADDRESS,
+        old_email=old,
+        new_email=email,
+        verified=verified,
+    )
+    await _owe_notice(connection, checkout_id, old)
+    return made, True
+
+
+async def list_changes(
+    connection: AsyncConnection, checkout_id: UUID
+) -> tuple[Change, ...]:
+    """Read a checkout's changes, oldest first."""
+    found = await connection.execute(
+        select(purchase_changes)
+        .where(purchase_changes.c.checkout_id == checkout_id)
+        .order_by(purchase_changes.c.sequence)
+    )
+    return tuple(_change(row) for row in found)
+
+
+async def record_change_told(
+    connection: AsyncConnection, change: ChangeEntitlement, number: int
+) -> None:
+    """Write that the application has acted on a change, and with it on all before."""
+    await connection.execute(
+        update(purchase_changes)
+        .where(
+            purchase_changes.c.checkout_id == change.checkout_id,
+            purchase_changes.c.sequence <= number,
+            purchase_changes.c.told_at.is_(None),
+        )
+        .values(told_at=func.clock_timestamp())
+    )
+
+
+async def _of_turn(
+    connection: AsyncConnection, checkout_id: UUID, wish: Wish
+) -> Change | None:
+    """Read the change of this turn; None when it is still to be made.
+
+    Raises:
+        ChangeRefused: No page of ours names this turn.
+    """
+    made = await list_changes(connection, checkout_id)
+    if wish.turn < len(made):
+        return made[wish.turn]
+    if wish.turn > len(made):
+        raise ChangeRefused("This page is not one of ours. Open the case again.")
+    return None
+
+
+async def _read_plan(
+    connection: AsyncConnection, checkout_id: UUID
+) -> Row[tuple[object, ...]] | None:
+    found = await connection.execute(
+        select(
+            subscriptions.c.subscription_id,
+            subscriptions.c.ends_at,
+            (subscriptions.c.ends_at <= func.clock_timestamp()).label("is_over"),
+        )
+        .join(orders, orders.c.order_id == subscriptions.c.order_id)
+        .where(orders.c.checkout_id == checkout_id)
+    )
+    return found.one_or_none()
+
+
+async def _write(
+    connection: AsyncConnection,
+    checkout_id: UUID,
+    wish: Wish,
+    kind: ChangeKind,
+    **columns: object,
+) -> Change:
+    """Write the change, and the repair in whose run the application is told."""
+    change_id = change_id_of(checkout_id, wish.turn)
+    written = await connection.execute(
+        insert(purchase_changes)
+        .values(
+            change_id=change_id,
+            checkout_id=checkout_id,
+            sequence=wish.turn + 1,
+            kind=kind,
+            actor=wish.actor,
+            reason=wish.reason,
+            **columns,
+        )
+        .returning(purchase_changes)
+    )
+    await insert_repair(
+        connection,
+        checkout_id,
+        RepairRequest(repair_id=change_id, actor=wish.actor, reason=WHY[kind]),
+    )
+    return _change(written.one())
+
+
+async def _owe_notice(
+    connection: AsyncConnection, checkout_id: UUID, old_email: str
+) -> None:
+    """Owe the old address the word that mail goes elsewhere now."""
+    kind = EmailKind.ADDRESS_CHANGED
+    counted = await connection.execute(
+        select(func.count()).where(
+            emails.c.checkout_id == checkout_id, emails.c.kind == kind
+        )
+    )
+    turn = counted.scalar_one() + 1
+    await connection.execute(
+        insert(emails).values(
+            email_id=derived_id(checkout_id, f"{kind}:{turn}"),
+            checkout_id=checkout_id,
+            kind=kind,
+            sequence=turn,
+            recipient=old_email,
+        )
+    )
+
+
+def _change(row: Row[tuple[object, ...]]) -> Change:
+    return Change(
+        change_id=row.change_id,
+        sequence=row.sequence,
+        kind=ChangeKind(row.kind),
+        actor=row.actor,
+        reason=row.reason,
+        created_at=row.created_at,
+        told_at=row.told_at,
+        days=row.days,
+        verified=Verified(row.verified) if row.verified else None,
+        old_email=row.old_email or "",
+        new_email=row.new_email or "",
+    )
