@@ -17,8 +17,18 @@ from activities.emails import EmailActivities
 from activities.failures import FailureKind
 from activities.letters import Letters
 from database.aftermath import record_access_ended
+from database.changes import (
+    Wish,
+    add_days,
+    correct_address,
+    list_changes,
+    record_change_told,
+)
 from database.emails import OwedEmail, read_owed_email
 from database.orders import Grant, read_grant, record_access
+from domain.changes import ChangeEntitlement
+from domain.emails import EmailKind
+from domain.identifiers import derived_id
 from domain.messages import (
     EmailOutcome,
     GrantEntitlement,
@@ -27,6 +37,7 @@ from domain.messages import (
     SendEmail,
 )
 from domain.refunds import EndEntitlement
+from domain.replies import Verified
 from mail.facts import Company
 from mail.sender import SmtpMailer
 from stack.places import free_port
@@ -112,6 +123,10 @@ async def access(
         async with engine.begin() as connection:
             await record_access_ended(connection, ended)
 
+    async def record_told(change: ChangeEntitlement, number: int) -> None:
+        async with engine.begin() as connection:
+            await record_change_told(connection, change, number)
+
     async with httpx.AsyncClient(trust_env=False) as client:
         url = f"{application.home}/holdfast/entitlements"
         yield AccessActivities(
@@ -121,6 +136,7 @@ async def access(
             read_grant=read,
             record_access=record,
             record_access_ended=record_ended,
+            record_change_told=record_told,
         )
 
 
@@ -269,6 +285,83 @@ async def test_the_end_is_told_again_until_the_application_has_said_yes(
     assert known["state"] == "ended"
 
 
+async def add(engine: AsyncEngine, paid: Paid, turn: int = 0) -> None:
+    """Make the plan a day longer."""
+    wish = Wish(turn=turn, actor="dana", reason="lost an evening")
+    async with engine.begin() as connection:
+        await add_days(connection, paid.checkout_id, wish, 1)
+
+
+def known_to(application: Server, order: OrderWritten) -> dict[str, Any]:
+    """Return what the application knows of an entitlement."""
+    (known,) = (
+        entry
+        for entry in application.seen("/api/entitlements")["entitlements"]
+        if entry["entitlement_id"] == str(order.entitlement_id)
+    )
+    return dict(known)
+
+
+@pytest.mark.parametrize(
+    "action", ["error_500", "act_then_drop_reply", "refuse", "gone_410"]
+)
+async def test_a_change_is_told_until_the_application_has_said_yes(
+    access: AccessActivities,
+    application: Server,
+    engine: AsyncEngine,
+    paid: Paid,
+    *,
+    action: str,
+) -> None:
+    """Whatever got lost, it is followed once, and the row says so afterwards alone."""
+    order = await paid.written()
+    await run(access.grant_entitlement, request_for(paid, order))
+    await add(engine, paid)
+    change = ChangeEntitlement(
+        checkout_id=paid.checkout_id, entitlement_id=order.entitlement_id
+    )
+    application.arm(action=action)
+
+    with pytest.raises(ApplicationError) as failed:
+        await run(access.change_entitlement, change)
+    async with engine.begin() as connection:
+        (untold,) = await list_changes(connection, paid.checkout_id)
+        grant = await read_grant(connection, order.entitlement_id)
+    for _ in range(2):
+        await run(access.change_entitlement, change)
+    async with engine.begin() as connection:
+        (told,) = await list_changes(connection, paid.checkout_id)
+
+    assert EMAIL not in str(failed.value)
+    assert untold.told_at is None
+    assert told.told_at is not None
+    known = known_to(application, order)
+    assert (known["change"], known["changes"]) == (1, 1)
+    assert datetime.fromisoformat(known["ends_at"]) == grant.ends_at
+    assert known["email"] == EMAIL
+
+
+async def test_a_change_that_was_held_up_until_the_end_tells_nothing(
+    access: AccessActivities, application: Server, engine: AsyncEngine, paid: Paid
+) -> None:
+    """A late try finds access over, and leaves the application alone."""
+    order = await paid.written()
+    await run(access.grant_entitlement, request_for(paid, order))
+    await add(engine, paid)
+    end = EndEntitlement(
+        checkout_id=paid.checkout_id, entitlement_id=order.entitlement_id
+    )
+    await run(access.end_entitlement, end)
+
+    change = ChangeEntitlement(
+        checkout_id=paid.checkout_id, entitlement_id=order.entitlement_id
+    )
+    await run(access.change_entitlement, change)
+
+    known = known_to(application, order)
+    assert (known["state"], known["changes"]) == ("ended", 0)
+
+
 async def delivered(engine: AsyncEngine, paid: Paid) -> OrderWritten:
     """Open the access: a receipt does not leave before."""
     order = await paid.written()
@@ -309,6 +402,29 @@ async def test_refused_receipt_is_an_outcome_without_the_address(
     assert not outcome.is_sent
     assert outcome.refusal is not None
     assert EMAIL not in outcome.refusal
+
+
+async def test_a_notice_goes_to_the_address_that_was_given_up(
+    emails: EmailActivities, mailbox: Server, paid: Paid, engine: AsyncEngine
+) -> None:
+    """Not to the new one; refused there, it says that nobody has lost anything."""
+    await delivered(engine, paid)
+    old, new = EMAIL, "canary@example.org"
+    wish = Wish(turn=0, actor="dana", reason="a letter was missing")
+    async with engine.begin() as connection:
+        await correct_address(
+            connection, paid.checkout_id, wish, new, Verified.PAGE_LINK
+        )
+    notice = derived_id(paid.checkout_id, f"{EmailKind.ADDRESS_CHANGED}:1")
+    mailbox.arm(action="permanent_550")
+
+    refused: EmailOutcome = await run(emails.send_email, SendEmail(email_id=notice))
+    sent: EmailOutcome = await run(emails.send_email, SendEmail(email_id=notice))
+
+    assert (refused.is_sent, refused.is_no_loss) == (False, True)
+    assert sent.is_sent
+    assert mailbox.seen("/api/mails", to=old)["mails"]
+    assert mailbox.seen("/api/mails", to=new)["mails"] == []
 
 
 async def test_refused_mail_leaves_no_more_by_itself(

@@ -119,6 +119,27 @@ async def test_a_bounce_opens_a_case(
     assert "mara@" not in log_lines.getvalue()
 
 
+async def test_a_notice_that_comes_back_is_nobodys_case(shop: Shop) -> None:
+    """It went to an address that was given up; that it is wrong was known before."""
+    opened = await owe(shop, kind="address-changed")
+    shop.sql("UPDATE emails SET recipient='mara@exmaple.com'")
+
+    answer = await hand_in(shop, bounce(id_of(shop, opened, "address-changed")))
+
+    assert answer.status_code == 202
+    assert stands(shop) == ("failed", "5.1.1", [], False, False)
+
+
+async def test_whoever_answers_a_notice_is_heard(shop: Shop) -> None:
+    """Somebody did not want their order to have another address: it is a case."""
+    opened = await owe(shop, kind="address-changed")
+    shop.sql("UPDATE emails SET recipient='mara@example.com'")
+
+    await hand_in(shop, reply(id_of(shop, opened, "address-changed")))
+
+    assert stands(shop)[2] == ["CustomerWrote"]
+
+
 @pytest.mark.parametrize(
     ("action", "status", "after"),
     [

@@ -98,6 +98,8 @@ ACCESS = {
     ("POST", "/support/checkouts/{checkout_id}/reply"): "staff",
     ("POST", "/support/checkouts/{checkout_id}/refund"): "staff",
     ("POST", "/support/checkouts/{checkout_id}/refund/take-back"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/days"): "staff",
+    ("POST", "/support/checkouts/{checkout_id}/address"): "staff",
 }
 
 FORMS = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from sandbox.application.store import AccessStore
 from stack.places import free_port
 from tests.stack.servers import server
 
@@ -202,6 +204,87 @@ def test_scripted_failure_does_nothing_once(
     assert acme.call().status_code == status
     assert acme.seen()["entitlements"] == []
     assert acme.call().status_code == 200
+
+
+def _changed(number: object, **facts: Any) -> dict[str, Any]:
+    data = {**_granted()["data"], "change": number, **facts}
+    return {"type": "entitlement.changed", "data": data}
+
+
+def test_a_change_is_followed_once(acme: Acme) -> None:
+    """Address and end move, the welcome page shows them, and its link stays."""
+    welcome = acme.call().json()["access_url"]
+    moved = {"email": "kim@example.com", "ends_at": "2027-12-07T14:32:00+00:00"}
+
+    for _ in range(2):
+        reply = acme.call("msg_2", **_changed(1, **moved))
+
+    (entry,) = acme.seen()["entitlements"]
+    assert (reply.status_code, reply.json()) == (200, {"changed": "ent_1"})
+    assert (entry["email"], entry["change"]) == ("kim@example.com", 1)
+    assert (entry["grants"], entry["changes"]) == (1, 1)
+    assert entry["access_url"] == welcome
+    page = acme.http.get(welcome).text
+    assert "7 Dec 2027" in page
+    assert "k•••@example.com" in page
+    assert "change 1" in acme.http.get("/").text
+
+
+def test_a_change_that_comes_late_undoes_nothing(acme: Acme) -> None:
+    """A lower number, or the same under another id, is answered and not followed."""
+    acme.call()
+    acme.call("msg_3", **_changed(2, email="new@example.com"))
+
+    late = acme.call("msg_2", **_changed(1, email="old@example.com"))
+    same = acme.call("msg_4", **_changed(2, email="old@example.com"))
+
+    (entry,) = acme.seen()["entitlements"]
+    assert (late.status_code, same.status_code) == (200, 200)
+    assert (entry["email"], entry["changes"]) == ("new@example.com", 1)
+
+
+def test_a_change_reopens_nothing(acme: Acme) -> None:
+    """What has ended stays ended, and a late call to open it has nothing to undo."""
+    acme.call()
+    acme.call("msg_2", type="entitlement.ended")
+    acme.call("msg_3", **_changed(1))
+
+    (entry,) = acme.seen()["entitlements"]
+    assert (entry["state"], entry["changes"]) == ("ended", 0)
+
+
+def test_a_change_of_what_is_not_known_opens_it(acme: Acme) -> None:
+    """The call tells everything, so an application that lost a row has it again."""
+    acme.call("msg_2", **_changed(1, email="kim@example.com"))
+
+    late = acme.call()
+
+    (entry,) = acme.seen()["entitlements"]
+    assert (entry["state"], entry["email"]) == ("active", "kim@example.com")
+    assert acme.http.get(late.json()["access_url"]).status_code == 200
+
+
+@pytest.mark.parametrize("number", [None, 0, -1, True, "1", 1.5])
+def test_a_change_counts(acme: Acme, number: object) -> None:
+    """Without its number it cannot be put in order, so it is refused."""
+    assert acme.call("msg_2", **_changed(number)).status_code == 422
+
+
+def test_a_file_of_an_older_release_is_taken_on(tmp_path: Path) -> None:
+    """What was granted before changes were counted can be changed now."""
+    path = tmp_path / "application.db"
+    store = AccessStore(path)
+    store.grant("msg_1", _granted()["data"])
+    store.close()
+    with sqlite3.connect(path) as old:
+        old.execute("ALTER TABLE entitlements DROP COLUMN change")
+    old.close()
+
+    again = AccessStore(path)
+    again.change("msg_2", {**_granted()["data"], "change": 1, "email": "k@x.example"})
+
+    assert [(one.email, one.change) for one in again.all()] == [("k@x.example", 1)]
+    again.close()
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,15 @@ from api.support.views import (
 )
 from api.support.writing import Composed, Known, Typed
 from database.audit import Outcome, RecordedAction, StaffAction
+from database.changes import Change
 from database.console import Asked, CaseRow, Line, Promised, Record, Returned
 from database.customer_messages import CustomerMessage
 from domain.case_view import ToldMail
+from domain.changes import ChangeKind
 from domain.emails import EmailKind
 from domain.money import Money
 from domain.payments import PaymentIntent, PaymentIntentStatus
-from domain.replies import Blocked, Situation, prepare, suggest
+from domain.replies import Blocked, Situation, Verified, prepare, suggest
 from domain.staff import Role, enrolment_uri
 from domain.states import (
     AccessState,
@@ -335,6 +337,10 @@ def _replies(settings: Settings) -> Iterator[tuple[str, str]]:
     yield "reply-remarks", show(remarks=(remark,))
     request = replace(ready, situation=Situation.MONEY_BACK)
     yield "reply-blocked", show(request=request, blocked=blocked, letter=None)
+    invoice = replace(ready, situation=Situation.INVOICE)
+    asked = prepare(Situation.INVOICE, facts)
+    assert isinstance(asked, Blocked)
+    yield "reply-invoice", show(request=invoice, blocked=asked, letter=None)
 
 
 def _signing_in(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -607,8 +613,61 @@ def _other_cases(settings: Settings, show: Any) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "checkout", show(case_page(None, done, refunding, shown(), settings))
+    yield (
+        "case-changed",
+        show(
+            case_page(
+                case_row(cause="CustomerWrote", access=AccessState.ACTIVE),
+                done,
+                _changed(sent),
+                shown(charged_at=_ago(days=2)),
+                settings,
+            ),
+            replace(DANA, role=Role.SUPPORT, is_fresh=False),
+            WORDS[Said.ADDRESS_CORRECTED],
+        ),
+    )
     yield "case-orphan", show(orphan_page(_orphan(), shown(), settings))
     assert payment_url(settings, None) is None
+
+
+def _changed(receipt: ToldMail) -> Record:
+    """A purchase whose address was put right, and whose plan was made longer."""
+    notice = ToldMail(
+        kind=EmailKind.ADDRESS_CHANGED, state=EmailState.SENT, at=_ago(minutes=4)
+    )
+    changes = (
+        Change(
+            change_id=UUID(int=11),
+            sequence=1,
+            kind=ChangeKind.ADDRESS,
+            actor="dana",
+            reason="a letter was missing",
+            created_at=_ago(minutes=5),
+            told_at=_ago(minutes=4),
+            old_email="mara@exmaple.com",
+            new_email="mara@example.com",
+            verified=Verified.CARD_AND_DAY,
+        ),
+        Change(
+            change_id=UUID(int=12),
+            sequence=2,
+            kind=ChangeKind.DAYS,
+            actor="dana",
+            reason="lost an evening",
+            created_at=_ago(minutes=1),
+            days=14,
+        ),
+    )
+    return record(
+        mails=(receipt, notice),
+        promised=(),
+        changes=changes,
+        lines=tuple(
+            Line(at=one.created_at, kind="changed", facts={"change": one})
+            for one in changes
+        ),
+    )
 
 
 def _actions() -> list[RecordedAction]:

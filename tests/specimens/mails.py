@@ -193,6 +193,7 @@ def _variants() -> dict[EmailKind, Variants]:
         **_answers(),
         **_refunds(),
         **_care(),
+        **_moved(),
     }
 
 
@@ -398,6 +399,17 @@ def _care() -> dict[EmailKind, Variants]:
             "ending-in-7": replace(IN, written_at=_UNTIL - timedelta(days=7))
         },
     }
+
+
+def _moved() -> dict[EmailKind, Variants]:
+    """The notice to the address that an order had before."""
+    moved = replace(
+        IN,
+        written_at=datetime(2026, 11, 24, 9, 8, tzinfo=UTC),
+        moved_to="m•••@example.com",
+        earlier=(EmailKind.RECEIPT,),
+    )
+    return {EmailKind.ADDRESS_CHANGED: {"address-changed": moved}}
 
 
 def _at(minutes: int) -> datetime:

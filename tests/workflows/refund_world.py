@@ -24,11 +24,13 @@ from activities.orders import OrderActivities
 from activities.payments import PaymentActivities
 from activities.refunds import RefundActivities
 from database.aftermath import record_access_ended
+from database.changes import record_change_told
 from database.emails import read_owed_email
-from database.orders import record_access
+from database.orders import Grant, read_grant, record_access
 from database.refunds import request_refund
 from database.tables import refunds
 from domain.addresses import PageAddresses
+from domain.changes import ChangeEntitlement
 from domain.emails import EmailKind, is_still_true
 from domain.identifiers import refund_key
 from domain.messages import (
@@ -188,7 +190,15 @@ class RefundWorld:
     #: What the application says of each entitlement: `active`, `ended` or nothing.
     application: dict[UUID, str] = field(default_factory=dict)
     is_application_away: bool = False
+    #: What the application was told of changes, and acted on, in this order.
+    told: list[Grant] = field(default_factory=list)
+    #: How many answers of the application get lost after it acted.
+    lose_answers: int = 0
     mails: list[EmailKind] = field(default_factory=list)
+    #: To whom each of them went.
+    recipients: list[str] = field(default_factory=list)
+    #: The mail server's final no to every mail from now on.
+    refusal: str | None = None
     #: What happens while a mail is on its way.
     while_mailing: Callable[[], Awaitable[object]] | None = None
 
@@ -227,6 +237,7 @@ class RefundWorld:
             cases.record_repair,
             self.grant_entitlement,
             self.end_entitlement,
+            self.change_entitlement,
             self.send_email,
         ]
 
@@ -269,6 +280,20 @@ class RefundWorld:
             await record_access_ended(connection, end)
 
     @activity.defn
+    async def change_entitlement(self, change: ChangeEntitlement) -> None:
+        """Fake application, real rows."""
+        if self.is_application_away:
+            raise ApplicationError("scripted", type="ApplicationAway")
+        async with self.engine.begin() as connection:
+            told = await read_grant(connection, change.entitlement_id)
+        self.told.append(told)
+        if self.lose_answers:
+            self.lose_answers -= 1
+            raise ApplicationError("scripted", type="ApplicationAway")
+        async with self.engine.begin() as connection:
+            await record_change_told(connection, change, told.change)
+
+    @activity.defn
     async def send_email(self, send: SendEmail) -> EmailOutcome:
         """Fake mail server, real rows: what is not true any more does not leave."""
         async with self.engine.begin() as connection:
@@ -279,8 +304,17 @@ class RefundWorld:
         if not is_still_true(owed.kind, checkout.money_state, checkout.access_state):
             return EmailOutcome(is_sent=False, is_needless=True)
         key_id = _ADDRESSES.new_token(self.checkout_id).key_id
-        _LETTERS.write(replace(owed, checkout=replace(checkout, token_key_id=key_id)))
+        mail = _LETTERS.write(
+            replace(owed, checkout=replace(checkout, token_key_id=key_id))
+        )
+        if self.refusal is not None:
+            return EmailOutcome(
+                is_sent=False,
+                refusal=self.refusal,
+                is_no_loss=owed.recipient is not None,
+            )
         self.mails.append(owed.kind)
+        self.recipients.append(str(mail["To"]))
         if self.while_mailing is not None:
             happens, self.while_mailing = self.while_mailing, None
             await happens()
