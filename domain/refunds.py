@@ -283,7 +283,7 @@ class RefundStep:
         payment_intent_id: To look at, or to prove.
         submit: What to ask the processor for.
         entitlement_id: Whose access ends, or was changed.
-        until: When the next thing is due.
+        until: When the next thing is due; when telling a change has to stand back.
         holds_access: Access that is not open must stay so: the whole price goes back.
         is_late: An outcome has been unknown for too long; a person should know.
         needs_person: A refund failed for good, or a dispute is open.
@@ -472,10 +472,10 @@ def due_step(
         aftermath.is_over or takes_access(aftermath, {RefundState.SUCCEEDED})
     ):
         return RefundStepKind.END_ACCESS, None
-    if aftermath.is_changed and aftermath.access is AccessState.ACTIVE:
-        return RefundStepKind.TELL_CHANGE, None
     times = [charge.next_look_at for charge in aftermath.unproven]
     times += [time for refund in aftermath.refunds if (time := _next_time(refund))]
+    if aftermath.is_changed and aftermath.access is AccessState.ACTIVE:
+        return RefundStepKind.TELL_CHANGE, min(times, default=None)
     if times:
         return RefundStepKind.WAIT, min(times)
     return RefundStepKind.NOTHING, None

@@ -8,7 +8,7 @@ the opening of access: there is a single writer.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from temporalio import workflow
@@ -134,7 +134,7 @@ class Aftercare:
                         )
                 case RefundStepKind.TELL_CHANGE if step.entitlement_id is not None:
                     with suppress(RefundAsked):
-                        await self._tell_change(step.entitlement_id)
+                        await self._tell_change(step.entitlement_id, step.until)
                 case RefundStepKind.WAIT if step.until is not None:
                     return max(step.until - workflow.now(), _SHORTEST_WAIT), step
                 case _:
@@ -285,17 +285,24 @@ class Aftercare:
         )
         self._did.append("ended access" + (": its time is over" if is_over else ""))
 
-    async def _tell_change(self, entitlement_id: UUID) -> None:
+    async def _tell_change(self, entitlement_id: UUID, until: datetime | None) -> None:
         """Have the application follow what a person changed, however long it is away.
 
-        As for the end of access, a refund that is asked for meanwhile goes first.
+        Money goes first: a refund that is asked for meanwhile, or whose time comes.
         """
+
+        def leave_for_money() -> None:
+            self.leave_if_asked()
+            if until is not None and workflow.now() >= until:
+                raise RefundAsked
+
         await self._steps.durably(
             policies.TELL_CHANGE,
             AccessActivities.change_entitlement,
             ChangeEntitlement(
                 checkout_id=self._checkout_id, entitlement_id=entitlement_id
             ),
-            before_round=self.leave_if_asked,
+            before_round=leave_for_money,
+            wake_at=until,
         )
         self._did.append("told the application what was changed")

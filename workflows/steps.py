@@ -9,7 +9,7 @@ repair tries again, for as long as it takes. A charged customer is never given u
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -89,6 +89,7 @@ class Steps:
         argument: A,
         *,
         before_round: Callable[[], None] | None = None,
+        wake_at: datetime | None = None,
     ) -> R:
         """Carry a step out until it succeeds, however long that takes.
 
@@ -97,6 +98,7 @@ class Steps:
             activity: What does it.
             argument: With what.
             before_round: May leave, by an exception of its own, before each round.
+            wake_at: When it must be asked at the latest; no wait goes beyond it.
         """
         self._begin(step)
         if not self.met_trouble:
@@ -118,7 +120,7 @@ class Steps:
                 metrics.count(workflow.metric_meter(), metrics.ROUNDS, step=step.name)
                 await self.call_for_attention(step, error)
                 await self.pause(
-                    rung(policies.BETWEEN_ROUNDS, rounds - 1),
+                    _between_rounds(rounds, wake_at),
                     f"round {rounds + 1} of: {step.name}",
                 )
             else:
@@ -311,6 +313,13 @@ class Steps:
             f"- Needs a person: {attention}",
         ]
         workflow.set_current_details("\n".join(lines))
+
+
+def _between_rounds(rounds: int, wake_at: datetime | None) -> timedelta:
+    wait = rung(policies.BETWEEN_ROUNDS, rounds - 1)
+    if wake_at is None:
+        return wait
+    return max(min(wait, wake_at - workflow.now()), policies.LEAST_WAIT)
 
 
 _MONEY_WORDS = {

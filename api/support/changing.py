@@ -8,6 +8,7 @@ were: of two who press at once, the second finds the first one's.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
 from api.support.repairing import knock
 from api.support.said import Said, back_to_checkout
-from database.audit import Fact, Outcome, digest_of, record_action
+from database.audit import Fact, Outcome, StaffAction, digest_of, record_action
 from database.changes import (
     Change,
     ChangeRefused,
@@ -65,6 +66,21 @@ class AddressForm(ChangeForm):
     verified: Verified
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deed:
+    """What is done, in the audit and on the page that follows.
+
+    Attributes:
+        is_made_by: Whether a change that was found is the one that is asked for.
+        about: Facts for the audit: no address and nobody's words.
+    """
+
+    action: str
+    said: Said
+    is_made_by: Callable[[Change], bool]
+    about: dict[str, Fact]
+
+
 @router.post("/checkouts/{checkout_id}/days")
 @allows(Access.ACT)
 async def days(
@@ -81,17 +97,13 @@ async def days(
             raise ChangeRefused(problem)
         return await add_days(connection, checkout_id, form.wish_of(staff), form.days)
 
-    return await _change(
-        parts,
-        staff,
-        checkout_id,
-        make,
+    deed = _Deed(
         action="days.added",
         said=Said.DAYS_ADDED,
-        is_mine=lambda made: made.days == form.days,
-        days=form.days,
-        reason_sha256=digest_of(form.reason),
+        is_made_by=lambda made: made.days == form.days,
+        about={"days": form.days, "reason_sha256": digest_of(form.reason)},
     )
+    return await _change(parts, staff, checkout_id, make, deed)
 
 
 @router.post("/checkouts/{checkout_id}/address")
@@ -117,67 +129,55 @@ async def address(
             connection, checkout_id, wish, email, form.verified
         )
 
-    return await _change(
-        parts,
-        staff,
-        checkout_id,
-        make,
+    deed = _Deed(
         action="address.corrected",
         said=Said.ADDRESS_CORRECTED,
-        is_mine=lambda made: made.new_email == email,
-        verified=form.verified.value,
-        reason_sha256=digest_of(form.reason),
+        is_made_by=lambda made: made.new_email == email,
+        about={
+            "verified": form.verified.value,
+            "reason_sha256": digest_of(form.reason),
+        },
     )
+    return await _change(parts, staff, checkout_id, make, deed)
 
 
 async def _change(
-    parts: Parts,
-    staff: Staff,
-    checkout_id: UUID,
-    make: Make,
-    *,
-    action: str,
-    said: Said,
-    is_mine: Callable[[Change], bool],
-    **about: Fact,
+    parts: Parts, staff: Staff, checkout_id: UUID, make: Make, deed: _Deed
 ) -> Response:
     """Make a change once, write down who did, and tell the workflow."""
     case, row, _ = await read_case_facts(parts, checkout_id)
-    case_id = None if case is None else case.case_id
+
+    def did(outcome: Outcome, **more: Fact) -> StaffAction:
+        return staff.did(
+            deed.action,
+            outcome=outcome,
+            case_id=None if case is None else case.case_id,
+            checkout_id=checkout_id,
+            **deed.about,
+            **more,
+        )
 
     async def work(connection: AsyncConnection) -> tuple[Change, bool]:
         made, is_new = await make(connection)
         if is_new:
-            done = staff.did(
-                action,
-                case_id=case_id,
-                checkout_id=checkout_id,
-                change=str(made.change_id),
-                **about,
-            )
+            done = did(Outcome.DONE, change=str(made.change_id))
             await record_action(connection, done)
         return made, is_new
 
     try:
         made, is_new = await parts.records.write(work)
     except ChangeRefused as refused:
-        refusal = staff.did(
-            action,
-            outcome=Outcome.REFUSED,
-            case_id=case_id,
-            checkout_id=checkout_id,
-            **about,
-        )
+        refusal = did(Outcome.REFUSED)
         await parts.records.write(lambda c: record_action(c, refusal))
-        return parts.console.problem(
-            staff,
+        words, back = (
             f"{refused} Nothing was changed.",
             f"/support/checkouts/{checkout_id}",
         )
-    if not is_new and not (made.actor == staff.name and is_mine(made)):
+        return parts.console.problem(staff, words, back)
+    if not is_new and not (made.actor == staff.name and deed.is_made_by(made)):
         return back_to_checkout(checkout_id, Said.CHANGE_BY_OTHER)
     asked = await parts.records.read(
         lambda c: read_repair(c, checkout_id, made.change_id)
     )
     is_told = asked is None or await knock(parts, row, asked)
-    return back_to_checkout(checkout_id, said if is_told else Said.CHANGE_WAITS)
+    return back_to_checkout(checkout_id, deed.said if is_told else Said.CHANGE_WAITS)

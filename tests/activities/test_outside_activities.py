@@ -423,7 +423,8 @@ async def test_a_notice_goes_to_the_address_that_was_given_up(
 
     assert (refused.is_sent, refused.is_no_loss) == (False, True)
     assert sent.is_sent
-    assert mailbox.seen("/api/mails", to=old)["mails"]
+    subjects = [mail["subject"] for mail in mailbox.seen("/api/mails", to=old)["mails"]]
+    assert subjects.count("Your order has another e-mail address now") == 1
     assert mailbox.seen("/api/mails", to=new)["mails"] == []
 
 

@@ -226,7 +226,8 @@ async def test_histories_hold_no_address(shop: Shop) -> None:
     handle = await knock(shop, await change(shop, "address"))
     await handle.result()
 
-    history = (await handle.fetch_history()).to_json()
-    assert "change_entitlement" in history
-    for personal in ("example.org", "example.com", "they wrote from elsewhere"):
+    events = (await handle.fetch_history()).events
+    history = b"".join(event.SerializeToString() for event in events)
+    assert b"change_entitlement" in history
+    for personal in (b"example.org", b"example.com", b"they wrote from elsewhere"):
         assert personal not in history
