@@ -101,7 +101,7 @@ async def days(
         action="days.added",
         said=Said.DAYS_ADDED,
         is_made_by=lambda made: made.days == form.days,
-        about={"days": form.days, "reason_sha256": digest_of(form.reason)},
+        about={"days": form.days, "reason_sha256": digest_of(form.reason.strip())},
     )
     return await _change(parts, staff, checkout_id, make, deed)
 
@@ -135,7 +135,7 @@ async def address(
         is_made_by=lambda made: made.new_email == email,
         about={
             "verified": form.verified.value,
-            "reason_sha256": digest_of(form.reason),
+            "reason_sha256": digest_of(form.reason.strip()),
         },
     )
     return await _change(parts, staff, checkout_id, make, deed)

@@ -11,7 +11,7 @@ from stack.driver import Stack
 from tests.browser.conftest import Visit
 from tests.browser.test_console import Colleague, Hire, hire
 from tests.browser.visiting import RECEIVED, SUCCESS, Visitor
-from tests.durability.counting import connect_owner
+from tests.durability.counting import connect_owner, get_json
 
 __all__ = ["hire"]
 
@@ -163,6 +163,44 @@ def test_a_letter_that_waits_says_for_what(hire: Hire, visit: Visit) -> None:
     page.get_by_role("link", name="Still unknown").click()
     expect(page.get_by_role("alert")).to_contain_text("This letter would not be true.")
     vera.visitor.look("console-reply-untrue")
+
+
+def test_what_is_changed_reaches_everybody(
+    hire: Hire, visit: Visit, stack: Stack
+) -> None:
+    """Address and days: old mailbox, application and letter say the same as the rows."""
+    zoe, customer = hire("zoe"), visit()
+    customer.buy()
+    page, new = zoe.page, f"new-{customer.email}"
+    page.get_by_label("Find a customer or a payment").fill(customer.email)
+    page.get_by_role("button", name="Find").click()
+
+    page.locator("summary", has_text="Correct the address").click()
+    page.get_by_label("The right address").fill(new)
+    page.get_by_label("What was wrong with the old one").fill("a letter was missing")
+    zoe.visitor.look("console-address")
+    page.get_by_role("button", name="Send their mail to this address").click()
+    expect(page.get_by_role("status")).to_contain_text("goes to the new address")
+    notice = customer.open_mail("address-changed")
+    expect(notice.locator("body")).to_contain_text("has another e-mail address now")
+
+    page.locator("summary", has_text="Add days").click()
+    page.get_by_label("How many days").fill("14")
+    page.get_by_label("Why they get them").fill("lost an evening")
+    zoe.visitor.look("console-days")
+    page.get_by_role("button", name="Add these days").click()
+    expect(page.get_by_role("status")).to_contain_text("The days are added.")
+    expect(page.get_by_text("the application knows")).to_have_count(2)
+    known = get_json(f"{stack.at.application}/api/entitlements", email=new)
+    assert [(one["change"], one["changes"]) for one in known["entitlements"]] == [
+        (2, 2)
+    ]
+
+    page.get_by_role("link", name="Reply").click()
+    page.get_by_role("link", name="Days for the wait").click()
+    page.get_by_label("I have read the opening against what they wrote").click()
+    page.get_by_role("button", name="Sign and send it").click()
+    expect(page.get_by_role("status")).to_contain_text("Your letter has left.")
 
 
 def _open_editor(page: Page, customer: Visitor) -> None:
