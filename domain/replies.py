@@ -336,8 +336,7 @@ WHERE: dict[Fact, tuple[str, str]] = {
     ),
     Fact.NEW_ADDRESS: (
         "The right address on the purchase",
-        "Open “Correct the address” in the case first, so that later mails go there "
-        "too.",
+        "Correct the address in the case first, so that later mails go there too.",
     ),
     Fact.INVOICE: (
         "The finished invoice and the name on it",
@@ -346,7 +345,7 @@ WHERE: dict[Fact, tuple[str, str]] = {
     ),
     Fact.ADDED_DAYS: (
         "The days, added to the plan",
-        "Open “Add days” in the case first. Two weeks need nobody's consent.",
+        "Add the days in the case first. Two weeks need nobody's consent.",
     ),
     Fact.DISPUTE: (
         "The open dispute",

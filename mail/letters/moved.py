@@ -25,8 +25,8 @@ def address_changed(facts: LetterFacts) -> Letter:
         company_name=company.company_name,
         headline=f"Order {facts.reference_code} has another e-mail address now.",
         paragraphs=(
-            "Its buyer asked us to correct it. From now on our mail about this order "
-            f"goes to {facts.moved_to}.",
+            "Its buyer asked us to correct it. From now on mail about it from "
+            f"{company.company_name} goes to {facts.moved_to}.",
             "If that was you, you need not do anything.",
             "If it was not you, reply to this e-mail and say so. A person reads it and "
             "looks into it.",

@@ -168,7 +168,7 @@ def test_a_letter_that_waits_says_for_what(hire: Hire, visit: Visit) -> None:
 def test_what_is_changed_reaches_everybody(
     hire: Hire, visit: Visit, stack: Stack
 ) -> None:
-    """Address and days: old mailbox, application and letter say the same as the rows."""
+    """Address and days: old mailbox, application and letter say what the rows say."""
     zoe, customer = hire("zoe"), visit()
     customer.buy()
     page, new = zoe.page, f"new-{customer.email}"

@@ -165,7 +165,11 @@ def test_a_change_is_news_for_a_week() -> None:
     at = datetime(2026, 11, 24, 9, 8, tzinfo=UTC)
     added = AddedDays(days=14, until=at + timedelta(days=379), added_at=at)
     told = replace(
-        FACTS, added=added, wrong_address="m•••@x.example", address_corrected_at=at
+        FACTS,
+        added=added,
+        wrong_address="m•••@x.example",
+        address_corrected_at=at,
+        wrote_at=None,
     )
     soon = replace(told, now=at + NEWS_FOR - timedelta(seconds=1))
     later = replace(told, now=at + NEWS_FOR)
