@@ -20,12 +20,19 @@ from domain.states import AccessState, MoneyState
 from tests.database.conftest import open_checkout
 from tests.workflows.conftest import Handle
 from tests.workflows.test_refunds import Shop, shop, skipping
+from tests.workflows.test_subscription_life import execute
 
 __all__ = ["open_checkout", "shop", "skipping"]
 
 pytestmark = [pytest.mark.temporal, pytest.mark.postgres]
 
 NEW = "mara@example.org"
+
+
+async def is_in(shop: Shop) -> None:
+    """Buy, and be heard of since, so that nobody asks whether they got in."""
+    await shop.bought()
+    execute(shop, "UPDATE checkouts SET heard_at = clock_timestamp()")
 
 
 async def change(shop: Shop, kind: str, turn: int = 0) -> Change:
@@ -66,7 +73,7 @@ async def test_an_address_is_told_once_and_the_old_one_gets_a_notice(
     shop: Shop,
 ) -> None:
     """One call to the application, one mail to the old address, one outcome."""
-    await shop.bought()
+    await is_in(shop)
 
     result = await (await knock(shop, await change(shop, "address"))).result()
 
@@ -86,7 +93,7 @@ async def test_an_address_is_told_once_and_the_old_one_gets_a_notice(
 
 async def test_days_are_told_and_no_mail_leaves(shop: Shop) -> None:
     """The application learns of the new end; the letter is a person's to write."""
-    await shop.bought()
+    await is_in(shop)
     (before,) = shop.sql("SELECT ends_at FROM subscriptions")
 
     await (await knock(shop, await change(shop, "days"))).result()
@@ -98,7 +105,7 @@ async def test_days_are_told_and_no_mail_leaves(shop: Shop) -> None:
 
 async def test_a_knock_again_tells_nobody_twice(shop: Shop) -> None:
     """The starter that knocks once more finds it told."""
-    await shop.bought()
+    await is_in(shop)
     made = await change(shop, "days")
     await (await knock(shop, made)).result()
 
@@ -110,7 +117,7 @@ async def test_a_knock_again_tells_nobody_twice(shop: Shop) -> None:
 
 async def test_two_changes_are_told_in_one_call(shop: Shop) -> None:
     """The newest number tells all of them, so the first needs no call of its own."""
-    await shop.bought()
+    await is_in(shop)
     await change(shop, "days")
     made = await change(shop, "address", turn=1)
 
@@ -122,7 +129,7 @@ async def test_two_changes_are_told_in_one_call(shop: Shop) -> None:
 
 async def test_an_answer_that_is_lost_is_asked_for_again(shop: Shop) -> None:
     """A crash after the application acted says the same under the same number."""
-    await shop.bought()
+    await is_in(shop)
     shop.world.lose_answers = 2
 
     await (await knock(shop, await change(shop, "days"))).result()
@@ -136,7 +143,7 @@ async def test_an_application_that_is_down_is_told_later(
     shop: Shop, skipping: WorkflowEnvironment
 ) -> None:
     """Tried in rounds and shown to people; the old address hears of it meanwhile."""
-    await shop.bought()
+    await is_in(shop)
     shop.world.is_application_away = True
     handle = await knock(shop, await change(shop, "address"))
     await skipping.sleep(timedelta(hours=3))
@@ -157,7 +164,7 @@ async def test_money_goes_back_although_the_application_is_down(
     shop: Shop, skipping: WorkflowEnvironment
 ) -> None:
     """A refund that is asked for meanwhile waits for no application."""
-    await shop.bought()
+    await is_in(shop)
     shop.world.is_application_away = True
     await knock(shop, await change(shop, "days"))
     await skipping.sleep(timedelta(minutes=5))
@@ -194,7 +201,7 @@ async def test_a_change_before_access_is_open_is_told_with_it(
 
 async def test_an_old_address_that_refuses_is_nobodys_case(shop: Shop) -> None:
     """It was mistyped, so nobody has to be found another way: the run just ends."""
-    await shop.bought()
+    await is_in(shop)
     shop.world.refusal = "550"
 
     await (await knock(shop, await change(shop, "address"))).result()
@@ -207,7 +214,7 @@ async def test_an_old_address_that_refuses_is_nobodys_case(shop: Shop) -> None:
 
 async def test_what_has_ended_is_told_no_change(shop: Shop) -> None:
     """Mail about a returned payment goes to the new address; access is over."""
-    await shop.bought()
+    await is_in(shop)
     await (await shop.refund()).result()
     calls = dict(shop.world.application)
 
@@ -221,7 +228,7 @@ async def test_what_has_ended_is_told_no_change(shop: Shop) -> None:
 
 async def test_histories_hold_no_address(shop: Shop) -> None:
     """Neither the old nor the new one, nor the words of whoever changed it."""
-    await shop.bought()
+    await is_in(shop)
 
     handle = await knock(shop, await change(shop, "address"))
     await handle.result()
