@@ -22,6 +22,10 @@ _CHANGES = UUID("1f0a6f3e-2f7c-4b0d-9a57-3c1d5b7e9a42")
 MOST_DAYS: dict[Role, int] = {Role.READ: 0, Role.SUPPORT: 14, Role.OWNER: 90}
 
 
+#: What the step is called that tells the application; also in cases about it.
+TELL_STEP = "tell the application what was changed"
+
+
 class ChangeKind(StrEnum):
     """What was changed."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from domain.changes import TELL_STEP
 from domain.money import Money
 from domain.states import AccessState, CaseState, MoneyState
 
@@ -191,6 +192,9 @@ def cause_in_words(cause: str | None, step: str) -> str:
     """Say why a case is open."""
     if cause is None:
         return "the machine is at it"
+    if step == TELL_STEP:
+        # Access is open: what the other steps' words say of it would not be true.
+        return "the application does not know yet what was changed"
     known = _CAUSES.get(cause)
     return known or f"it does not get on at: {step} ({cause})"
 

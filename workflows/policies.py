@@ -10,6 +10,8 @@ from datetime import timedelta
 
 from temporalio.common import RetryPolicy
 
+from domain.changes import TELL_STEP
+
 #: The first try is a local activity, once: it costs 2 ms instead of 12 and is written
 #: into the history together with its neighbours.
 FIRST_TRY = RetryPolicy(maximum_attempts=1)
@@ -154,7 +156,7 @@ CLOSE_CASE = _database("close the case")
 RECORD_REPAIR = _database("note what the repair did")
 GRANT = _application("open access in the application")
 END_ACCESS = _application("end access in the application")
-TELL_CHANGE = _application("tell the application what was changed")
+TELL_CHANGE = _application(TELL_STEP)
 SEND_RECEIPT = _mail("send the receipt")
 SEND_MAIL = _mail("send a mail")
 PLAN_MAIL = _database("find out what the customer must hear")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain.changes import TELL_STEP
 from domain.money import Money
 from domain.reconciliation import DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, MoneyState
@@ -155,6 +156,9 @@ def test_a_cause_that_nobody_described_is_told_by_its_step() -> None:
         "it does not get on at: send the receipt (BrandNew)"
     )
     assert cause_in_words(None, "") == "the machine is at it"
+    assert cause_in_words("ApplicationAway", TELL_STEP) == (
+        "the application does not know yet what was changed"
+    )
 
 
 @pytest.mark.parametrize(
