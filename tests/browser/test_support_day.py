@@ -177,6 +177,7 @@ def test_what_is_changed_reaches_everybody(
 
     page.locator("summary", has_text="Correct the address").click()
     page.get_by_label("The right address").fill(new)
+    page.get_by_label("How we know that who writes").select_option("card_and_day")
     page.get_by_label("What was wrong with the old one").fill("a letter was missing")
     zoe.visitor.look("console-address")
     page.get_by_role("button", name="Send their mail to this address").click()
