@@ -42,7 +42,7 @@ RecordAccess = Callable[
     [GrantEntitlement, str | None, datetime | None], Awaitable[datetime | None]
 ]
 RecordAccessEnded = Callable[[EndEntitlement], Awaitable[None]]
-#: Whose access was changed, and how many changes the application knows of now.
+#: Whose access was changed, and the number of the newest change that is known now.
 RecordChangeTold = Callable[[ChangeEntitlement, int], Awaitable[None]]
 
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    cast,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.cases import insert_repair
@@ -60,11 +69,13 @@ class Change:
 
     Attributes:
         sequence: Counts the checkout's changes, from 1.
+        number: What the application is told; higher with each of them.
         told_at: When the application had acted on it; None before.
     """
 
     change_id: UUID
     sequence: int
+    number: int
     kind: ChangeKind
     actor: str
     reason: str
@@ -175,7 +186,7 @@ async def record_change_told(
         update(purchase_changes)
         .where(
             purchase_changes.c.checkout_id == change.checkout_id,
-            purchase_changes.c.sequence <= number,
+            purchase_changes.c.number <= number,
             purchase_changes.c.told_at.is_(None),
         )
         .values(told_at=func.clock_timestamp())
@@ -228,6 +239,7 @@ async def _write(
             change_id=change_id,
             checkout_id=checkout_id,
             sequence=wish.turn + 1,
+            number=_next_number(checkout_id),
             kind=kind,
             actor=wish.actor,
             reason=wish.reason,
@@ -241,6 +253,20 @@ async def _write(
         RepairRequest(repair_id=change_id, actor=wish.actor, reason=WHY[kind]),
     )
     return _change(written.one())
+
+
+def _next_number(checkout_id: UUID) -> ColumnElement[int]:
+    """Number a change by the clock: a restored database counts on above what it lost.
+
+    Two changes of one millisecond, or a clock that was put back, still go upwards.
+    """
+    now = func.floor(func.extract("epoch", func.clock_timestamp()) * 1000)
+    newest = (
+        select(func.max(purchase_changes.c.number) + 1)
+        .where(purchase_changes.c.checkout_id == checkout_id)
+        .scalar_subquery()
+    )
+    return func.greatest(cast(now, BigInteger), newest)
 
 
 async def _owe_notice(
@@ -269,6 +295,7 @@ def _change(row: Row[tuple[object, ...]]) -> Change:
     return Change(
         change_id=row.change_id,
         sequence=row.sequence,
+        number=row.number,
         kind=ChangeKind(row.kind),
         actor=row.actor,
         reason=row.reason,

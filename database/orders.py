@@ -61,7 +61,7 @@ class Grant:
     ends_at: datetime
     #: Access is over: it must not be opened, however late a call comes.
     is_ended: bool = False
-    #: How many changes of the purchase these facts hold.
+    #: The number of the newest change that these facts hold; 0 without any.
     change: int = 0
 
 
@@ -243,7 +243,7 @@ async def read_grant(connection: AsyncConnection, entitlement_id: UUID) -> Grant
             subscriptions.c.plan_id,
             subscriptions.c.starts_at,
             subscriptions.c.ends_at,
-            select(func.coalesce(func.max(purchase_changes.c.sequence), 0))
+            select(func.coalesce(func.max(purchase_changes.c.number), 0))
             .where(purchase_changes.c.checkout_id == checkouts.c.checkout_id)
             .correlate(checkouts)
             .scalar_subquery()

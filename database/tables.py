@@ -1005,9 +1005,12 @@ purchase_changes = Table(
     #: Made of the checkout and its turn: pressed twice, or by two, it is one change.
     Column("change_id", Uuid, primary_key=True),
     Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
-    #: Counts the checkout's changes from 1. The application is told this number, and
-    #: ignores a late older one.
+    #: Counts the checkout's changes from 1.
     Column("sequence", Integer, nullable=False),
+    #: What the application is told, and by which it knows a late call as an older one:
+    #: the milliseconds of the change, and higher than the one before. It grows also
+    #: after a backup was restored that has fewer changes than the application has seen.
+    Column("number", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     #: The staff account's name.
     Column("actor", Text, nullable=False),
@@ -1022,6 +1025,7 @@ purchase_changes = Table(
     #: When the application had acted on it; None while it still has to be told.
     Column("told_at", Instant),
     UniqueConstraint("checkout_id", "sequence"),
+    UniqueConstraint("checkout_id", "number"),
     CheckConstraint("sequence > 0", name="sequence_counts"),
     _one_of("kind", ChangeKind),
     _one_of("verified", Verified),

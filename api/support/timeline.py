@@ -215,7 +215,7 @@ def _changed(facts: dict[str, Any]) -> tuple[str, str, str]:
         how = verified.get(str(change.verified), "")
         what = f"corrected the address from {old} to {new}; {how}"
     known = "; the application knows" if change.told_at else ""
-    raw = f"change {change.sequence} {change.change_id}"
+    raw = f"change {change.number} {change.change_id}"
     return change.actor, f"{what}: {change.reason}{known}", raw
 
 

@@ -336,7 +336,7 @@ async def test_a_change_is_told_until_the_application_has_said_yes(
     assert untold.told_at is None
     assert told.told_at is not None
     known = known_to(application, order)
-    assert (known["change"], known["changes"]) == (1, 1)
+    assert (known["change"], known["changes"]) == (grant.change, 1)
     assert datetime.fromisoformat(known["ends_at"]) == grant.ends_at
     assert known["email"] == EMAIL
 

@@ -142,7 +142,7 @@ async def test_an_address_moves_with_all_that_follows(
         grant = await read_grant(connection, entitlement_of(checkout_id))
         assert [one.reference_code for one in await list_entitlements(connection, NEW)]
         assert not await list_entitlements(connection, "mara@example.com")
-    assert (grant.email, grant.change) == (NEW, 1)
+    assert (grant.email, grant.change) == (NEW, made.number)
 
 
 async def test_eight_presses_of_one_page_are_one_change(
@@ -296,11 +296,30 @@ async def test_what_is_told_has_the_number_of_its_facts(
 
     async with engine.begin() as connection:
         made = await list_changes(connection, checkout_id)
-    assert (told.change, told.ends_at) == (2, ENDS_AT + timedelta(days=3))
+    assert (told.change, told.ends_at) == (made[1].number, ENDS_AT + timedelta(days=3))
     assert [one.told_at is not None for one in made] == [True, True, False]
     assert (await step(engine, checkout_id)).kind is RefundStepKind.TELL_CHANGE
-    await tell(engine, checkout_id, 3)
+    await tell(engine, checkout_id, made[2].number)
     assert (await step(engine, checkout_id)).kind is RefundStepKind.NOTHING
+
+
+async def test_numbers_grow_whatever_was_lost(
+    engine: AsyncEngine, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """After a restore, in one millisecond, and with a clock that was put back."""
+    checkout_id = await bought(engine, open_checkout)
+    lost, _ = await add(engine, checkout_id)
+    with database.connect_as_owner() as owner:
+        owner.execute("DELETE FROM purchase_changes")
+
+    first, _ = await add(engine, checkout_id)
+    with database.connect_as_owner() as owner:
+        owner.execute("UPDATE purchase_changes SET number = number + 3600000")
+    second, _ = await add(engine, checkout_id, turn=1)
+
+    assert first.sequence == lost.sequence
+    assert first.number > lost.number
+    assert second.number == first.number + 3600000 + 1
 
 
 async def test_a_run_that_was_lost_still_tells(

@@ -215,6 +215,7 @@ RULES = {
     "purchase_changes": {
         "pk_purchase_changes",
         "uq_purchase_changes_checkout_id_sequence",
+        "uq_purchase_changes_checkout_id_number",
         "fk_purchase_changes_checkout_id",
         "ck_purchase_changes_sequence_counts",
         "ck_purchase_changes_kind_known",

@@ -227,7 +227,7 @@ def test_a_change_is_followed_once(acme: Acme) -> None:
     page = acme.http.get(welcome).text
     assert "7 Dec 2027" in page
     assert "k•••@example.com" in page
-    assert "change 1" in acme.http.get("/").text
+    assert "· changed" in acme.http.get("/").text
 
 
 def test_a_change_that_comes_late_undoes_nothing(acme: Acme) -> None:

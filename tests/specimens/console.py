@@ -640,6 +640,7 @@ def _changed(receipt: ToldMail) -> Record:
         Change(
             change_id=UUID(int=11),
             sequence=1,
+            number=1795454820000,
             kind=ChangeKind.ADDRESS,
             actor="dana",
             reason="a letter was missing",
@@ -652,6 +653,7 @@ def _changed(receipt: ToldMail) -> Record:
         Change(
             change_id=UUID(int=12),
             sequence=2,
+            number=1795455060000,
             kind=ChangeKind.DAYS,
             actor="dana",
             reason="lost an evening",

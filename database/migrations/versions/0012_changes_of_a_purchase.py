@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("change_id", sa.Uuid(), nullable=False),
         sa.Column("checkout_id", sa.Uuid(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -61,6 +62,11 @@ def upgrade() -> None:
             "checkout_id",
             "sequence",
             name=op.f("uq_purchase_changes_checkout_id_sequence"),
+        ),
+        sa.UniqueConstraint(
+            "checkout_id",
+            "number",
+            name=op.f("uq_purchase_changes_checkout_id_number"),
         ),
     )
     op.create_index(
