@@ -66,6 +66,10 @@ class Recorder:
         self.failed: set[str] = set()
         self._kept: dict[tuple[str, ...], str] = {}
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Begin with the purchase: what others share with it is kept under its name."""
+        items.sort(key=lambda item: item.path.name != "test_checkout.py")
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember what must be run again."""
         if report.failed:

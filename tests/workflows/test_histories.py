@@ -48,6 +48,8 @@ _PATHS = (
     "refunds.dispute_freezes",
     "rebuilding.rebuilt_checkout",
     "subscription_life.a_year_that_is_over",
+    "changes.an_address_is_told_once",
+    "changes.money_goes_back_although",
     "reconciliation.charge_without_order",
     "reconciliation.every_kind_is_found",
     "reconciliation.run_after_the_repairs",
