@@ -498,7 +498,7 @@ async def read_record(
         *_words(messages, await list_replies(connection, checkout_id)),
         *await _moves(connection, checkout_id),
         *await _events(connection, checkout_id),
-        *await _notes(connection, case_id),
+        *await read_notes(connection, case_id),
         *(Line(at=mail.at, kind="mail", facts={"mail": mail}) for mail in mails),
         *(
             Line(at=one.requested_at, kind="repair", facts={"asked": one})
@@ -655,7 +655,8 @@ async def _events(connection: AsyncConnection, checkout_id: UUID) -> list[Line]:
     ]
 
 
-async def _notes(connection: AsyncConnection, case_id: UUID | None) -> list[Line]:
+async def read_notes(connection: AsyncConnection, case_id: UUID | None) -> list[Line]:
+    """Read what colleagues wrote about a case, newest first."""
     if case_id is None:
         return []
     found = await connection.execute(

@@ -876,6 +876,19 @@ async def let_mail_go(connection: AsyncConnection) -> int:
     return len(released.all())
 
 
+async def list_mail_held(
+    connection: AsyncConnection, limit: int = 5
+) -> tuple[tuple[UUID, str], ...]:
+    """Read some checkouts whose mail is held, for whoever lets it go: id, reference."""
+    found = await connection.execute(
+        select(checkouts.c.checkout_id, checkouts.c.reference_code)
+        .where(checkouts.c.mail_held_at.is_not(None))
+        .order_by(checkouts.c.mail_held_at, checkouts.c.checkout_id)
+        .limit(limit)
+    )
+    return tuple((row.checkout_id, row.reference_code) for row in found)
+
+
 async def read_reconciled(connection: AsyncConnection) -> Reconciled:
     """Read how far the processor and we have been compared."""
     state = await _state(connection)

@@ -261,7 +261,7 @@ async def open_case_of_payment(
 
     case_id = await parts.records.write(work)
     assert case_id is not None  # noqa: S101  # Opened above, or before.
-    return back_to_case(case_id, Said.OPENED)
+    return back_to_case(case_id, Said.PAYMENT_OPENED)
 
 
 async def _give(

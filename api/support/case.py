@@ -50,7 +50,9 @@ async def show_case(
         raise HTTPException(404)
     if case.checkout_id is None:
         shown = await ask_processor(parts, case.payment_intent_id)
-        return await _page(parts, staff, orphan_page(case, shown, parts.settings), said)
+        notes = await parts.records.read(lambda c: console.read_notes(c, case_id))
+        page = orphan_page(case, notes, shown, parts.settings)
+        return await _page(parts, staff, page, said)
     return await _show(parts, staff, case.checkout_id, said)
 
 

@@ -123,6 +123,7 @@ class ReconciliationPage:
         age: How long ago that is.
         held: Since when, by whom and why no repair is asked for; empty while it is.
         mail_held: Customers who were delivered in bulk and not written to.
+        samples: Path and reference of some of them.
         warnings: What the last run says looks broken about ourselves.
     """
 
@@ -131,6 +132,7 @@ class ReconciliationPage:
     is_late: bool
     held: str
     mail_held: int
+    samples: Sequence[tuple[str, str]]
     warnings: Sequence[str]
     runs: Sequence[RunLine]
 

@@ -110,7 +110,10 @@ def _alike(rows: Sequence[CaseRow]) -> list[Alike]:
     causes: Counter[str] = Counter()
     for (cause, _), count in counts.items():
         causes[str(cause)] += count
-    steps = {cause: step for cause, step in counts}
+    steps: dict[str, str] = {}
+    for cause, step in counts:
+        # The rows stand in the order of harm: the first says what it is about.
+        steps.setdefault(str(cause), step)
     return [
         Alike(cause=cause, words=cause_in_words(cause, steps[cause]), count=count)
         for cause, count in causes.most_common()

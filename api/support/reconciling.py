@@ -64,14 +64,15 @@ async def show_reconciliation(
 
     async def read(
         connection: AsyncConnection,
-    ) -> tuple[Reconciled, tuple[RunRow, ...]]:
-        return (
+    ) -> ReconciliationPage:
+        return _page(
             await reconciliation.read_reconciled(connection),
             await reconciliation.list_runs(connection),
+            await reconciliation.list_mail_held(connection),
         )
 
-    found, runs = await parts.records.read(read)
-    return parts.console.reconciliation(staff, _page(found, runs), in_words(said))
+    page = await parts.records.read(read)
+    return parts.console.reconciliation(staff, page, in_words(said))
 
 
 @router.post("/reconciliation/run")
@@ -164,7 +165,11 @@ async def _said(parts: Parts, run_id: UUID) -> Said:
     return Said.RUN_WAITS if row is None else Said.RUN_GOES_ON
 
 
-def _page(found: Reconciled, runs: tuple[RunRow, ...]) -> ReconciliationPage:
+def _page(
+    found: Reconciled,
+    runs: tuple[RunRow, ...],
+    held_mail: tuple[tuple[UUID, str], ...],
+) -> ReconciliationPage:
     held = found.held
     return ReconciliationPage(
         compared_until=_moment(found.watermark_at),
@@ -174,6 +179,10 @@ def _page(found: Reconciled, runs: tuple[RunRow, ...]) -> ReconciliationPage:
         if held is None
         else f"since {moment_in_words(held.since)} by {held.actor}: {held.reason}",
         mail_held=found.mail_held,
+        samples=[
+            (f"/support/checkouts/{checkout_id}", reference)
+            for checkout_id, reference in held_mail
+        ],
         warnings=found.last_warnings,
         runs=[_line(run) for run in runs],
     )

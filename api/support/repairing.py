@@ -26,6 +26,7 @@ from database.audit import record_action
 from database.cases import mark_told
 from database.checkouts import CheckoutRow
 from database.console import Asked, CaseRow, Record
+from database.emails import owe_again
 from domain.case_view import repair_id_of
 from domain.messages import CheckoutInput, RepairRequest
 from domain.staff import Access
@@ -87,10 +88,14 @@ async def write_repair(
     Returns:
         How it stands; None when its id is another checkout's.
     """
-    case, row, _ = found
+    case, row, record = found
+    sends_receipt = facts_of(row, record, Shown()).is_receipt_owed
 
     async def work(connection: AsyncConnection) -> Asked | None:
         asked = await console.ask_repair(connection, row.checkout_id, request)
+        if asked is not None and asked.is_new and sends_receipt:
+            # A receipt that was refused, or came back, leaves by a person's word alone.
+            await owe_again(connection, row.checkout_id)
         action = staff.did(
             "repair.asked",
             case_id=None if case is None else case.case_id,

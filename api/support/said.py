@@ -24,6 +24,7 @@ class Said(StrEnum):
     NOT_HELD = "not-held"
     CLOSED = "closed"
     OPENED = "opened"
+    PAYMENT_OPENED = "payment-opened"
     REPAIR_ASKED = "repair-asked"
     REPAIR_DONE = "repair-done"
     REPAIR_BY_OTHER = "repair-by-other"
@@ -57,12 +58,14 @@ WORDS: dict[Said, str] = {
     Said.CLAIMED: "This case is yours now.",
     Said.GIVEN_BACK: "This case is back on the list, for whoever takes it.",
     Said.HANDED_OVER: "Handed over. Your colleague finds it on top of their list.",
-    Said.MOVED: "Somebody was quicker: see who holds it now. Nothing was changed.",
+    Said.MOVED: "Somebody, or the machine, was quicker: see how it stands now. "
+    "Nothing was changed.",
     Said.NOTED: "Your note is written below.",
     Said.HELD: "Held. It comes back to the list by itself.",
     Said.NOT_HELD: "It is back on the list.",
     Said.CLOSED: "Closed. It stays in “Done today”, and the search finds it.",
     Said.OPENED: "A case is open, and it is yours.",
+    Said.PAYMENT_OPENED: "It has a case now. Nobody holds it yet: take it.",
     Said.REPAIR_ASKED: "The repair is under way. This page shows how it ends.",
     Said.REPAIR_DONE: "The repair is done. Below is what it found and did.",
     Said.REPAIR_BY_OTHER: "Somebody asked for this repair before you. It is the same "
@@ -80,7 +83,7 @@ WORDS: dict[Said, str] = {
     Said.RUN_DONE: "Compared. The first line below says what differs.",
     Said.RUN_GOES_ON: "It compares, and goes on by itself. Look again in a moment.",
     Said.RUN_WAITS: "It has not begun: another run is under way, or the worker is "
-    "busy. Look at the runs below in a minute.",
+    "busy. Look at the runs below in three minutes.",
     Said.RUN_NOT_BEGUN: "Temporal does not answer this second, so nothing was "
     "compared. Press again in a minute; the schedule begins again by itself.",
     Said.REPAIRS_HELD: "Held. Differences are found and counted, and nothing is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -15,8 +16,9 @@ from api.support.timeline import (
     refund_in_words,
     tell,
 )
+from database.cases import SECOND_CHARGE
 from database.checkouts import CheckoutRow
-from database.console import CaseRow, Record, Returned, returned_minor
+from database.console import CaseRow, Line, Record, Returned, returned_minor
 from domain.case_view import (
     CaseFacts,
     Proposal,
@@ -119,6 +121,7 @@ class CasePage:
         runs_until: When the plan ends; empty when there is none.
         wrote: What the customer wrote last on their page; empty when nothing.
         wrote_when: When that was.
+        is_second_charge: The payment calls itself a second one of a checkout.
     """
 
     title: str
@@ -156,6 +159,7 @@ class CasePage:
     runs_until: str = ""
     wrote: str = ""
     wrote_when: str = ""
+    is_second_charge: bool = False
 
 
 def queue_line(row: CaseRow, reader: str = "") -> QueueLine:
@@ -211,7 +215,8 @@ def facts_of(row: CheckoutRow, record: Record, shown: Shown) -> CaseFacts:
         refunded_here=returned_minor(record),
         mails=record.mails,
         promise_due_at=min(owed, default=None),
-        is_receipt_owed=any(mail.state is not EmailState.SENT for mail in receipt),
+        is_receipt_owed=row.mail_held_at is None
+        and any(mail.state is not EmailState.SENT for mail in receipt),
         repairs_done=sum(one.outcome is not None for one in record.repairs),
     )
 
@@ -248,10 +253,7 @@ def case_page(
         page_says=view_of(row).headline,
         feeling=CATALOGUE[view_of(row).state].feeling,
         told=_customer_was_told(row, record),
-        mails=tuple(
-            f"{mail_in_words(mail)} {at_in_words(mail.at, now=row.now)}"
-            for mail in reversed(record.mails)
-        ),
+        mails=_mails(row, record),
         proposal=propose(facts),
         repairs=_repairs(record, row.now),
         is_repairing=any(one.outcome is None for one in record.repairs),
@@ -271,11 +273,25 @@ def case_page(
     )
 
 
-def orphan_page(case: CaseRow, shown: Shown, settings: Settings) -> CasePage:
-    """Write the page of a payment that no checkout of ours knows."""
+def _mails(row: CheckoutRow, record: Record) -> tuple[str, ...]:
+    told = [
+        f"{mail_in_words(mail)} {at_in_words(mail.at, now=row.now)}"
+        for mail in reversed(record.mails)
+    ]
+    if row.mail_held_at is not None:
+        told.insert(0, "Their mail is held since a repair of many: see Books")
+    return tuple(told)
+
+
+def orphan_page(
+    case: CaseRow, notes: Sequence[Line], shown: Shown, settings: Settings
+) -> CasePage:
+    """Write the page of a payment that no checkout of ours stands for."""
     stands = case.standing
+    lines = tuple(tell(line) for line in notes)
+    is_second = stands.cause == SECOND_CHARGE
     return CasePage(
-        title="Paid, no order",
+        title="Perhaps charged twice" if is_second else "Paid, no order",
         reference=case.payment_intent_id or "",
         email="",
         case_id=case.case_id,
@@ -287,7 +303,9 @@ def orphan_page(case: CaseRow, shown: Shown, settings: Settings) -> CasePage:
         detail=case.detail,
         held=_held(case),
         differences=(
-            "The processor knows this payment, and no checkout of ours does.",
+            case.detail
+            if is_second
+            else "The processor knows this payment, and no checkout of ours does.",
         ),
         processor=_processor_says(shown, stands.now),
         why_not=shown.why_not,
@@ -302,10 +320,11 @@ def orphan_page(case: CaseRow, shown: Shown, settings: Settings) -> CasePage:
         refunds=(),
         refund_turn=0,
         left=None,
-        newest=(),
-        older=(),
+        newest=lines[:LINES_SHOWN],
+        older=lines[LINES_SHOWN:],
         payment_url=payment_url(settings, case.payment_intent_id),
         workflow_url=None,
+        is_second_charge=is_second,
     )
 
 

@@ -847,3 +847,83 @@ async def test_new_payments_are_paused_and_taken_again(
         "payments.paused",
         "payments.resumed",
     ]
+
+
+async def test_a_note_on_a_payment_is_read_by_the_next(
+    shop: Shop, dana: Colleague
+) -> None:
+    """A payment without a checkout has a case too, and what is written stays on it."""
+    await dana.post("/support/payments/case", "/support", payment_intent="pi_9")
+    ((case_id,),) = shop.sql("SELECT case_id FROM cases")
+    path = f"/support/cases/{case_id}"
+    await dana.post(f"{path}/notes", path, text="Mara's; I gave it back.")
+    await dana.post(f"{path}/close", path, reason="given back at the processor")
+
+    eli = await hire(shop, "eli")
+    told = said_by(await eli.browser.get(path))
+
+    assert "Mara's; I gave it back." in told
+    assert "Paid, no order" in told
+
+
+async def test_a_second_charge_is_not_called_a_strangers(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Nobody is told to give back by hand what goes back by itself."""
+    detail = "ORD-7K2M-9QXD was charged twice. The second is returned by itself."
+    shop.sql(
+        "INSERT INTO cases (case_id, payment_intent_id, step, cause, detail)"
+        " VALUES (%s, 'pi_2', 'look at a payment', 'SecondCharge', %s)",
+        uuid4(),
+        detail,
+    )
+    ((case_id,),) = shop.sql("SELECT case_id FROM cases")
+
+    shown = await dana.browser.get(f"/support/cases/{case_id}")
+
+    told = said_by(shown)
+    assert detail in told
+    assert "give nothing back by hand" in told
+    assert "no checkout of ours does" not in told
+    assert 'href="/support/search?q=pi_2"' in shown.text
+
+
+async def test_a_receipt_that_came_back_leaves_by_one_press(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The button that says it sends the receipt does, also after a final refusal."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging' WHERE stage='requested'")
+    shop.charge(opened)
+    shop.sql(
+        "INSERT INTO emails (email_id, checkout_id, kind, sequence, state, refusal)"
+        " VALUES (%s, %s, 'receipt', 1, 'failed', '5.1.1')"
+        " ON CONFLICT DO NOTHING",
+        uuid4(),
+        opened.checkout_id,
+    )
+    shop.sql("UPDATE emails SET state='failed', refusal='5.1.1' WHERE kind='receipt'")
+    path = f"/support/checkouts/{opened.checkout_id}"
+    shown = await dana.browser.get(path)
+    repair_id = re.search(r'name="repair_id" value="([^"]+)"', shown.text)
+    assert repair_id is not None
+
+    await dana.post(f"{path}/repair", path, repair_id=repair_id[1])
+
+    assert shop.sql("SELECT state FROM emails WHERE kind='receipt'") == [("pending",)]
+
+
+async def test_held_mail_is_no_receipt_to_send(shop: Shop, dana: Colleague) -> None:
+    """After a repair of many the page says why nothing left, and proposes nothing."""
+    opened = await shop.open()
+    await shop.pay(opened)
+    shop.sql("UPDATE checkouts SET stage='charging' WHERE stage='requested'")
+    shop.charge(opened)
+    shop.sql("UPDATE checkouts SET mail_held_at = now()")
+    shop.sql("UPDATE emails SET state='pending', sent_at=NULL WHERE kind='receipt'")
+
+    told = said_by(await dana.browser.get(f"/support/checkouts/{opened.checkout_id}"))
+
+    assert "Their mail is held since a repair of many: see Books" in told
+    assert "Nothing is missing that a repair could add." in told

@@ -153,6 +153,7 @@ async def test_held_mail_is_let_go_once(shop: Shop, dana: Colleague) -> None:
     second = await dana.post(f"{PAGE}/let-mail-go", "/support")
 
     assert "Let the mail of 3 go" in shown
+    assert shown.count("ORD-") == 3
     assert first.headers["location"].endswith("?said=mail-let-go")
     assert second.headers["location"].endswith("?said=no-mail-held")
     assert shop.sql("SELECT count(*) FROM checkouts WHERE mail_held_at IS NULL") == [

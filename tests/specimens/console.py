@@ -464,6 +464,7 @@ def _reconciliations(console: Console) -> Iterator[tuple[str, str]]:
         is_late=False,
         held="",
         mail_held=0,
+        samples=(),
         warnings=(),
         runs=(quiet, found, deep),
     )
@@ -474,6 +475,7 @@ def _reconciliations(console: Console) -> Iterator[tuple[str, str]]:
         is_late=True,
         held="since 14:04 UTC by eli: it repairs what is not broken",
         mail_held=12,
+        samples=[(f"/support/checkouts/{n}", f"ORD-7K2M-9QX{n}") for n in range(2, 7)],
         warnings=("webhooks look broken: no event arrived for 12 of 13 charges",),
     )
     words = WORDS[Said.REPAIRS_HELD]
@@ -627,7 +629,7 @@ def _other_cases(settings: Settings, show: Any) -> Iterator[tuple[str, str]]:
             WORDS[Said.ADDRESS_CORRECTED],
         ),
     )
-    yield "case-orphan", show(orphan_page(_orphan(), shown(), settings))
+    yield "case-orphan", show(orphan_page(_orphan(), (), shown(), settings))
     assert payment_url(settings, None) is None
 
 
