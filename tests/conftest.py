@@ -32,6 +32,25 @@ _DRILLS = {
 }
 
 
+#: Under this name a test of `tests/durability` hands on how long a recovery took.
+RECOVERIES = "recoveries"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long it took from each death until everything was in place."""
+    recoveries: dict[str, float] = {}
+    # Reports travel here from whichever process ran the test.
+    for report in terminalreporter.getreports(""):
+        for name, measured in report.user_properties:
+            if name == RECOVERIES:
+                recoveries |= measured
+    if not recoveries:
+        return
+    terminalreporter.section("seconds from the death until whole")
+    for name, seconds in recoveries.items():
+        terminalreporter.write_line(f"{seconds:6.1f}  {name}")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the two long groups begin at once."""

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from stack.driver import Stack, fresh_data_folder, run_stack
+from tests.conftest import RECOVERIES
 from tests.durability.breaking import wait_until
 from tests.durability.counting import Purchase, connect_owner, open_purchase
 from tests.durability.reconciling import Drill, slow_the_processor
@@ -43,7 +44,6 @@ _ORDER = (
 )
 
 Recoveries = dict[str, float]
-_RECOVERIES = "recoveries"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,27 +62,12 @@ def place_in_order(stem: str) -> int:
     return _ORDER.index(stem) if stem in _ORDER else len(_ORDER)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how long it took from each death until everything was in place."""
-    recoveries: Recoveries = {}
-    # Reports travel here from whichever process ran the test.
-    for report in terminalreporter.getreports(""):
-        for name, measured in report.user_properties:
-            if name == _RECOVERIES:
-                recoveries |= measured
-    if not recoveries:
-        return
-    terminalreporter.section("seconds from the death until whole")
-    for name, seconds in recoveries.items():
-        terminalreporter.write_line(f"{seconds:6.1f}  {name}")
-
-
 @pytest.fixture
 def recoveries(request: pytest.FixtureRequest) -> Iterator[Recoveries]:
     """The table; a test writes its seconds under what it did."""
     table: Recoveries = {}
     yield table
-    request.node.user_properties.append((_RECOVERIES, table))
+    request.node.user_properties.append((RECOVERIES, table))
 
 
 @pytest.fixture(scope="package")
