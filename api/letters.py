@@ -30,6 +30,9 @@ async def hand_over(parts: Parts, reply_id: UUID) -> None:
     reply = await parts.records.write(lambda c: take_reply(c, reply_id))
     if reply is None:
         return
+    if _has_outlived_its_promise(reply):
+        await _give_up(parts, reply, "the time that it names passed before it left")
+        return
     try:
         await parts.mailer.send_letter(_mail_of(reply))
     except MailDeferred as error:
@@ -45,6 +48,13 @@ async def hand_over(parts: Parts, reply_id: UUID) -> None:
         await _give_up(parts, reply, str(error))
     else:
         await parts.records.write(lambda c: record_reply_sent(c, reply))
+
+
+def _has_outlived_its_promise(reply: ReplyRow) -> bool:
+    """Whether it would say that we write by a time that is over."""
+    if reply.promised_at is None or reply.tried_at is None:
+        return False
+    return reply.promised_at <= reply.tried_at
 
 
 def _waited(reply: ReplyRow) -> timedelta:

@@ -16,7 +16,7 @@ from database.tables import cases, checkouts, emails, findings, repairs
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.oncall import FindingKind, kind_of_case
-from domain.reconciliation import DiscrepancyKind, cause_of
+from domain.reconciliation import MENDED_BY_STEPS, DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, EmailState, MoneyState
 
 #: A mail did not reach the customer: the mail server's final no.
@@ -24,6 +24,9 @@ MAIL_REFUSED = "MailRefused"
 
 #: Likewise to a letter that a person signed, which no later mail makes good.
 LETTER_REFUSED = "LetterRefused"
+
+#: Whoever had an address before says that it was not they who changed it.
+ADDRESS_DISPUTED = "AddressDisputed"
 
 #: A payment calls itself a second one of a checkout.
 SECOND_CHARGE = "SecondCharge"
@@ -38,9 +41,11 @@ FOR_PEOPLE = (
     "PromiseOverdue",
     # The customer does not have the money that we said goes back.
     "RefundFailed",
-    # The processor and we differ in a way that no repair mends, or has mended; among
-    # them is a dispute, whose bank wants an answer by a date.
-    *map(cause_of, DiscrepancyKind),
+    # Whoever had an address before says that it was not they who changed it.
+    ADDRESS_DISPUTED,
+    # The processor and we differ in a way that no step mends; among them is a dispute,
+    # whose bank wants an answer by a date.
+    *(cause_of(kind) for kind in DiscrepancyKind if kind not in MENDED_BY_STEPS),
 )
 
 #: What a letter that a person signed puts an end to.
@@ -234,9 +239,10 @@ async def close_case_of_refused_mail(
         # An address that was given up need not be reached.
         emails.c.recipient.is_(None),
     )
-    await _resolve(
-        connection, checkout_id, (cases.c.cause == MAIL_REFUSED) & ~is_missing
-    )
+    is_mended = (cases.c.cause == MAIL_REFUSED) & ~is_missing
+    if await _falls_back(connection, checkout_id, is_mended, but=MAIL_REFUSED):
+        return
+    await _resolve(connection, checkout_id, is_mended)
 
 
 async def calm_answered_case(
@@ -261,6 +267,8 @@ async def calm_answered_case(
         .values(over_at=func.clock_timestamp())
     )
     is_answered = (cases.c.checkout_id == checkout_id) & cases.c.cause.in_(_ANSWERED)
+    if await _falls_back(connection, checkout_id, is_answered):
+        return
     if stays:
         await connection.execute(
             update(cases)
@@ -286,6 +294,44 @@ async def calm_answered_case(
             .where(checkouts.c.checkout_id == checkout_id)
             .values(attention_at=None)
         )
+
+
+async def _falls_back(
+    connection: AsyncConnection,
+    checkout_id: UUID,
+    which: ColumnElement[bool],
+    *,
+    but: str = "",
+) -> bool:
+    """Let a case go on for what else only a person can settle; False when nothing is.
+
+    A case shows one cause, the latest. A customer who writes while their refund failed
+    would otherwise have it closed by the answer.
+    """
+    found = await connection.execute(
+        select(findings.c.error, findings.c.step)
+        .where(
+            findings.c.subject == str(checkout_id),
+            findings.c.over_at.is_(None),
+            findings.c.error.in_(FOR_PEOPLE),
+            findings.c.error != but,
+        )
+        .order_by(findings.c.found_at.desc())
+        .limit(1)
+    )
+    left = found.one_or_none()
+    if left is None:
+        return False
+    await connection.execute(
+        update(cases)
+        .where(
+            cases.c.checkout_id == checkout_id,
+            cases.c.state != CaseState.RESOLVED,
+            which,
+        )
+        .values(cause=left.error, step=left.step)
+    )
+    return True
 
 
 async def _resolve(

@@ -22,13 +22,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import insert_repair
+from database.cases import LETTER_REFUSED, insert_repair, open_case
 from database.refunds import lock_paid
 from database.tables import (
     checkouts,
     emails,
     orders,
     purchase_changes,
+    refunds,
+    replies,
     subscriptions,
 )
 from domain.changes import (
@@ -41,9 +43,9 @@ from domain.changes import (
 )
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
-from domain.messages import RepairRequest
+from domain.messages import OpenCase, RepairRequest
 from domain.replies import Verified
-from domain.states import AccessState, Stage
+from domain.states import ACCEPTED_REFUNDS, LIVE_REFUNDS, AccessState, Stage
 
 
 class ChangeRefused(Exception):
@@ -88,16 +90,29 @@ class Change:
 
 
 async def add_days(
-    connection: AsyncConnection, checkout_id: UUID, wish: Wish, days: int
+    connection: AsyncConnection,
+    checkout_id: UUID,
+    wish: Wish,
+    days: int,
+    *,
+    most_days: int | None = None,
 ) -> tuple[Change, bool]:
     """Make a plan longer, once per turn.
+
+    Args:
+        connection: In a transaction.
+        checkout_id: Whose plan.
+        wish: Who wants it, and why.
+        days: How many.
+        most_days: How many may be added to this plan in all; None for no limit.
 
     Returns:
         The change of this turn, and whether this call made it.
 
     Raises:
         CheckoutNotFound: There is no such checkout.
-        ChangeRefused: Access is not open, or the page is older than a change.
+        ChangeRefused: Access is not open or ends with a refund, it would be too many
+            days, or no page of ours names this turn.
     """
     paid = await lock_paid(connection, checkout_id)
     if (known := await _of_turn(connection, checkout_id, wish)) is not None:
@@ -105,6 +120,15 @@ async def add_days(
     plan = await _read_plan(connection, checkout_id)
     access = AccessState(paid.access_state)
     refusal = why_no_days(access, is_over=plan is not None and plan.is_over)
+    if not refusal and await _goes_back_whole(connection, paid):
+        refusal = "The whole price goes back, and access with it."
+    if not refusal and most_days is not None:
+        given = await _days_given(connection, checkout_id)
+        if given + days > most_days:
+            refusal = (
+                f"{given} days were added to this plan before, and your account adds "
+                f"{most_days} in all. Ask an owner."
+            )
     if refusal or plan is None:
         raise ChangeRefused(refusal or "The order is not written yet.")
     await connection.execute(
@@ -148,6 +172,11 @@ async def correct_address(
     old = str(paid.email)
     if old.casefold() == email.casefold():
         raise ChangeRefused("It has this address already.")
+    if verified is Verified.PAGE_LINK and await _has_moved(connection, checkout_id):
+        raise ChangeRefused(
+            "The page's address was mailed to an earlier address as well, so it proves "
+            "nothing here. Ask for the card's last four digits and the day."
+        )
     await connection.execute(
         update(checkouts)
         .where(checkouts.c.checkout_id == checkout_id)
@@ -163,7 +192,59 @@ async def correct_address(
         verified=verified,
     )
     await _owe_notice(connection, checkout_id, old)
+    await _stop_letters(connection, checkout_id)
     return made, True
+
+
+async def _days_given(connection: AsyncConnection, checkout_id: UUID) -> int:
+    return sum(one.days or 0 for one in await list_changes(connection, checkout_id))
+
+
+async def _has_moved(connection: AsyncConnection, checkout_id: UUID) -> bool:
+    made = await list_changes(connection, checkout_id)
+    return any(one.kind is ChangeKind.ADDRESS for one in made)
+
+
+async def _goes_back_whole(
+    connection: AsyncConnection, paid: Row[tuple[object, ...]]
+) -> bool:
+    """Say whether the whole price was, is or will be given back, and access with it."""
+    found = await connection.execute(
+        select(refunds.c.amount_minor, refunds.c.ends_access)
+        .where(
+            refunds.c.payment_intent_id == paid.payment_intent_id,
+            refunds.c.state.in_(LIVE_REFUNDS | ACCEPTED_REFUNDS),
+        )
+        .order_by(refunds.c.requested_at)
+    )
+    rows = found.all()
+    is_whole = sum(row.amount_minor for row in rows) >= paid.amount_minor
+    return is_whole and bool(rows[-1].ends_access)
+
+
+async def _stop_letters(connection: AsyncConnection, checkout_id: UUID) -> None:
+    """Let no signed letter go to the address that was given up: its author hears so."""
+    stopped = await connection.execute(
+        update(replies)
+        .where(
+            replies.c.checkout_id == checkout_id,
+            replies.c.sent_at.is_(None),
+            replies.c.refused.is_(None),
+        )
+        .values(refused="the address was corrected before it left")
+        .returning(replies.c.author)
+    )
+    for author in stopped.scalars().all():
+        await open_case(
+            connection,
+            OpenCase(
+                checkout_id=checkout_id,
+                step="send a mail",
+                cause=LETTER_REFUSED,
+                detail=f"The letter of {author} waited for the mail server while the "
+                "address was corrected. It did not leave: write it again.",
+            ),
+        )
 
 
 async def list_changes(

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.cases import insert_repair, open_case
-from database.tables import checkouts, customer_messages
+from database.tables import cases, checkouts, customer_messages
 from domain.messages import OpenCase, RepairRequest
 from domain.triage import CUSTOMER_WROTE
 
@@ -52,6 +52,35 @@ def repair_of(message_id: UUID, actor: str) -> RepairRequest:
     )
 
 
+async def _keep(
+    connection: AsyncConnection, message_id: UUID, checkout_id: UUID, text: str
+) -> bool:
+    written = await connection.execute(
+        insert(customer_messages)
+        .values(message_id=message_id, checkout_id=checkout_id, text=text)
+        .on_conflict_do_nothing(constraint="pk_customer_messages")
+        .returning(customer_messages.c.message_id)
+    )
+    return written.one_or_none() is not None
+
+
+async def _answered_at(
+    connection: AsyncConnection, checkout_id: UUID, message_id: UUID
+) -> datetime | None:
+    """Read when the case was closed after a message; None while it waits."""
+    found = await connection.execute(
+        select(cases.c.resolved_at)
+        .join(customer_messages, customer_messages.c.checkout_id == cases.c.checkout_id)
+        .where(
+            cases.c.checkout_id == checkout_id,
+            customer_messages.c.message_id == message_id,
+            cases.c.resolved_at > customer_messages.c.written_at,
+        )
+    )
+    answered_at: datetime | None = found.scalar_one_or_none()
+    return answered_at
+
+
 async def write_message(
     connection: AsyncConnection,
     checkout_id: UUID,
@@ -72,14 +101,14 @@ async def write_message(
     Returns:
         Whether this call wrote it.
     """
-    written = await connection.execute(
-        insert(customer_messages)
-        .values(message_id=message_id, checkout_id=checkout_id, text=text)
-        .on_conflict_do_nothing(constraint="pk_customer_messages")
-        .returning(customer_messages.c.message_id)
-    )
-    if written.one_or_none() is None:
-        return False
+    if not await _keep(connection, message_id, checkout_id, text):
+        answered_at = await _answered_at(connection, checkout_id, message_id)
+        if answered_at is None:
+            return False
+        # The same words after our answer ask again.
+        again = uuid5(message_id, answered_at.isoformat())
+        if not await _keep(connection, again, checkout_id, text):
+            return False
     await open_case(
         connection,
         OpenCase(

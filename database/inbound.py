@@ -12,17 +12,21 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import open_case
+from database.cases import ADDRESS_DISPUTED, open_case
 from database.emails import record_bounce
 from database.inbox import InboxEvent, receive_event
 from database.replies import find_replied, is_of_reply, mark_reply_refused
 from database.tables import checkouts, emails
+from domain.emails import EmailKind
 from domain.identifiers import MailName
 from domain.inbound import InboundKind, InboundMail
 from domain.messages import OpenCase
 
 #: What a case of ours names as the step, as the workflow's own cases about mails do.
 _STEP = "send a mail"
+
+#: Goes to the address that was given up, so its answer is not the customer's.
+_NOTICE = EmailKind.ADDRESS_CHANGED.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,12 @@ async def _act_on(
         elif not await record_bounce(connection, email_id, refusal):
             return
         cause, detail = "MailBounced", f"{name} came back ({refusal})."
+    elif mail.kind is InboundKind.REPLY and mail.about.kind == _NOTICE:
+        cause = ADDRESS_DISPUTED
+        detail = (
+            f"An answer to {name} is in the mailbox, from the address that was given "
+            "up. Letters from here go to the new one: answer in the mailbox."
+        )
     elif mail.kind is InboundKind.REPLY:
         cause, detail = "CustomerWrote", f"An answer to {name} is in the mailbox."
     else:
@@ -106,7 +116,7 @@ async def _act_on(
         connection,
         OpenCase(checkout_id=checkout_id, step=_STEP, cause=cause, detail=detail),
     )
-    if mail.kind is InboundKind.REPLY:
+    if cause == "CustomerWrote":
         await connection.execute(
             update(checkouts)
             .where(checkouts.c.checkout_id == checkout_id)

@@ -162,6 +162,7 @@ _KIND_OF_CAUSE = {
     "LetterRefused": FindingKind.MAIL_BOUNCED,
     "MailBounced": FindingKind.MAIL_BOUNCED,
     "MailRefused": FindingKind.MAIL_BOUNCED,
+    "AddressDisputed": FindingKind.CUSTOMER_WROTE,
     "CustomerWrote": FindingKind.CUSTOMER_WROTE,
     "ChargeWithoutCheckout": FindingKind.CHARGE_WITHOUT_ORDER,
     "SecondCharge": FindingKind.CHARGED_TWICE,
@@ -438,6 +439,8 @@ _ROOTS = {
     "Throttled": "processor",
     "ApplicationAway": "application",
     "ApplicationRefused": "application",
+    # What the reconciliation sees of the same outage.
+    "OrderWithoutAccess": "application",
     "DatabaseAway": "database",
     "MailDeferred": "mail",
 }

@@ -241,6 +241,18 @@ PERSONS_KINDS = frozenset(
 )
 
 
+#: What a checkout's workflow mends as soon as it gets on: a person may have to look
+#: while it does not, and nobody need close the case afterwards.
+MENDED_BY_STEPS = frozenset(
+    {
+        DiscrepancyKind.CHARGE_WITHOUT_ORDER,
+        DiscrepancyKind.ORDER_WITHOUT_ACCESS,
+        DiscrepancyKind.ORDER_WITHOUT_RECEIPT,
+        DiscrepancyKind.STUCK_CHECKOUT,
+    }
+)
+
+
 def cause_of(kind: DiscrepancyKind) -> str:
     """Return a kind as the cases spell a cause: `AmountMismatch`."""
     return kind.value.title().replace("_", "")

@@ -49,6 +49,7 @@ CUSTOMER_WROTE = "CustomerWrote"
 
 #: What a cause means, to somebody who did not write the code.
 _CAUSES: dict[str, str] = {
+    "AddressDisputed": "whoever had the address before says it was not they",
     "ApplicationAway": "the application does not answer, so access stays closed",
     "ApplicationRefused": "the application refuses to open access",
     "AddressKeyMissing": "the secret that made its address left the settings",
@@ -213,6 +214,7 @@ def age_in_words(age: timedelta) -> str:
 
 
 _LACKS = {
+    "AddressDisputed": "somebody may have taken their purchase",
     CUSTOMER_WROTE: "waits for an answer",
     "DisputeOpened": "disputed at the bank",
     "LetterRefused": "our letter does not reach them",

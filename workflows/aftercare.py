@@ -7,7 +7,7 @@ the opening of access: there is a single writer.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -60,6 +60,7 @@ class Aftercare:
         self._steps = steps
         self._is_late_told = False
         self._did: list[str] = []
+        self._has_news = False
         self.has_aftermath = False
         self.is_knocked = False
 
@@ -73,6 +74,10 @@ class Aftercare:
         self.is_knocked = self.has_aftermath = True
         self._steps.news += 1
 
+    def hear(self) -> None:
+        """The processor may know more: telling the application is left for a look."""
+        self._has_news = True
+
     def take_done(self) -> list[str]:
         """Return what was done since the last call, in words."""
         done, self._did = self._did, []
@@ -85,6 +90,16 @@ class Aftercare:
             RefundAsked: There is something to look at first.
         """
         if self.is_knocked:
+            raise RefundAsked
+
+    def _leave_if_heard(self) -> None:
+        """Likewise when there is news, which may be a dispute.
+
+        Raises:
+            RefundAsked: There is something to look at first.
+        """
+        self.leave_if_asked()
+        if self._has_news:
             raise RefundAsked
 
     async def holds_access(self, *, look_afresh: bool) -> timedelta | None:
@@ -128,17 +143,26 @@ class Aftercare:
                     await self._submit(step.submit)
                 case RefundStepKind.END_ACCESS if step.entitlement_id is not None:
                     # An application that is down must not keep money from going back.
-                    with suppress(RefundAsked):
-                        await self._end_access(
-                            step.entitlement_id, is_over=step.is_over
-                        )
+                    await self._unless_heard(
+                        self._end_access(step.entitlement_id, is_over=step.is_over)
+                    )
                 case RefundStepKind.TELL_CHANGE if step.entitlement_id is not None:
-                    with suppress(RefundAsked):
-                        await self._tell_change(step.entitlement_id, step.until)
+                    await self._unless_heard(
+                        self._tell_change(step.entitlement_id, step.until)
+                    )
                 case RefundStepKind.WAIT if step.until is not None:
                     return max(step.until - workflow.now(), _SHORTEST_WAIT), step
                 case _:
                     return None, step
+
+    async def _unless_heard(self, telling: Awaitable[None]) -> None:
+        """Tell the application, and look afresh where that was left for news."""
+        self._has_news = False
+        try:
+            await telling
+        except RefundAsked:
+            if self._has_news:
+                await self._look_afresh()
 
     async def _next(self) -> RefundStep:
         step = await self._steps.durably(
@@ -281,7 +305,7 @@ class Aftercare:
                 entitlement_id=entitlement_id,
                 is_over=is_over,
             ),
-            before_round=self.leave_if_asked,
+            before_round=self._leave_if_heard,
         )
         self._did.append("ended access" + (": its time is over" if is_over else ""))
 
@@ -292,7 +316,7 @@ class Aftercare:
         """
 
         def leave_for_money() -> None:
-            self.leave_if_asked()
+            self._leave_if_heard()
             if until is not None and workflow.now() >= until:
                 raise RefundAsked
 

@@ -107,6 +107,7 @@ class CheckoutWorkflow:
     def look_again(self) -> None:
         """End a wait: the processor may know more now. A hint, never the truth."""
         self._steps.news += 1
+        self._aftercare.hear()
 
     @workflow.signal
     def request_refund(self, _refund: RefundRequest) -> None:
@@ -125,7 +126,11 @@ class CheckoutWorkflow:
         # It looks at everything, the mails included.
         self._may_owe_word = True
         # Before access is opened, too, a repair may have to do with money going back.
+        self._aftercare.hear()
         self._aftercare.knock()
+        if workflow.patched("a repair stirs the mails"):
+            # A notice that was written with it does not wait for the next mail's time.
+            self._steps.changes += 1
 
     @workflow.query
     def status(self) -> CheckoutStatus:

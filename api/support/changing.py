@@ -32,7 +32,7 @@ from database.changes import (
     correct_address,
 )
 from database.console import read_repair
-from domain.changes import days_problem
+from domain.changes import MOST_DAYS, days_problem
 from domain.replies import Verified
 from domain.staff import Access
 
@@ -95,7 +95,8 @@ async def days(
         problem = days_problem(staff.role, form.days)
         if problem:
             raise ChangeRefused(problem)
-        return await add_days(connection, checkout_id, form.wish_of(staff), form.days)
+        wish, most = form.wish_of(staff), MOST_DAYS[staff.role]
+        return await add_days(connection, checkout_id, wish, form.days, most_days=most)
 
     deed = _Deed(
         action="days.added",

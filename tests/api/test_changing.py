@@ -419,3 +419,56 @@ async def test_only_the_invoice_asks_for_an_invoice(
     page = await dana.browser.get(editor_of(opened), params={"situation": "angry"})
 
     assert "invoice_url" not in page.text
+
+
+async def test_two_weeks_are_two_weeks_in_all(shop: Shop, dana: Colleague) -> None:
+    """Pressing again is no way round the limit; an owner may go on."""
+    opened = await bought(shop)
+    olga = await hire(shop, "olga", role=Role.OWNER)
+    await press(dana, opened, "days")
+
+    second = await press(dana, opened, "days", days="1")
+    owners = await press(olga, opened, "days", days="30")
+
+    assert second.status_code == 409
+    assert "14 days were added to this plan before" in said_by(second)
+    assert owners.status_code == 303
+    assert ends_at(shop) == timedelta(days=44)
+
+
+async def test_no_days_for_a_price_that_goes_back(shop: Shop, dana: Colleague) -> None:
+    """From the moment the whole price is asked back, no plan is made longer."""
+    opened = await bought(shop)
+    path = checkout_of(opened)
+    page = await dana.browser.get(path)
+    asked = await dana.browser.post(
+        f"{path}/refund",
+        data={
+            "form_token": form_token_of(page.text),
+            "turn": "0",
+            "amount": "249.00",
+            "reason": "asked for it",
+        },
+    )
+
+    answer = await press(dana, opened, "days")
+
+    assert asked.status_code == 303
+    assert "The whole price goes back" in said_by(answer)
+    assert ends_at(shop) == timedelta(0)
+
+
+async def test_an_old_page_proves_nothing_after_a_move(
+    shop: Shop, dana: Colleague
+) -> None:
+    """The first address got the page's link as well: it cannot move the order back."""
+    opened = await bought(shop)
+    await press(dana, opened, "address")
+
+    back = await press(
+        dana, opened, "address", email="mara@example.com", verified="page_link"
+    )
+
+    assert back.status_code == 409
+    assert "proves nothing here" in said_by(back)
+    assert shop.sql("SELECT email FROM checkouts") == [(NEW,)]

@@ -137,7 +137,9 @@ async def test_whoever_answers_a_notice_is_heard(shop: Shop) -> None:
 
     await hand_in(shop, reply(id_of(shop, opened, "address-changed")))
 
-    assert stands(shop)[2] == ["CustomerWrote"]
+    assert stands(shop)[2] == ["AddressDisputed"]
+    # It is not the customer's word, as far as anybody knows.
+    assert shop.sql("SELECT heard_at FROM checkouts") == [(None,)]
 
 
 @pytest.mark.parametrize(

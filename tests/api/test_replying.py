@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from email import message_from_bytes
 from html import unescape
 from typing import Any
@@ -13,6 +14,8 @@ import httpx
 import pytest
 
 from api.starter import Starter
+from database.cases import open_case
+from domain.messages import OpenCase
 from mail.sender import MailDeferred, MailRefused
 from tests.api.doubles import Opened, Shop, text_of
 from tests.api.staffing import Colleague, actions, hire
@@ -327,3 +330,46 @@ async def test_no_such_checkout_has_no_editor(dana: Colleague) -> None:
     answer = await dana.browser.get(f"/support/checkouts/{uuid4()}/reply")
 
     assert answer.status_code == 404
+
+
+async def test_an_answer_closes_nothing_else(shop: Shop, dana: Colleague) -> None:
+    """A refund that failed is still ours to settle when the customer was answered."""
+    opened = await asking(shop)
+    case = OpenCase(
+        checkout_id=opened.checkout_id, step="refund", cause="RefundFailed", detail="."
+    )
+    async with shop.parts.engine.begin() as connection:
+        await open_case(connection, case)
+        await open_case(connection, replace(case, cause="CustomerWrote", step="answer"))
+
+    await press(dana, opened)
+    await shop.settle()
+
+    assert replies(shop)[0][2]
+    assert cause(shop) == [("open", "RefundFailed")]
+    assert shop.sql("SELECT error FROM findings WHERE over_at IS NULL") == [
+        ("RefundFailed",)
+    ]
+
+
+async def test_a_letter_whose_promise_has_passed_stays(
+    shop: Shop, dana: Colleague
+) -> None:
+    """A mail server that was away for long makes us say no time that is over."""
+    opened = await asking(shop, access="PENDING")
+    shop.mailer.refusal = MailDeferred("421")
+    await press(dana, opened)
+    shop.mailer.refusal = None
+    shop.sql(
+        "UPDATE replies SET tried_at = now() - interval '2 hours',"
+        " promised_at = now() - interval '1 hour'"
+    )
+    starter = Starter(shop.parts)
+
+    await starter.round()
+    await shop.settle()
+
+    assert shop.mailer.letters == []
+    ((_, _, has_left, refused),) = replies(shop)
+    assert (has_left, "time that it names passed" in refused) == (False, True)
+    assert cause(shop) == [("open", "LetterRefused")]

@@ -125,3 +125,18 @@ async def test_what_they_wrote_is_not_logged(
     await write(shop, opened)
 
     assert "I paid" not in log_lines.getvalue()
+
+
+async def test_the_same_words_after_our_answer_ask_again(shop: Shop) -> None:
+    """Who writes "any news?" twice a day is heard twice, and a double press is once."""
+    opened = await paid_without_access(shop)
+    await write(shop, opened)
+    shop.sql(
+        "UPDATE cases SET state='resolved', resolved_at=now() + interval '1 second'"
+    )
+
+    for _ in range(2):
+        await write(shop, opened)
+
+    assert shop.sql("SELECT text FROM customer_messages") == [(WORDS,), (WORDS,)]
+    assert shop.sql("SELECT state, cause FROM cases") == [("open", "CustomerWrote")]

@@ -19,7 +19,7 @@ from domain.replies import Verified
 from domain.states import AccessState, MoneyState
 from tests.database.conftest import open_checkout
 from tests.workflows.conftest import Handle
-from tests.workflows.test_refunds import Shop, shop, skipping
+from tests.workflows.test_refunds import Shop, dispute, shop, skipping
 from tests.workflows.test_subscription_life import execute
 
 __all__ = ["open_checkout", "shop", "skipping"]
@@ -239,3 +239,23 @@ async def test_histories_hold_no_address(shop: Shop) -> None:
     assert b"change_entitlement" in history
     for personal in (b"example.org", b"example.com", b"they wrote from elsewhere"):
         assert personal not in history
+
+
+async def test_a_dispute_is_found_although_the_application_is_down(
+    shop: Shop, skipping: WorkflowEnvironment
+) -> None:
+    """The bank's date does not wait until the application can be told of a change."""
+    await is_in(shop)
+    shop.world.is_application_away = True
+    await knock(shop, await change(shop, "days"))
+    await skipping.sleep(timedelta(minutes=5))
+    shop.world.bank.disputes.append(dispute(shop))
+
+    await shop.repair()
+    await skipping.sleep(timedelta(hours=1))
+    between = (shop.sql("SELECT count(*) FROM disputes"), rows(shop))
+    shop.world.is_application_away = False
+    await (await shop.repair()).result()
+
+    assert between == ([(1,)], [(1, False)])
+    assert rows(shop) == [(1, True)]
