@@ -97,7 +97,7 @@ async def add_days(
 
     Raises:
         CheckoutNotFound: There is no such checkout.
-        ChangeRefused: Access is not open, or the page is older than a change.
+        ChangeRefused: Access is not open, or no page of ours names this turn.
     """
     paid = await lock_paid(connection, checkout_id)
     if (known := await _of_turn(connection, checkout_id, wish)) is not None:
@@ -136,8 +136,8 @@ async def correct_address(
 
     Raises:
         CheckoutNotFound: There is no such checkout.
-        ChangeRefused: Nothing is paid, it has this address, or the page is older than
-            a change.
+        ChangeRefused: Nothing is paid, it has this address, or no page of ours names
+            this turn.
     """
     paid = await lock_paid(connection, checkout_id)
     if (known := await _of_turn(connection, checkout_id, wish)) is not None:
