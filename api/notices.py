@@ -125,7 +125,7 @@ NOT_YOURS = Notice(
     headline="Your account does not go that far.",
     sentences=(
         "Nothing was changed. That you tried is in the audit.",
-        "Whoever runs the shop can give your account another role.",
+        "Whoever runs the shop can make you an account that may.",
     ),
     link="/support",
     link_text="Back to the cases",

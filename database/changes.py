@@ -160,8 +160,8 @@ async def correct_address(
 
     Raises:
         CheckoutNotFound: There is no such checkout.
-        ChangeRefused: Nothing is paid, it has this address, or the page is older than
-            a change.
+        ChangeRefused: Nothing is paid, it has this address, or no page of ours names
+            this turn.
     """
     paid = await lock_paid(connection, checkout_id)
     if (known := await _of_turn(connection, checkout_id, wish)) is not None:

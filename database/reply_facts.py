@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import assert_never
 from uuid import UUID
 
 from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.changes import list_changes
+from database.changes import Change, list_changes
 from database.checkouts import CheckoutRow, read_checkout
 from database.refunds import list_told_refunds
 from database.tables import checkouts, disputes, emails, promises, replies
@@ -82,19 +83,27 @@ async def _with_changes(
 ) -> ReplyFacts:
     """Add what a person changed: the newest days, and the newest address."""
     for change in await list_changes(connection, row.checkout_id):
-        if change.kind is ChangeKind.ADDRESS:
-            facts = replace(
-                facts,
-                wrong_address=masked(change.old_email),
-                address_corrected_at=change.created_at,
-                verified=change.verified,
-            )
-        elif change.days is not None and row.access_until is not None:
-            added = AddedDays(
-                days=change.days, until=row.access_until, added_at=change.created_at
-            )
-            facts = replace(facts, added=added)
+        match change.kind:
+            case ChangeKind.ADDRESS:
+                facts = replace(
+                    facts,
+                    wrong_address=masked(change.old_email),
+                    address_corrected_at=change.created_at,
+                    verified=change.verified,
+                )
+            case ChangeKind.DAYS:
+                facts = replace(facts, added=_added(change, row) or facts.added)
+            case _:
+                assert_never(change.kind)
     return facts
+
+
+def _added(change: Change, row: CheckoutRow) -> AddedDays | None:
+    if change.days is None or row.access_until is None:
+        return None
+    return AddedDays(
+        days=change.days, until=row.access_until, added_at=change.created_at
+    )
 
 
 async def list_thread(

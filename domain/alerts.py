@@ -98,8 +98,9 @@ WORDS: dict[FindingKind, Words] = {
         one="difference",
         many="differences",
         state="between our books and the processor's",
-        doing="Nothing is rewritten by itself.",
-        act="Compare both sides in the case",
+        doing="What is missing is added; what is written is not rewritten. Mail may "
+        "be held until a person has looked.",
+        act="Look at the case, or at “Books” if there is none",
     ),
     FindingKind.RECONCILIATION_LATE: Words(
         one="reconciliation",

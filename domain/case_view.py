@@ -1,8 +1,9 @@
 """What a case page says: where the three accounts differ, and the one repair.
 
-Pure functions of the facts. A repair never charges and never sends a second copy of
-what was sent: it has the checkout's workflow look afresh and do what is missing. So its
-button can say what it will do, and what it will not.
+Pure functions of the facts. A repair takes no payment but the one that the customer
+asked for, and sends no second copy of what was sent: it has the checkout's workflow
+look afresh and do what is missing. So its button can say what it will do, and what it
+will not.
 """
 
 from __future__ import annotations

@@ -41,8 +41,10 @@ _WHOLE = re.compile(r"[0-9]{1,18}")
 class CheckoutOnRecord:
     """A checkout as the processor has it on record.
 
-    All but `buyer_attempt` are columns that never change: a repeated request must say
-    the same, byte for byte, or the processor refuses it under its idempotency key.
+    All but `buyer_attempt` are columns that do not change while a request may be
+    repeated: it must say the same, byte for byte, or the processor refuses it under its
+    idempotency key. The address may be corrected once the charge is proven, so that a
+    record can hold the one before.
 
     Attributes:
         buyer_attempt: Which of the buyer's tries made the PaymentIntent, from 1.

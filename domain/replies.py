@@ -282,16 +282,17 @@ WHERE: dict[Fact, tuple[str, str]] = {
     Fact.PURCHASE: (
         "Which purchase it is about",
         "Search by address, by reference, or by the card's last four digits and the "
-        "day; then link the purchase to this case.",
+        "day; then open the reply from its page.",
     ),
     Fact.CHARGE: (
         "Proof that the money arrived, with its time",
-        "Ask the processor again from the case. Until it shows the charge, use "
-        "“Still unknown”.",
+        "It stands in the case. If the processor shows it and we do not, press the "
+        "repair there. Until the charge is proven, use “Still unknown”.",
     ),
     Fact.ONE_PAYMENT: (
         "The processor's word that there is one payment, and no second",
-        "Ask the processor again from the case, and read how many payments it shows.",
+        "It is asked as this letter opens. If it did not answer, open the letter "
+        "again; if the case has several payments, this is not the letter.",
     ),
     Fact.PROOF: (
         "Proof that nothing was charged, and never will be",
@@ -309,7 +310,7 @@ WHERE: dict[Fact, tuple[str, str]] = {
     ),
     Fact.ACCESS: (
         "Open access, and its address",
-        "Ask for a repair from the case, and wait until access is open.",
+        "Press the repair in the case, and wait until access is open.",
     ),
     Fact.NEXT_MESSAGE: (
         "By when they hear from us next",
@@ -322,17 +323,18 @@ WHERE: dict[Fact, tuple[str, str]] = {
     ),
     Fact.SECOND_REFUND: (
         "The refund of the second charge",
-        "It goes back by itself once both charges are proven. Ask the processor again "
-        "from the case.",
+        "It goes back by itself once both charges are proven. The repair in the case "
+        "asks the processor at once.",
     ),
     Fact.RECEIPT: (
         "What became of the receipt",
-        "Look at the mails in the case. If it never left, send it from there.",
+        "Look at the mails in the case. If it never left, press the repair there.",
     ),
     Fact.VERIFIED: (
         "That who writes is who paid",
         "Ask for the address of the order's page, or for the card's last four digits "
-        "and the day; “Somebody else's payment” does. Never ask for a picture.",
+        "and the day. “Somebody else's payment” does; send it from the support mailbox "
+        "unless they wrote from the order's address. Never ask for a picture.",
     ),
     Fact.NEW_ADDRESS: (
         "The right address on the purchase",
@@ -349,7 +351,8 @@ WHERE: dict[Fact, tuple[str, str]] = {
     ),
     Fact.DISPUTE: (
         "The open dispute",
-        "It stands in the case once the processor told us; ask the processor again.",
+        "It stands in the case once the processor told us. `cli.py repair` asks the "
+        "processor at once.",
     ),
     Fact.WROTE_AT: (
         "When they wrote",

@@ -55,7 +55,7 @@ _CAUSES: dict[str, str] = {
     "AddressKeyMissing": "the secret that made its address left the settings",
     "AmountMismatch": "the processor took another amount than we asked for",
     "ChargeDisagrees": "another charge or another amount stands in our row",
-    "ChargeWithoutCheckout": "a charge that no checkout of ours knows",
+    "ChargeWithoutCheckout": "a charge whose checkout our records have lost",
     "ChargeWithoutOrder": "charged at the processor, and no order here",
     CUSTOMER_WROTE: "the customer wrote to us",
     "DatabaseAway": "our database did not take it",

@@ -30,8 +30,9 @@ How a reply comes about:
    change it; the letter waits for that. What follows is written from the facts.
 4. Every word is checked as you type. A time that nothing keeps, a claim that nothing
    proves, a hard sentence or a phrase of an office keeps the letter here.
-5. It goes out under your name, in the thread of their mail and under its subject, and
-   is kept word for word. The subjects below are for letters that we begin.
+5. It goes out under your name to the order's address, in the thread of our own mails
+   about it, and is kept word for word. To any other address, or without a checkout,
+   copy its text from here into the support mailbox.
 
 The first sentence is the money, the second what they must do, the third what we do or
 when they hear from us. “Nothing” is an answer, too.

@@ -52,7 +52,8 @@ def run(
     result = asyncio.run(_run(shop, asked))
     if result.is_busy:
         raise NotDone(
-            "Another run is under way. Nothing was done: give this again in a minute."
+            "Another run is under way. Nothing was done: give this again in three "
+            "minutes; one that has died is taken over by then."
         )
     _say(_told(result), _result_as_json(result), as_json=as_json)
 

@@ -2,8 +2,8 @@
 
 A route is marked with `allows`; the guard is a dependency of the router, so it runs in
 front of each. It reads the session, asks for the role, for POSTs compares the form's
-token, and where money moves takes a fresh code. Whatever it refuses to somebody who is
-signed in becomes a row of the audit.
+token, and where money or an address moves takes a fresh code. Whatever it refuses to
+somebody who is signed in becomes a row of the audit.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def allows(
 
     Args:
         access: What the account's role must allow.
-        takes_code: It moves money: a code of the last minutes is asked for.
+        takes_code: It moves money or an address: a code of the last minutes is asked
+            for.
     """
 
     def mark(endpoint: Endpoint) -> Endpoint:

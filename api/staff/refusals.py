@@ -31,7 +31,7 @@ class SetupUnusable(Exception):
 
 
 class CodeNeeded(Exception):
-    """Money takes a fresh code; the form waits for it, nothing was done.
+    """Money or an address takes a fresh code; the form waits, nothing was done.
 
     Attributes:
         fields: What the form said, to send it again with the code.

@@ -165,11 +165,20 @@ def _told(done: str) -> str:
     if not done:
         return ""
     asked, waiting, needless = (int(number) for number in done.split("-"))
-    said = [f"{asked} repairs are under way. This list empties as they end."]
+    repairs = "repair is" if asked == 1 else "repairs are"
+    said = [f"{asked} {repairs} under way. This list empties as they end."]
     if waiting:
-        said.append(f"{waiting} wait: Temporal does not answer. Press once more.")
+        wait, told = (
+            ("waits", "This one is told by itself")
+            if waiting == 1
+            else ("wait", "They are told by themselves")
+        )
+        said.append(
+            f"{waiting} {wait}: Temporal does not answer. {told} as soon as it does."
+        )
     if needless:
-        said.append(f"{needless} needed nothing: look at them one by one.")
+        them = "it" if needless == 1 else "them one by one"
+        said.append(f"{needless} needed nothing: look at {them}.")
     return " ".join(said)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from api.support.choices import HOW_VERIFIED
 from database.changes import Change
@@ -206,14 +206,17 @@ def _refund(facts: dict[str, Any]) -> tuple[str, str, str]:
 
 def _changed(facts: dict[str, Any]) -> tuple[str, str, str]:
     change: Change = facts["change"]
-    if change.kind is ChangeKind.DAYS:
-        days = "1 day" if change.days == 1 else f"{change.days} days"
-        what = f"added {days} to the plan"
-    else:
-        verified = {one.value: one.name for one in HOW_VERIFIED}
-        old, new = masked(change.old_email), masked(change.new_email)
-        how = verified.get(str(change.verified), "")
-        what = f"corrected the address from {old} to {new}; {how}"
+    match change.kind:
+        case ChangeKind.DAYS:
+            days = "1 day" if change.days == 1 else f"{change.days} days"
+            what = f"added {days} to the plan"
+        case ChangeKind.ADDRESS:
+            verified = {one.value: one.name for one in HOW_VERIFIED}
+            old, new = masked(change.old_email), masked(change.new_email)
+            how = verified.get(str(change.verified), "")
+            what = f"corrected the address from {old} to {new}; {how}"
+        case _:
+            assert_never(change.kind)
     known = "; the application knows" if change.told_at else ""
     raw = f"change {change.number} {change.change_id}"
     return change.actor, f"{what}: {change.reason}{known}", raw

@@ -23,7 +23,7 @@ def address_changed(facts: LetterFacts) -> Letter:
         subject="Your order has another e-mail address now",
         preheader="If that was not you, reply to this e-mail.",
         company_name=company.company_name,
-        headline=f"Order {facts.reference_code} has another e-mail address now.",
+        headline=f"The e-mail address of order {facts.reference_code} was changed.",
         paragraphs=(
             "Its buyer asked us to correct it. From now on mail about it from "
             f"{company.company_name} goes to {facts.moved_to}.",

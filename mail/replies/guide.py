@@ -121,7 +121,8 @@ GUIDES: dict[Situation, Guide] = {
         title="Somebody else's payment",
         they_write="Can you tell me about my colleague's payment?",
         use_when="You do not know that who writes is who paid. It is also how you ask "
-        "them to show it.",
+        "them to show it. The console sends it to the order's address; to anybody "
+        "else send it from the support mailbox.",
         in_the_opening="Not a word that tells whether we know such a payment.",
     ),
     Situation.DISPUTE: Guide(

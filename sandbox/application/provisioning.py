@@ -1,8 +1,8 @@
 """``POST /holdfast/entitlements``: the signed call that opens, changes, closes access.
 
 Standard Webhooks: the headers webhook-id, webhook-timestamp and webhook-signature; the
-same webhook-id again answers the same and changes nothing. A change counts: one that
-was held up on its way does not undo a newer one.
+same webhook-id again answers the same and changes nothing. A change has a number that
+grows: one that was held up on its way does not undo a newer one.
 
 Fault actions; those that hold wait for release:
 
@@ -128,11 +128,12 @@ def _mistake(body: Any) -> str | None:
         return f"data lacks {', '.join(missing)}."
     number = body["data"].get("change")
     if body["type"] == "entitlement.changed" and not _counts(number):
-        return "data.change counts the changes, from 1."
+        return "data.change is a whole number above 0."
     return None
 
 
 def _counts(number: object) -> bool:
+    """Whether it can number a change; it need not go up by one."""
     return isinstance(number, int) and not isinstance(number, bool) and number > 0
 
 

@@ -813,7 +813,7 @@ async def test_a_batch_that_grew_is_looked_at_again(
 async def test_a_batch_outlives_a_temporal_that_is_away(
     shop: Shop, dana: Colleague
 ) -> None:
-    """What could not be told is counted, and a second press reaches it."""
+    """What could not be told is counted, and nobody has to press for it again."""
     await stuck(shop)
     shop.door.is_closed = True
     batch = "/support/batch?cause=ApplicationAway"
@@ -824,7 +824,8 @@ async def test_a_batch_outlives_a_temporal_that_is_away(
     told = await dana.browser.get(pressed.headers["location"])
 
     assert "0 repairs are under way." in said_by(told)
-    assert "1 wait: Temporal does not answer." in said_by(told)
+    assert "1 waits: Temporal does not answer." in said_by(told)
+    assert "This one is told by itself as soon as it does." in said_by(told)
 
 
 async def test_new_payments_are_paused_and_taken_again(

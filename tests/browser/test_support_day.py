@@ -183,7 +183,7 @@ def test_what_is_changed_reaches_everybody(
     page.get_by_role("button", name="Send their mail to this address").click()
     expect(page.get_by_role("status")).to_contain_text("goes to the new address")
     notice = customer.open_mail("address-changed")
-    expect(notice.locator("body")).to_contain_text("has another e-mail address now")
+    expect(notice.locator("body")).to_contain_text("The e-mail address of order")
 
     page.locator("summary", has_text="Add days").click()
     page.get_by_label("How many days").fill("14")

@@ -16,6 +16,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import cli
+from domain.alerts import WORDS
+from domain.oncall import RULES, FindingKind
 from settings import Settings
 from tests.conftest import Database
 
@@ -174,6 +176,24 @@ def _said() -> list[str]:
 def test_what_one_should_see_is_what_is_said(words: str) -> None:
     """A sentence that is promised to a tired person is the one that appears."""
     assert any(_plain(words).rstrip(".… ") in text for text in _said())
+
+
+#: Nothing finds it by itself: a person knows, and reads "leaked".
+_FOUND_BY_NOBODY = {FindingKind.KEY_LEAKED}
+
+ALERTS = [
+    kind
+    for kind, rule in RULES.items()
+    if rule.push_after is not None and kind not in _FOUND_BY_NOBODY
+]
+
+
+@pytest.mark.parametrize("kind", ALERTS)
+def test_every_alert_is_found_by_its_words(kind: FindingKind) -> None:
+    """Who was woken by a message finds its own words in the table at the start."""
+    state = WORDS[kind].state
+
+    assert re.search(rf"^\| `[^|]*, {re.escape(state)}`.*\|", TEXT, re.MULTILINE)
 
 
 def test_settings_are_called_as_they_are() -> None:
