@@ -12,6 +12,7 @@ from database.cases import (
     FOR_PEOPLE,
     MAIL_REFUSED,
     close_case,
+    close_case_of_refused_mail,
     insert_repair,
     open_case,
     record_repair,
@@ -19,7 +20,7 @@ from database.cases import (
 from database.checkouts import read_checkout
 from database.correspondence import plan_correspondence
 from database.emails import owe_again, record_email
-from database.tables import cases, repairs
+from database.tables import cases, findings, repairs
 from domain.cadence import FIRST_WORD_AFTER
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
@@ -31,6 +32,7 @@ from domain.messages import (
     RecordRepair,
     RepairRequest,
 )
+from domain.reconciliation import MENDED_BY_STEPS, DiscrepancyKind, cause_of
 from domain.states import Stage
 from domain.working_hours import WorkingHours
 from tests.database.conftest import CHARGED_AT, OpenCheckout
@@ -212,3 +214,45 @@ async def test_a_repair_is_asked_and_answered_once(
 
     assert (row.actor, row.outcome) == ("dana", "access opened")
     assert row.finished_at is not None
+
+
+@pytest.mark.parametrize("kind", sorted(MENDED_BY_STEPS))
+async def test_what_getting_on_mends_is_closed_by_it(
+    engine: AsyncEngine, open_checkout: OpenCheckout, kind: DiscrepancyKind
+) -> None:
+    """After an outage nobody closes by hand what was put right by itself."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    async with engine.begin() as connection:
+        await open_case(
+            connection,
+            OpenCase(
+                checkout_id=checkout_id,
+                step="agree with the processor",
+                cause=cause_of(kind),
+                detail="It outlived three repairs.",
+            ),
+        )
+        is_still_needed = await close_case(connection, checkout_id)
+        left = await connection.execute(
+            select(findings.c.error).where(findings.c.over_at.is_(None))
+        )
+
+    assert not is_still_needed
+    assert left.scalars().all() == []
+
+
+async def test_a_mail_that_leaves_closes_no_failed_refund(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Of two troubles of people the second one's end leaves the first."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    async with engine.begin() as connection:
+        for cause in ("RefundFailed", MAIL_REFUSED):
+            await open_case(
+                connection,
+                OpenCase(checkout_id=checkout_id, step="x", cause=cause, detail="."),
+            )
+        await close_case_of_refused_mail(connection, checkout_id)
+        rows = await connection.execute(select(cases.c.state, cases.c.cause))
+
+    assert rows.all() == [("open", "RefundFailed")]
