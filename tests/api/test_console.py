@@ -17,8 +17,11 @@ from domain.identifiers import derived_id
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.staff import Role
 from tests.api.doubles import NOW, Opened, Shop, text_of
-from tests.api.staffing import Colleague, actions, form_token_of, hire
+from tests.api.staffing import Colleague, actions, form_token_of, hire, seen_by
 from tests.specimens.pages import PRICE
+
+#: What a page of `stuck` shows that its case is open for.
+SEEN = "ApplicationAway"
 
 
 @pytest.fixture
@@ -429,7 +432,7 @@ async def test_a_closed_case_is_done_and_stays_findable(
     page = page_of(opened)
 
     await dana.post(f"{page}/close", page, reason="they are in")
-    again = await dana.post(f"{page}/close", page_of(opened), reason="again")
+    again = await dana.post(f"{page}/close", page, reason="again", seen=SEEN)
     done = await dana.browser.get("/support", params={"lane": "done"})
     shown = await dana.browser.get(page)
     reopened = await dana.post(
@@ -443,6 +446,45 @@ async def test_a_closed_case_is_done_and_stays_findable(
     assert shop.sql("SELECT attention_at FROM checkouts") == [(None,)]
     assert shop.sql("SELECT state, owner, cause FROM cases") == [
         ("in_progress", "dana", "StaffOpened")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "fields", "action"),
+    [
+        ("close", {"reason": "they are in"}, "case.closed"),
+        ("hold", {"until": "4h", "reason": "bank answers"}, "case.held"),
+        ("hold", {"until": ""}, "case.hold_ended"),
+    ],
+)
+async def test_an_older_page_buries_no_message(
+    shop: Shop, dana: Colleague, what: str, fields: dict[str, str], action: str
+) -> None:
+    """Whoever closes or holds what they read leaves open what came after it."""
+    opened = await stuck(shop)
+    page = page_of(opened)
+    shop.clock.now = datetime.now(UTC)
+    before = (await dana.browser.get(page)).text
+    seen = seen_by(before, f"{page}/{what}")
+    shop.sql("UPDATE cases SET cause = 'CustomerWrote'")
+    other_cause = await dana.post(f"{page}/{what}", page, **seen, **fields)
+    shown = seen_by((await dana.browser.get(page)).text, f"{page}/{what}")
+    shop.sql("UPDATE checkouts SET heard_at = now()")
+    wrote_again = await dana.post(f"{page}/{what}", page, **shown, **fields)
+    kept = shop.sql("SELECT state, held_until FROM cases")
+    notes = shop.sql("SELECT count(*) FROM case_notes")
+    as_seen = await dana.post(f"{page}/{what}", page, **fields)
+
+    assert seen == {"seen": SEEN}
+    for stale in (other_cause, wrote_again):
+        assert stale.headers["location"] == f"{page}?said=moved"
+    assert kept == [("open", None)]
+    assert notes == [(0,)]
+    assert "said=moved" not in as_seen.headers["location"]
+    assert [row[1:3] for row in actions(shop)][-3:] == [
+        (action, "refused"),
+        (action, "refused"),
+        (action, "done"),
     ]
 
 
