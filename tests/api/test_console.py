@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from datetime import UTC, datetime
 from html import unescape
@@ -324,6 +325,46 @@ async def test_an_unknown_address_is_a_clear_page(dana: Colleague, path: str) ->
         answer = await dana.browser.get(f"/support/{path}/{name}")
         assert answer.status_code in {404, 422}
         assert 'href="/support"' in answer.text
+
+
+async def test_a_nul_character_is_a_clear_page(
+    shop: Shop, dana: Colleague, log_lines: io.StringIO
+) -> None:
+    """No row can hold one: each form and the search refuse it, and nothing is at fault.
+
+    Whoever is not signed in gets the same answer.
+    """
+    opened = await stuck(shop)
+    page, checkout = page_of(opened), checkout_of(opened)
+    stranger = shop.new_browser()
+    token = form_token_of((await stranger.get("/support/sign-in")).text)
+    reason = {"reason": "a\0b"}
+    before = log_lines.tell()
+
+    answers = [
+        await dana.browser.get("/support/search", params={"q": "mara\0@example.com"}),
+        await dana.post(f"{page}/claim", page, expected="da\0na"),
+        await dana.post(f"{page}/hand-over", page, to="e\0li"),
+        await dana.post(f"{page}/notes", page, text="a\0b"),
+        await dana.post(f"{page}/hold", page, until="4h", **reason),
+        await dana.post(f"{page}/close", page, **reason),
+        await dana.post(f"{checkout}/case", page, **reason),
+        await dana.post(f"{checkout}/days", page, days="1", turn="0", **reason),
+        await refund(dana, opened, **reason),
+        await dana.post("/support/pause", "/support", **reason),
+        await dana.post("/support/reconciliation/hold", "/support", **reason),
+        await stranger.post(
+            "/support/sign-in",
+            data={"form_token": token, "name": "da\0na", "password": "x", "code": "1"},
+        ),
+        await stranger.get("/support/setup/a%00b"),
+    ]
+
+    assert [answer.status_code for answer in answers[:-1]] == [422] * 12
+    assert 400 <= answers[-1].status_code < 500
+    assert "Traceback" not in log_lines.getvalue()[before:]
+    assert '"level": "error"' not in log_lines.getvalue()[before:]
+    assert shop.sql("SELECT owner, state FROM cases") == [(None, "open")]
 
 
 async def test_what_people_write_stays_text(shop: Shop, dana: Colleague) -> None:
