@@ -105,6 +105,10 @@ class Staff:
         )
 
 
+#: Why somebody does something: a sentence for colleagues, and not blanks alone.
+Reason = Annotated[str, Field(min_length=1, max_length=300, pattern=r"\S")]
+
+
 class StaffForm(BaseModel):
     """What every form of the console sends besides its own fields."""
 

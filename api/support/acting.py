@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import PAYMENT
 from api.support.holding import held_until
 from api.support.said import Said, back_to_case
@@ -49,7 +49,7 @@ class HandOverForm(OwnerForm):
 class NoteForm(StaffForm):
     """A note."""
 
-    text: str = Field(min_length=1, max_length=_MOST_TEXT)
+    text: str = Field(min_length=1, max_length=_MOST_TEXT, pattern=r"\S")
 
 
 class SeenForm(StaffForm):
@@ -68,13 +68,13 @@ class HoldForm(SeenForm):
 class ReasonForm(StaffForm):
     """Why somebody wants to look into a checkout."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
 
 
 class CloseForm(SeenForm):
     """Why a case is done."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
 
 
 class PaymentForm(StaffForm):

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from api.buying import EmailRefused, checked_email
 from api.parts import Parts, TheParts
-from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
 from api.support.repairing import knock
 from api.support.said import Said, back_to_checkout
@@ -45,7 +45,7 @@ Make = Callable[[AsyncConnection], Awaitable[tuple[Change, bool]]]
 class ChangeForm(StaffForm):
     """Why a purchase is changed, and how many changes the page knew of."""
 
-    reason: str = Field(min_length=1, max_length=300, pattern=r"\S")
+    reason: Reason
     turn: int = Field(ge=0, le=1000)
 
     def wish_of(self, staff: Staff) -> Wish:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import RedirectResponse, Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, StaffForm, TheStaff, allows, console_router
 from api.support.pages import ReconciliationPage, RunLine
 from api.support.said import Said, in_words
 from database import reconciliation
@@ -52,7 +52,7 @@ class RunForm(StaffForm):
 class HoldForm(StaffForm):
     """Why nothing is repaired; for colleagues."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
 
 
 class MailForm(StaffForm):

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
 from api.support.said import Said, back_to_checkout
 from database.audit import Outcome, digest_of, record_action
@@ -45,7 +45,7 @@ class RefundForm(StaffForm):
     """What goes back, typed in full."""
 
     amount: str = Field(max_length=20)
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
     turn: int = Field(ge=0, le=1000)
     keeps_access: bool = False
 

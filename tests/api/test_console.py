@@ -367,6 +367,29 @@ async def test_a_nul_character_is_a_clear_page(
     assert shop.sql("SELECT owner, state FROM cases") == [(None, "open")]
 
 
+async def test_blanks_are_no_reason(shop: Shop, dana: Colleague) -> None:
+    """Whoever asks later why it was done finds words: blanks do nothing anywhere."""
+    opened = await stuck(shop)
+    page, checkout = page_of(opened), checkout_of(opened)
+    before = len(actions(shop))
+    blank = {"reason": " \t "}
+
+    answers = [
+        await dana.post(f"{page}/close", page, **blank),
+        await dana.post(f"{page}/hold", page, until="4h", **blank),
+        await dana.post(f"{page}/notes", page, text=" \n "),
+        await dana.post(f"{checkout}/case", page, **blank),
+        await dana.post(f"{checkout}/days", page, days="1", turn="0", **blank),
+        await refund(dana, opened, **blank),
+        await dana.post("/support/pause", "/support", **blank),
+        await dana.post("/support/reconciliation/hold", "/support", **blank),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422] * 8
+    assert actions(shop)[before:] == []
+    assert shop.sql("SELECT state FROM cases") == [("open",)]
+
+
 async def test_what_people_write_stays_text(shop: Shop, dana: Colleague) -> None:
     """A note with markup is shown as it was typed."""
     opened = await stuck(shop)
