@@ -21,11 +21,12 @@ from api.support.case import read_case_facts
 from api.support.said import Said, back_to_checkout
 from database.audit import Outcome, digest_of, record_action
 from database.checkouts import CheckoutRow
-from database.console import Record
+from database.console import Record, read_record
 from database.refunds import (
     RefundRefused,
     cancel_refund,
     cancellable_refund,
+    lock_paid,
     mark_knocked,
     request_refund,
 )
@@ -66,13 +67,13 @@ async def refund(
         request = _request(checkout_id, staff, form, amount)
         if form.turn > len(record.returned):
             raise RefundRefused("This page is not one of ours. Open the case again.")
-        asked = await _ask(parts, staff, (checkout_id, case_id), request)
+        is_theirs = await _ask(parts, staff, (checkout_id, case_id), request)
     except (RefundRefused, ValueError) as refused:
         await _write_refusal(parts, staff, checkout_id, form)
         return parts.console.problem(
             staff, f"{refused} Nothing was sent.", f"/support/checkouts/{checkout_id}"
         )
-    if _is_of_another(request, asked, record):
+    if not is_theirs:
         return back_to_checkout(checkout_id, Said.REFUND_BY_OTHER)
     await _knock(parts, row, request)
     return back_to_checkout(checkout_id, Said.REFUND_ASKED)
@@ -139,15 +140,27 @@ async def _ask(
     staff: Staff,
     about: tuple[UUID, UUID | None],
     request: RefundRequest,
-) -> RefundRow:
+) -> bool:
+    """Make a request durable once; False when another stands in its place.
+
+    The checkout's lock lets one ask at a time, so that what the audit has of two who
+    press at once is what became of each. Who presses twice is written down once.
+    """
     checkout_id, case_id = about
 
-    async def work(connection: AsyncConnection) -> RefundRow:
+    async def work(connection: AsyncConnection) -> bool:
+        await lock_paid(connection, checkout_id)
+        record = await read_record(connection, checkout_id, case_id)
         asked = await request_refund(connection, checkout_id, request)
+        is_new = all(one.refund_id != request.refund_id for one in record.returned)
+        is_theirs = not _is_of_another(request, asked, record)
+        if is_theirs and not is_new:
+            return True
         await record_action(
             connection,
             staff.did(
                 "refund.asked",
+                outcome=Outcome.DONE if is_theirs else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
                 refund=str(request.refund_id),
@@ -157,7 +170,7 @@ async def _ask(
                 reason_sha256=digest_of(request.reason),
             ),
         )
-        return asked
+        return is_theirs
 
     return await parts.records.write(work)
 
@@ -169,7 +182,8 @@ async def _write_refusal(
         "refund.asked",
         outcome=Outcome.REFUSED,
         checkout_id=checkout_id,
-        amount=form.amount,
+        # Whatever was typed there: rows of the audit are never erased.
+        amount_sha256=digest_of(form.amount),
     )
     await parts.records.write(lambda c: record_action(c, row))
 
