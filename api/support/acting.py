@@ -127,6 +127,15 @@ async def hand_over(
         or colleague.is_disabled
         or not may(colleague.role, Access.ACT)
     ):
+        row = staff.did(
+            "case.handed_over",
+            outcome=Outcome.REFUSED,
+            case_id=case_id,
+            before=form.expected or None,
+            after=None if colleague is None else colleague.name,
+            why="cannot take a case",
+        )
+        await parts.records.write(lambda c: record_action(c, row))
         return parts.console.problem(
             staff,
             "That colleague cannot take a case. Nothing was changed.",
@@ -177,6 +186,13 @@ async def hold(
     """Let a case wait until a time, or end that."""
     until = held_until(form.until, parts.clock(), parts.settings.support_hours)
     if form.until and (until is None or not form.reason.strip()):
+        refused = staff.did(
+            "case.held",
+            outcome=Outcome.REFUSED,
+            case_id=case_id,
+            why="no time or reason",
+        )
+        await parts.records.write(lambda c: record_action(c, refused))
         return parts.console.problem(
             staff,
             "A hold needs a time and a reason. Nothing was changed.",

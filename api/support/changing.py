@@ -157,11 +157,17 @@ async def _change(
             **more,
         )
 
+    def is_theirs(made: Change) -> bool:
+        return made.actor == staff.name and deed.is_made_by(made)
+
     async def work(connection: AsyncConnection) -> tuple[Change, bool]:
         made, is_new = await make(connection)
         if is_new:
             done = did(Outcome.DONE, change=str(made.change_id))
             await record_action(connection, done)
+        elif not is_theirs(made):
+            other = did(Outcome.REFUSED, why="changed since")
+            await record_action(connection, other)
         return made, is_new
 
     try:
@@ -174,7 +180,7 @@ async def _change(
             f"/support/checkouts/{checkout_id}",
         )
         return parts.console.problem(staff, words, back)
-    if not is_new and not (made.actor == staff.name and deed.is_made_by(made)):
+    if not is_new and not is_theirs(made):
         return back_to_checkout(checkout_id, Said.CHANGE_BY_OTHER)
     asked = await parts.records.read(
         lambda c: read_repair(c, checkout_id, made.change_id)

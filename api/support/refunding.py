@@ -94,20 +94,20 @@ async def take_back(
 
     async def work(connection: AsyncConnection) -> RefundRow | None:
         found = await cancellable_refund(connection, checkout_id)
-        if found is None:
-            return None
-        if not await cancel_refund(connection, found.refund_id, staff.name):
-            return None
+        is_taken = found is not None and await cancel_refund(
+            connection, found.refund_id, staff.name
+        )
         await record_action(
             connection,
             staff.did(
                 "refund.taken_back",
+                outcome=Outcome.DONE if is_taken else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
-                refund=str(found.refund_id),
+                refund=None if found is None else str(found.refund_id),
             ),
         )
-        return found
+        return found if is_taken else None
 
     taken = await parts.records.write(work)
     if taken is None:

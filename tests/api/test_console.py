@@ -458,6 +458,8 @@ async def test_a_case_is_not_handed_to_who_cannot_act(
         answer = await dana.post(f"{page}/hand-over", page, expected="", to=name)
         assert answer.status_code == 409
         assert "Nothing was changed." in said_by(answer)
+        assert actions(shop)[-1][1:3] == ("case.handed_over", "refused")
+    assert actions(shop)[-1][3]["after"] is None
     assert shop.sql("SELECT owner FROM cases") == [(None,)]
 
 
@@ -474,6 +476,7 @@ async def test_a_held_case_comes_back(shop: Shop, dana: Colleague) -> None:
     shop.sql("UPDATE checkouts SET heard_at = now()")
     heard = await dana.browser.get("/support")
     without = await dana.post(f"{page}/hold", page, until="4h", reason=" ")
+    refused = actions(shop)[-1][1:3]
     ended = await dana.post(f"{page}/hold", page, until="")
 
     assert "said=held" in held.headers["location"]
@@ -481,6 +484,7 @@ async def test_a_held_case_comes_back(shop: Shop, dana: Colleague) -> None:
     assert "bank answers" in said_by(there)
     assert page in heard.text
     assert without.status_code == 422
+    assert refused == ("case.held", "refused")
     assert "said=not-held" in ended.headers["location"]
     assert shop.sql("SELECT held_until, held_at, hold_reason FROM cases") == [
         (None, None, None)
@@ -662,6 +666,7 @@ async def test_a_page_that_the_case_has_outrun_does_nothing(
     assert "said=repair-stale" in answer.headers["location"]
     assert shop.door.repairs == []
     assert shop.sql("SELECT count(*) FROM repairs") == [(0,)]
+    assert actions(shop)[-1][1:3] == ("repair.asked", "refused")
 
 
 async def test_a_repair_outlives_a_temporal_that_is_away(
@@ -773,6 +778,10 @@ async def test_a_refund_can_be_taken_back_in_time(shop: Shop, dana: Colleague) -
     assert "said=refund-taken-back" in back.headers["location"]
     assert "said=refund-too-late" in again.headers["location"]
     assert shop.sql("SELECT state FROM refunds") == [("canceled",)]
+    assert [row[1:3] for row in actions(shop)][-2:] == [
+        ("refund.taken_back", "done"),
+        ("refund.taken_back", "refused"),
+    ]
 
 
 async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
@@ -938,6 +947,7 @@ async def test_a_batch_that_grew_is_looked_at_again(
     assert answer.status_code == 409
     assert "Nothing was done." in said_by(answer)
     assert "2 cases of one cause" in said_by(answer)
+    assert actions(shop)[-1][1:3] == ("batch.asked", "refused")
     assert shop.door.repairs == []
 
 
