@@ -98,9 +98,10 @@ WORDS: dict[Said, str] = {
     Said.DAYS_ADDED: "The days are added. The application is told by itself, and this "
     "page shows when it knows.",
     Said.ADDRESS_CORRECTED: "Our mail goes to the new address from now on. The old one "
-    "gets a notice, and the application is told by itself.",
-    Said.CHANGE_WAITS: "It is changed. Temporal does not answer this second; the "
-    "application, and whoever gets a mail, are told by themselves as soon as it does.",
+    "gets a notice, and while access is open the application is told by itself.",
+    Said.CHANGE_WAITS: "It is changed. Temporal does not answer this second; whoever "
+    "gets a mail, and the application while access is open, are told by themselves as "
+    "soon as it does.",
     Said.CHANGE_BY_OTHER: "This purchase was changed since you opened this page. "
     "Nothing was added to it: see how it stands now.",
     Said.REPLY_SENT: "Your letter has left. It stands below, word for word.",

@@ -245,6 +245,20 @@ async def test_an_address_takes_a_fresh_code(shop: Shop, dana: Colleague) -> Non
     ]
 
 
+async def test_what_is_told_of_an_address_is_true_after_access_has_ended(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Nobody tells the application then: the page promises it of open access alone."""
+    opened = await bought(shop)
+    shop.sql("UPDATE checkouts SET access_state='ENDED'")
+
+    done = await press(dana, opened, "address")
+    told = said_by(await dana.browser.get(done.headers["location"]))
+
+    assert "said=address-corrected" in done.headers["location"]
+    assert "while access is open the application is told by itself." in told
+
+
 async def test_the_page_tells_of_the_correction(shop: Shop, dana: Colleague) -> None:
     """Masked, by whom, how it was verified and why; the old address finds it too."""
     opened = await bought(shop)

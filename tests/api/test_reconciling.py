@@ -80,6 +80,19 @@ async def test_how_far_it_has_come_is_told(shop: Shop, dana: Colleague) -> None:
     assert "Look at the worker and at Temporal." in late
 
 
+async def test_runs_under_a_hold_are_not_denied(shop: Shop, dana: Colleague) -> None:
+    """Whoever held repairs from the start reads why the runs count for nothing."""
+    run(shop)
+    await press(dana, "hold", reason="it repairs what is not broken")
+    held = await read(dana)
+    await press(dana, "release")
+    released = await read(dana)
+
+    assert "Nothing counts as compared while repairs are held" in held
+    assert "Nothing counts as compared yet." in released
+    assert "No run has finished yet." not in held + released
+
+
 async def test_what_differs_is_told_in_words(shop: Shop, dana: Colleague) -> None:
     """Each kind with its number, what was done about it, and what looks broken."""
     run(
