@@ -38,7 +38,8 @@ router = console_router()
 _LOOKS = 4
 _BETWEEN_SECONDS = 0.2
 
-_REASON = "asked for in the console"
+#: All that a workflow is told of why; the row has the words.
+IN_CONSOLE = "asked for in the console"
 
 
 class RepairForm(StaffForm):
@@ -68,7 +69,7 @@ async def repair(
     request = RepairRequest(
         repair_id=form.repair_id,
         actor=staff.name,
-        reason=form.reason.strip() or _REASON,
+        reason=form.reason.strip() or IN_CONSOLE,
     )
     asked = await write_repair(parts, staff, found, request)
     if asked is None:
@@ -137,9 +138,10 @@ async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
-    # In the first one's words: the workflow takes the same id once.
+    # As the first one's: the workflow takes the same id once. What they typed stays in
+    # the row, because a workflow's history cannot be erased.
     first = RepairRequest(
-        repair_id=asked.repair_id, actor=asked.actor, reason=asked.reason
+        repair_id=asked.repair_id, actor=asked.actor, reason=IN_CONSOLE
     )
     try:
         await parts.door.request_repair(checkout, first)

@@ -91,8 +91,10 @@ async def test_days_are_added_and_told(shop: Shop, dana: Colleague) -> None:
     assert ends_at(shop) == timedelta(days=14)
     ((_, repair),) = shop.door.repairs
     assert repair.repair_id == change_id_of(opened.checkout_id, 0)
-    assert (repair.actor, repair.reason) == ("dana", "days were added to the plan")
-    assert shop.sql("SELECT told_at IS NOT NULL FROM repairs") == [(True,)]
+    assert (repair.actor, repair.reason) == ("dana", "asked for in the console")
+    assert shop.sql("SELECT reason, told_at IS NOT NULL FROM repairs") == [
+        ("days were added to the plan", True)
+    ]
     ((actor, outcome, about),) = did(shop, "days.added")
     assert (actor, outcome, about["days"]) == ("dana", "done", 14)
     shown = said_by(await dana.browser.get(answer.headers["location"]))

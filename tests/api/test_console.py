@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from api.starter import Starter
 from api.support import asking
 from domain.identifiers import derived_id
 from domain.payments import PaymentIntent, PaymentIntentStatus
@@ -800,6 +801,32 @@ async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
         ("dana", "refund.asked", "done"),
         ("eli", "refund.asked", "refused"),
     ]
+
+
+async def test_no_history_keeps_what_people_typed(shop: Shop, dana: Colleague) -> None:
+    """Temporal is told that it was asked for; a row, which can be erased, says why."""
+    opened = await stuck(shop)
+    words = "Mara Lind telephoned"
+    html = (await dana.browser.get(checkout_of(opened))).text
+    repair_id = re.search(r'name="repair_id" value="([^"]+)"', html)
+    assert repair_id is not None
+    await dana.post(
+        f"{checkout_of(opened)}/repair",
+        checkout_of(opened),
+        repair_id=repair_id[1],
+        reason=words,
+    )
+    await refund(dana, opened, reason=words)
+    signals = len(shop.door.repairs), len(shop.door.refunds)
+    for table in ("repairs SET told_at", "refunds SET knocked_at"):
+        shop.sql(f"UPDATE {table} = NULL, requested_at = now() - interval '9 s'")
+    await Starter(shop.parts).round()
+
+    assert signals == (1, 1)
+    assert (len(shop.door.repairs), len(shop.door.refunds)) == (2, 2)
+    assert words not in repr((shop.door.repairs, shop.door.refunds))
+    assert shop.sql("SELECT reason FROM repairs") == [(words,)]
+    assert shop.sql("SELECT reason FROM refunds") == [(words,)]
 
 
 async def test_of_two_who_refund_at_once_one_did(shop: Shop, dana: Colleague) -> None:
