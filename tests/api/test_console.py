@@ -387,7 +387,7 @@ async def test_blanks_are_no_reason(shop: Shop, dana: Colleague) -> None:
     ]
 
     assert [answer.status_code for answer in answers] == [422] * 8
-    assert actions(shop)[before:] == []
+    assert {row[2] for row in actions(shop)[before:]} <= {"refused"}
     assert shop.sql("SELECT state FROM cases") == [("open",)]
 
 
