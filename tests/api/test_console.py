@@ -15,6 +15,8 @@ import pytest
 
 from api.starter import Starter
 from api.support import asking
+from database.customer_messages import write_message
+from database.engine import make_engine
 from domain.identifiers import derived_id
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.staff import Role
@@ -555,6 +557,30 @@ async def test_an_older_page_buries_no_message(
         (action, "refused"),
         (action, "done"),
     ]
+
+
+async def test_a_message_of_the_same_moment_is_not_closed(
+    shop: Shop, dana: Colleague
+) -> None:
+    """A press that meets a message on its way waits for it, and then does nothing."""
+    opened = await stuck(shop)
+    page = page_of(opened)
+    engine = make_engine(
+        shop.database.owner_url, pool_size=1, application_name="tests of the console"
+    )
+    async with engine.begin() as connection:
+        await write_message(
+            connection, opened.checkout_id, uuid4(), "Where is it?", repair=None
+        )
+        press = asyncio.create_task(dana.post(f"{page}/close", page, reason="done"))
+        await asyncio.sleep(0.5)
+        waited = not press.done()
+    closed = await press
+    await engine.dispose()
+
+    assert waited
+    assert closed.headers["location"] == f"{page}?said=moved"
+    assert shop.sql("SELECT state, cause FROM cases") == [("open", "CustomerWrote")]
 
 
 async def test_who_only_looks_sees_no_button(shop: Shop) -> None:
