@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from api.findings import pass_findings_on
@@ -50,6 +51,10 @@ _BATCH = 20
 _HINT_AFTER = timedelta(seconds=2)
 
 _PAUSE_SECONDS = 1.0
+
+#: All that a workflow is told of why: what people typed stays in rows, because its
+#: history cannot be erased.
+_WHY = "asked for before; its row says why"
 
 #: Between two looks at the reconciliation's age.
 _WATCH_EVERY_SECONDS = 30.0
@@ -158,8 +163,9 @@ class Starter:
         await asyncio.gather(*(self._tell(one) for one in waiting))
 
     async def _tell(self, waiting: WaitingRepair) -> None:
+        told = replace(waiting.repair, reason=_WHY)
         try:
-            await self._parts.door.request_repair(waiting.checkout, waiting.repair)
+            await self._parts.door.request_repair(waiting.checkout, told)
         except DoorClosed as closed:
             self._down("temporal", str(closed))
             await self._parts.records.write(
@@ -184,8 +190,9 @@ class Starter:
         checkout = CheckoutInput(
             checkout_id=refund.checkout_id, reference_code=refund.reference_code
         )
+        told = replace(refund.request, reason=_WHY)
         try:
-            await self._parts.door.request_refund(checkout, refund.request)
+            await self._parts.door.request_refund(checkout, told)
         except DoorClosed as closed:
             self._down("temporal", str(closed))
             await self._parts.records.write(

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -105,6 +105,10 @@ class Staff:
         )
 
 
+#: Why somebody does something: a sentence for colleagues, and not blanks alone.
+Reason = Annotated[str, Field(min_length=1, max_length=300, pattern=r"\S")]
+
+
 class StaffForm(BaseModel):
     """What every form of the console sends besides its own fields."""
 
@@ -112,6 +116,14 @@ class StaffForm(BaseModel):
 
     form_token: str = Field(max_length=64)
     code: str = Field(default="", max_length=16)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_no_nul(cls, value: object) -> object:
+        """Refuse what no row can hold: PostgreSQL takes every character but this."""
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("a NUL character")
+        return value
 
 
 #: What each route asks for, by its function. A test walks the router against it.

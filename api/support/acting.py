@@ -6,6 +6,7 @@ second changes nothing and is told so.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -16,10 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import PAYMENT
 from api.support.holding import held_until
 from api.support.said import Said, back_to_case
+from api.support.views import seen_of
 from database import console
 from database.audit import Outcome, StaffAction, digest_of, record_action
 from database.cases import open_payment_case
@@ -47,20 +49,32 @@ class HandOverForm(OwnerForm):
 class NoteForm(StaffForm):
     """A note."""
 
-    text: str = Field(min_length=1, max_length=_MOST_TEXT)
+    text: str = Field(min_length=1, max_length=_MOST_TEXT, pattern=r"\S")
 
 
-class HoldForm(StaffForm):
+class SeenForm(StaffForm):
+    """What the case was open for when its page was made; see `seen_of`."""
+
+    seen: str = Field(min_length=1, max_length=160)
+
+
+class HoldForm(SeenForm):
     """How long a case may wait, and why; no time ends a hold."""
 
     until: str = Field(default="", max_length=10)
     reason: str = Field(default="", max_length=300)
 
 
-class CloseForm(StaffForm):
+class ReasonForm(StaffForm):
+    """Why somebody wants to look into a checkout."""
+
+    reason: Reason
+
+
+class CloseForm(SeenForm):
     """Why a case is done."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
 
 
 class PaymentForm(StaffForm):
@@ -113,6 +127,15 @@ async def hand_over(
         or colleague.is_disabled
         or not may(colleague.role, Access.ACT)
     ):
+        row = staff.did(
+            "case.handed_over",
+            outcome=Outcome.REFUSED,
+            case_id=case_id,
+            before=form.expected or None,
+            after=None if colleague is None else colleague.name,
+            why="cannot take a case",
+        )
+        await parts.records.write(lambda c: record_action(c, row))
         return parts.console.problem(
             staff,
             "That colleague cannot take a case. Nothing was changed.",
@@ -163,6 +186,13 @@ async def hold(
     """Let a case wait until a time, or end that."""
     until = held_until(form.until, parts.clock(), parts.settings.support_hours)
     if form.until and (until is None or not form.reason.strip()):
+        refused = staff.did(
+            "case.held",
+            outcome=Outcome.REFUSED,
+            case_id=case_id,
+            why="no time or reason",
+        )
+        await parts.records.write(lambda c: record_action(c, refused))
         return parts.console.problem(
             staff,
             "A hold needs a time and a reason. Nothing was changed.",
@@ -170,11 +200,13 @@ async def hold(
             status=422,
         )
 
+    action = "case.held" if until else "case.hold_ended"
+
     async def work(connection: AsyncConnection) -> bool:
         if not await console.hold_case(connection, case_id, until, form.reason.strip()):
             return False
         row = staff.did(
-            "case.held" if until else "case.hold_ended",
+            action,
             case_id=case_id,
             until=until.isoformat() if until else None,
             reason_sha256=digest_of(form.reason),
@@ -182,7 +214,8 @@ async def hold(
         await record_action(connection, row)
         return True
 
-    is_done = await parts.records.write(work)
+    stale = staff.did(action, outcome=Outcome.REFUSED, case_id=case_id, why="moved")
+    is_done = await _as_seen(parts, case_id, form.seen, stale, work)
     said = Said.HELD if until else Said.NOT_HELD
     return back_to_case(case_id, said if is_done else Said.MOVED)
 
@@ -209,7 +242,10 @@ async def close(
         await record_action(connection, row)
         return True
 
-    is_closed = await parts.records.write(work)
+    stale = staff.did(
+        "case.closed", outcome=Outcome.REFUSED, case_id=case_id, why="moved"
+    )
+    is_closed = await _as_seen(parts, case_id, form.seen, stale, work)
     return back_to_case(case_id, Said.CLOSED if is_closed else Said.MOVED)
 
 
@@ -219,7 +255,7 @@ async def open_case(
     parts: TheParts,
     staff: TheStaff,
     checkout_id: UUID,
-    form: Annotated[CloseForm, Form()],
+    form: Annotated[ReasonForm, Form()],
 ) -> Response:
     """Open a checkout's case because somebody wants to look into it."""
 
@@ -262,6 +298,38 @@ async def open_case_of_payment(
     case_id = await parts.records.write(work)
     assert case_id is not None  # noqa: S101  # Opened above, or before.
     return back_to_case(case_id, Said.PAYMENT_OPENED)
+
+
+class _Moved(Exception):
+    """The case is not any more what the page showed."""
+
+
+async def _as_seen(
+    parts: Parts,
+    case_id: UUID,
+    seen: str,
+    stale: StaffAction,
+    work: Callable[[AsyncConnection], Awaitable[bool]],
+) -> bool:
+    """Do something to a case if it is still what the page showed.
+
+    Whoever closes what they read does not close what came after it. The work comes
+    first, because its update locks the case's row, which a message that arrives
+    updates too: what is read then is the last word, and the work is undone by it.
+    """
+
+    async def check(connection: AsyncConnection) -> None:
+        is_done = await work(connection)
+        case = await console.read_case(connection, case_id)
+        if not is_done or case is None or seen_of(case) != seen:
+            raise _Moved
+
+    try:
+        await parts.records.write(check)
+    except _Moved:
+        await parts.records.write(lambda c: record_action(c, stale))
+        return False
+    return True
 
 
 async def _give(

@@ -25,7 +25,7 @@ from api.support.pages import BatchPage
 from api.support.repairing import knock, write_repair
 from api.support.views import facts_of, queue_line
 from database import console
-from database.audit import record_action
+from database.audit import Outcome, record_action
 from database.console import CaseRow
 from domain.case_view import propose
 from domain.messages import RepairRequest
@@ -82,6 +82,15 @@ async def repair_batch(
     """Ask for the repair of each, unless there are more or fewer than was shown."""
     rows = (await _of_cause(parts, form.cause))[:MOST_AT_ONCE]
     if len(rows) != form.count:
+        stale = staff.did(
+            "batch.asked",
+            outcome=Outcome.REFUSED,
+            # As it was sent it may be anything; of a case it is one of ours.
+            cause=form.cause if rows else None,
+            shown=form.count,
+            count=len(rows),
+        )
+        await parts.records.write(lambda c: record_action(c, stale))
         return parts.console.batch(staff, await _page(parts, form.cause, is_stale=True))
     done = _Done()
     for row in rows:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from api.buying import EmailRefused, checked_email
 from api.parts import Parts, TheParts
-from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
 from api.support.repairing import knock
 from api.support.said import Said, back_to_checkout
@@ -45,7 +45,7 @@ Make = Callable[[AsyncConnection], Awaitable[tuple[Change, bool]]]
 class ChangeForm(StaffForm):
     """Why a purchase is changed, and how many changes the page knew of."""
 
-    reason: str = Field(min_length=1, max_length=300, pattern=r"\S")
+    reason: Reason
     turn: int = Field(ge=0, le=1000)
 
     def wish_of(self, staff: Staff) -> Wish:
@@ -158,11 +158,17 @@ async def _change(
             **more,
         )
 
+    def is_theirs(made: Change) -> bool:
+        return made.actor == staff.name and deed.is_made_by(made)
+
     async def work(connection: AsyncConnection) -> tuple[Change, bool]:
         made, is_new = await make(connection)
         if is_new:
             done = did(Outcome.DONE, change=str(made.change_id))
             await record_action(connection, done)
+        elif not is_theirs(made):
+            other = did(Outcome.REFUSED, why="changed since")
+            await record_action(connection, other)
         return made, is_new
 
     try:
@@ -175,7 +181,7 @@ async def _change(
             f"/support/checkouts/{checkout_id}",
         )
         return parts.console.problem(staff, words, back)
-    if not is_new and not (made.actor == staff.name and deed.is_made_by(made)):
+    if not is_new and not is_theirs(made):
         return back_to_checkout(checkout_id, Said.CHANGE_BY_OTHER)
     asked = await parts.records.read(
         lambda c: read_repair(c, checkout_id, made.change_id)

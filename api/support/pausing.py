@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Form
-from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import RedirectResponse, Response
 
 from api.parts import TheParts
-from api.staff.guard import StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, StaffForm, TheStaff, allows, console_router
 from database.audit import digest_of, record_action
 from database.pauses import pause_payments, resume_payments
 from domain.staff import Access
@@ -21,7 +20,7 @@ router = console_router()
 class PauseForm(StaffForm):
     """Why payments are paused; for colleagues."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
 
 
 @router.post("/pause")

@@ -29,6 +29,9 @@ router = console_router()
 #: More of one cause than this are offered together.
 _MANY = 5
 
+#: No row holds a NUL character, and PostgreSQL refuses to look for one.
+_NO_NUL = r"^[^\x00]*$"
+
 
 @router.api_route("", methods=["GET", "HEAD"])
 @allows(Access.READ)
@@ -74,7 +77,7 @@ async def show_queue(
 async def search(
     parts: TheParts,
     staff: TheStaff,
-    q: Annotated[str, Query(max_length=MOST_CHARACTERS)] = "",
+    q: Annotated[str, Query(max_length=MOST_CHARACTERS, pattern=_NO_NUL)] = "",
 ) -> Response:
     """Find checkouts; a single one is shown at once."""
     wanted = parse(q, parts.clock().date())

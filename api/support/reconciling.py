@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import RedirectResponse, Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, StaffForm, TheStaff, allows, console_router
 from api.support.pages import ReconciliationPage, RunLine
 from api.support.said import Said, in_words
 from database import reconciliation
-from database.audit import digest_of, record_action
+from database.audit import Outcome, digest_of, record_action
 from database.reconciliation import Reconciled, RunRow
 from domain.reconciliation import (
     LATE_AFTER,
@@ -52,7 +52,13 @@ class RunForm(StaffForm):
 class HoldForm(StaffForm):
     """Why nothing is repaired; for colleagues."""
 
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
+
+
+class MailForm(StaffForm):
+    """How many customers' mail the page said is held."""
+
+    count: int = Field(ge=1, le=10_000_000)
 
 
 @router.api_route("/reconciliation", methods=["GET", "HEAD"])
@@ -136,18 +142,37 @@ async def release(
 @router.post("/reconciliation/let-mail-go")
 @allows(Access.ACT)
 async def let_mail_go(
-    parts: TheParts, staff: TheStaff, form: Annotated[StaffForm, Form()]
+    parts: TheParts, staff: TheStaff, form: Annotated[MailForm, Form()]
 ) -> Response:
-    """Let the mails leave that a bulk repair has held back."""
-    del form  # The guard has looked at it.
+    """Let the mails leave that a bulk repair has held back, if no more were since."""
 
-    async def work(connection: AsyncConnection) -> int:
+    async def work(connection: AsyncConnection) -> None:
         count = await reconciliation.let_mail_go(connection)
+        if count != form.count:
+            raise _OtherMail(count)
         await record_action(connection, staff.did("mail.let_go", checkouts=count))
-        return count
 
-    count = await parts.records.write(work)
-    return _back(Said.MAIL_LET_GO if count else Said.NO_MAIL_HELD)
+    try:
+        await parts.records.write(work)
+    except _OtherMail as other:
+        row = staff.did(
+            "mail.let_go",
+            outcome=Outcome.REFUSED,
+            why="the list changed",
+            checkouts=other.count,
+            shown=form.count,
+        )
+        await parts.records.write(lambda c: record_action(c, row))
+        return _back(Said.MAIL_CHANGED if other.count else Said.NO_MAIL_HELD)
+    return _back(Said.MAIL_LET_GO)
+
+
+class _OtherMail(Exception):
+    """More mail is held, or less, than the page said."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
 
 
 def _back(said: Said) -> RedirectResponse:

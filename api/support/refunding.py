@@ -7,6 +7,7 @@ second finds the first one's.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -16,16 +17,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
+from api.support.repairing import IN_CONSOLE
 from api.support.said import Said, back_to_checkout
 from database.audit import Outcome, digest_of, record_action
 from database.checkouts import CheckoutRow
-from database.console import Record
+from database.console import Record, read_record
 from database.refunds import (
     RefundRefused,
     cancel_refund,
     cancellable_refund,
+    lock_paid,
     mark_knocked,
     request_refund,
 )
@@ -45,7 +48,7 @@ class RefundForm(StaffForm):
     """What goes back, typed in full."""
 
     amount: str = Field(max_length=20)
-    reason: str = Field(min_length=1, max_length=300)
+    reason: Reason
     turn: int = Field(ge=0, le=1000)
     keeps_access: bool = False
 
@@ -66,13 +69,13 @@ async def refund(
         request = _request(checkout_id, staff, form, amount)
         if form.turn > len(record.returned):
             raise RefundRefused("This page is not one of ours. Open the case again.")
-        asked = await _ask(parts, staff, (checkout_id, case_id), request)
+        is_theirs = await _ask(parts, staff, (checkout_id, case_id), request)
     except (RefundRefused, ValueError) as refused:
         await _write_refusal(parts, staff, checkout_id, form)
         return parts.console.problem(
             staff, f"{refused} Nothing was sent.", f"/support/checkouts/{checkout_id}"
         )
-    if _is_of_another(request, asked, record):
+    if not is_theirs:
         return back_to_checkout(checkout_id, Said.REFUND_BY_OTHER)
     await _knock(parts, row, request)
     return back_to_checkout(checkout_id, Said.REFUND_ASKED)
@@ -93,20 +96,20 @@ async def take_back(
 
     async def work(connection: AsyncConnection) -> RefundRow | None:
         found = await cancellable_refund(connection, checkout_id)
-        if found is None:
-            return None
-        if not await cancel_refund(connection, found.refund_id, staff.name):
-            return None
+        is_taken = found is not None and await cancel_refund(
+            connection, found.refund_id, staff.name
+        )
         await record_action(
             connection,
             staff.did(
                 "refund.taken_back",
+                outcome=Outcome.DONE if is_taken else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
-                refund=str(found.refund_id),
+                refund=None if found is None else str(found.refund_id),
             ),
         )
-        return found
+        return found if is_taken else None
 
     taken = await parts.records.write(work)
     if taken is None:
@@ -139,15 +142,27 @@ async def _ask(
     staff: Staff,
     about: tuple[UUID, UUID | None],
     request: RefundRequest,
-) -> RefundRow:
+) -> bool:
+    """Make a request durable once; False when another stands in its place.
+
+    The checkout's lock lets one ask at a time, so that what the audit has of two who
+    press at once is what became of each. Who presses twice is written down once.
+    """
     checkout_id, case_id = about
 
-    async def work(connection: AsyncConnection) -> RefundRow:
+    async def work(connection: AsyncConnection) -> bool:
+        await lock_paid(connection, checkout_id)
+        record = await read_record(connection, checkout_id, case_id)
         asked = await request_refund(connection, checkout_id, request)
+        is_new = all(one.refund_id != request.refund_id for one in record.returned)
+        is_theirs = not _is_of_another(request, asked, record)
+        if is_theirs and not is_new:
+            return True
         await record_action(
             connection,
             staff.did(
                 "refund.asked",
+                outcome=Outcome.DONE if is_theirs else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
                 refund=str(request.refund_id),
@@ -157,7 +172,7 @@ async def _ask(
                 reason_sha256=digest_of(request.reason),
             ),
         )
-        return asked
+        return is_theirs
 
     return await parts.records.write(work)
 
@@ -169,7 +184,8 @@ async def _write_refusal(
         "refund.asked",
         outcome=Outcome.REFUSED,
         checkout_id=checkout_id,
-        amount=form.amount,
+        # Whatever was typed there: rows of the audit are never erased.
+        amount_sha256=digest_of(form.amount),
     )
     await parts.records.write(lambda c: record_action(c, row))
 
@@ -188,8 +204,10 @@ async def _knock(parts: Parts, row: CheckoutRow, request: RefundRequest) -> None
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
+    # What they typed stays in the row: a workflow's history cannot be erased.
+    told = replace(request, reason=IN_CONSOLE)
     try:
-        await parts.door.request_refund(checkout, request)
+        await parts.door.request_refund(checkout, told)
     except DoorClosed:
         return
     await parts.records.write(lambda c: mark_knocked(c, request.refund_id))

@@ -22,7 +22,7 @@ from api.support.case import read_case_facts
 from api.support.said import Said, back_to_checkout
 from api.support.views import facts_of
 from database import console
-from database.audit import record_action
+from database.audit import Outcome, StaffAction, record_action
 from database.cases import mark_told
 from database.checkouts import CheckoutRow
 from database.console import Asked, CaseRow, Record
@@ -38,7 +38,8 @@ router = console_router()
 _LOOKS = 4
 _BETWEEN_SECONDS = 0.2
 
-_REASON = "asked for in the console"
+#: All that a workflow is told of why; the row has the words.
+IN_CONSOLE = "asked for in the console"
 
 
 class RepairForm(StaffForm):
@@ -62,11 +63,13 @@ async def repair(
     is_known = any(one.repair_id == form.repair_id for one in record.repairs)
     is_current = form.repair_id == repair_id_of(facts_of(row, record, Shown()))
     if not (is_known or is_current):
+        stale = _did(staff, found, form.repair_id, outcome=Outcome.REFUSED)
+        await parts.records.write(lambda c: record_action(c, stale))
         return back_to_checkout(checkout_id, Said.REPAIR_STALE)
     request = RepairRequest(
         repair_id=form.repair_id,
         actor=staff.name,
-        reason=form.reason.strip() or _REASON,
+        reason=form.reason.strip() or IN_CONSOLE,
     )
     asked = await write_repair(parts, staff, found, request)
     if asked is None:
@@ -88,7 +91,7 @@ async def write_repair(
     Returns:
         How it stands; None when its id is another checkout's.
     """
-    case, row, record = found
+    _, row, record = found
     sends_receipt = facts_of(row, record, Shown()).is_receipt_owed
 
     async def work(connection: AsyncConnection) -> Asked | None:
@@ -96,17 +99,36 @@ async def write_repair(
         if asked is not None and asked.is_new and sends_receipt:
             # A receipt that was refused, or came back, leaves by a person's word alone.
             await owe_again(connection, row.checkout_id)
-        action = staff.did(
-            "repair.asked",
-            case_id=None if case is None else case.case_id,
-            checkout_id=row.checkout_id,
-            repair=str(request.repair_id),
+        action = _did(
+            staff,
+            found,
+            request.repair_id,
+            outcome=Outcome.REFUSED if asked is None else Outcome.DONE,
             is_new=asked is not None and asked.is_new,
         )
         await record_action(connection, action)
         return asked
 
     return await parts.records.write(work)
+
+
+def _did(
+    staff: Staff,
+    found: tuple[CaseRow | None, CheckoutRow, Record],
+    repair_id: UUID,
+    *,
+    outcome: Outcome,
+    is_new: bool = False,
+) -> StaffAction:
+    case, row, _ = found
+    return staff.did(
+        "repair.asked",
+        outcome=outcome,
+        case_id=None if case is None else case.case_id,
+        checkout_id=row.checkout_id,
+        repair=str(repair_id),
+        is_new=is_new,
+    )
 
 
 async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
@@ -116,9 +138,10 @@ async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
-    # In the first one's words: the workflow takes the same id once.
+    # As the first one's: the workflow takes the same id once. What they typed stays in
+    # the row, because a workflow's history cannot be erased.
     first = RepairRequest(
-        repair_id=asked.repair_id, actor=asked.actor, reason=asked.reason
+        repair_id=asked.repair_id, actor=asked.actor, reason=IN_CONSOLE
     )
     try:
         await parts.door.request_repair(checkout, first)

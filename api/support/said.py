@@ -42,6 +42,7 @@ class Said(StrEnum):
     REPAIRS_HELD_BEFORE = "repairs-held-before"
     REPAIRS_RELEASED = "repairs-released"
     MAIL_LET_GO = "mail-let-go"
+    MAIL_CHANGED = "mail-changed"
     NO_MAIL_HELD = "no-mail-held"
     DAYS_ADDED = "days-added"
     ADDRESS_CORRECTED = "address-corrected"
@@ -91,13 +92,16 @@ WORDS: dict[Said, str] = {
     Said.REPAIRS_HELD_BEFORE: "Somebody held it before you; their reason stands.",
     Said.REPAIRS_RELEASED: "Repairs are asked for again, from the next run on.",
     Said.MAIL_LET_GO: "The mail leaves within a few minutes.",
+    Said.MAIL_CHANGED: "The list changed since you opened it. Nothing was let go. Look "
+    "at it as it stands now.",
     Said.NO_MAIL_HELD: "No mail was held: somebody let it go before you.",
     Said.DAYS_ADDED: "The days are added. The application is told by itself, and this "
     "page shows when it knows.",
     Said.ADDRESS_CORRECTED: "Our mail goes to the new address from now on. The old one "
-    "gets a notice, and the application is told by itself.",
-    Said.CHANGE_WAITS: "It is changed. Temporal does not answer this second; the "
-    "application, and whoever gets a mail, are told by themselves as soon as it does.",
+    "gets a notice, and while access is open the application is told by itself.",
+    Said.CHANGE_WAITS: "It is changed. Temporal does not answer this second; whoever "
+    "gets a mail, and the application while access is open, are told by themselves as "
+    "soon as it does.",
     Said.CHANGE_BY_OTHER: "This purchase was changed since you opened this page. "
     "Nothing was added to it: see how it stands now.",
     Said.REPLY_SENT: "Your letter has left. It stands below, word for word.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from api.pages import view_of
@@ -122,6 +122,7 @@ class CasePage:
         wrote: What the customer wrote last on their page; empty when nothing.
         wrote_when: When that was.
         is_second_charge: The payment calls itself a second one of a checkout.
+        seen: What the case was open for when the page was made; see `seen_of`.
     """
 
     title: str
@@ -160,6 +161,17 @@ class CasePage:
     wrote: str = ""
     wrote_when: str = ""
     is_second_charge: bool = False
+    seen: str = ""
+
+
+def seen_of(case: CaseRow) -> str:
+    """Name what somebody knows who reads a case now: its cause, and who wrote when.
+
+    A case that is named otherwise has become another since.
+    """
+    heard_at = case.standing.heard_at
+    heard = "" if heard_at is None else heard_at.astimezone(UTC).isoformat()
+    return f"{case.standing.cause} {heard}".strip()
 
 
 def queue_line(row: CaseRow, reader: str = "") -> QueueLine:
@@ -270,6 +282,7 @@ def case_page(
         runs_until="" if row.access_until is None else day_in_words(row.access_until),
         wrote="" if wrote is None else wrote.text,
         wrote_when="" if wrote is None else at_in_words(wrote.written_at, now=row.now),
+        seen="" if case is None else seen_of(case),
     )
 
 
@@ -325,6 +338,7 @@ def orphan_page(
         payment_url=payment_url(settings, case.payment_intent_id),
         workflow_url=None,
         is_second_charge=is_second,
+        seen=seen_of(case),
     )
 
 

@@ -41,8 +41,8 @@ class Colleague:
     ) -> httpx.Response:
         """Open a page and send its form, to the page's own address by default."""
         shown = await self.browser.get(page or path)
-        token = form_token_of(shown.text)
-        return await self.browser.post(path, data={"form_token": token} | fields)
+        sent = {"form_token": form_token_of(shown.text)} | seen_by(shown.text, path)
+        return await self.browser.post(path, data=sent | fields)
 
     async def set_up(self, **changes: str) -> httpx.Response:
         """Make the account theirs."""
@@ -66,6 +66,13 @@ def form_token_of(html: str) -> str:
     """Return the token that a page's forms carry."""
     found = re.search(r'name="form_token" value="([^"]+)"', html)
     return found[1] if found else ""
+
+
+def seen_by(html: str, path: str) -> dict[str, str]:
+    """Return what the page's form for an address says that the page showed."""
+    form = re.search(rf'action="{re.escape(path)}".*?</form>', html, re.DOTALL)
+    fields = r'type="hidden" name="(seen|count)" value="([^"]+)"'
+    return dict(re.findall(fields, form[0])) if form else {}
 
 
 async def hire(

@@ -91,8 +91,10 @@ async def test_days_are_added_and_told(shop: Shop, dana: Colleague) -> None:
     assert ends_at(shop) == timedelta(days=14)
     ((_, repair),) = shop.door.repairs
     assert repair.repair_id == change_id_of(opened.checkout_id, 0)
-    assert (repair.actor, repair.reason) == ("dana", "days were added to the plan")
-    assert shop.sql("SELECT told_at IS NOT NULL FROM repairs") == [(True,)]
+    assert (repair.actor, repair.reason) == ("dana", "asked for in the console")
+    assert shop.sql("SELECT reason, told_at IS NOT NULL FROM repairs") == [
+        ("days were added to the plan", True)
+    ]
     ((actor, outcome, about),) = did(shop, "days.added")
     assert (actor, outcome, about["days"]) == ("dana", "done", 14)
     shown = said_by(await dana.browser.get(answer.headers["location"]))
@@ -124,7 +126,7 @@ async def test_two_people_add_once(shop: Shop, dana: Colleague) -> None:
     said = sorted(one.headers["location"].partition("said=")[2] for one in answers)
     assert said == ["change-by-other", "days-added"]
     assert ends_at(shop) == timedelta(days=14)
-    assert len(did(shop, "days.added")) == 1
+    assert [row[1] for row in did(shop, "days.added")] == ["done", "refused"]
 
 
 async def test_an_older_page_adds_nothing(shop: Shop, dana: Colleague) -> None:
@@ -243,6 +245,20 @@ async def test_an_address_takes_a_fresh_code(shop: Shop, dana: Colleague) -> Non
     assert shop.sql("SELECT recipient FROM emails WHERE recipient IS NOT NULL") == [
         ("mara@example.com",)
     ]
+
+
+async def test_what_is_told_of_an_address_is_true_after_access_has_ended(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Nobody tells the application then: the page promises it of open access alone."""
+    opened = await bought(shop)
+    shop.sql("UPDATE checkouts SET access_state='ENDED'")
+
+    done = await press(dana, opened, "address")
+    told = said_by(await dana.browser.get(done.headers["location"]))
+
+    assert "said=address-corrected" in done.headers["location"]
+    assert "while access is open the application is told by itself." in told
 
 
 async def test_the_page_tells_of_the_correction(shop: Shop, dana: Colleague) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from datetime import UTC, datetime
 from html import unescape
@@ -12,13 +13,19 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
+from api.starter import Starter
 from api.support import asking
+from database.customer_messages import write_message
+from database.engine import make_engine
 from domain.identifiers import derived_id
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.staff import Role
 from tests.api.doubles import NOW, Opened, Shop, text_of
-from tests.api.staffing import Colleague, actions, form_token_of, hire
+from tests.api.staffing import Colleague, actions, form_token_of, hire, seen_by
 from tests.specimens.pages import PRICE
+
+#: What a page of `stuck` shows that its case is open for.
+SEEN = "ApplicationAway"
 
 
 @pytest.fixture
@@ -323,6 +330,69 @@ async def test_an_unknown_address_is_a_clear_page(dana: Colleague, path: str) ->
         assert 'href="/support"' in answer.text
 
 
+async def test_a_nul_character_is_a_clear_page(
+    shop: Shop, dana: Colleague, log_lines: io.StringIO
+) -> None:
+    """No row can hold one: each form and the search refuse it, and nothing is at fault.
+
+    Whoever is not signed in gets the same answer.
+    """
+    opened = await stuck(shop)
+    page, checkout = page_of(opened), checkout_of(opened)
+    stranger = shop.new_browser()
+    token = form_token_of((await stranger.get("/support/sign-in")).text)
+    reason = {"reason": "a\0b"}
+    before = log_lines.tell()
+
+    answers = [
+        await dana.browser.get("/support/search", params={"q": "mara\0@example.com"}),
+        await dana.post(f"{page}/claim", page, expected="da\0na"),
+        await dana.post(f"{page}/hand-over", page, to="e\0li"),
+        await dana.post(f"{page}/notes", page, text="a\0b"),
+        await dana.post(f"{page}/hold", page, until="4h", **reason),
+        await dana.post(f"{page}/close", page, **reason),
+        await dana.post(f"{checkout}/case", page, **reason),
+        await dana.post(f"{checkout}/days", page, days="1", turn="0", **reason),
+        await refund(dana, opened, **reason),
+        await dana.post("/support/pause", "/support", **reason),
+        await dana.post("/support/reconciliation/hold", "/support", **reason),
+        await stranger.post(
+            "/support/sign-in",
+            data={"form_token": token, "name": "da\0na", "password": "x", "code": "1"},
+        ),
+        await stranger.get("/support/setup/a%00b"),
+    ]
+
+    assert [answer.status_code for answer in answers[:-1]] == [422] * 12
+    assert 400 <= answers[-1].status_code < 500
+    assert "Traceback" not in log_lines.getvalue()[before:]
+    assert '"level": "error"' not in log_lines.getvalue()[before:]
+    assert shop.sql("SELECT owner, state FROM cases") == [(None, "open")]
+
+
+async def test_blanks_are_no_reason(shop: Shop, dana: Colleague) -> None:
+    """Whoever asks later why it was done finds words: blanks do nothing anywhere."""
+    opened = await stuck(shop)
+    page, checkout = page_of(opened), checkout_of(opened)
+    before = len(actions(shop))
+    blank = {"reason": " \t "}
+
+    answers = [
+        await dana.post(f"{page}/close", page, **blank),
+        await dana.post(f"{page}/hold", page, until="4h", **blank),
+        await dana.post(f"{page}/notes", page, text=" \n "),
+        await dana.post(f"{checkout}/case", page, **blank),
+        await dana.post(f"{checkout}/days", page, days="1", turn="0", **blank),
+        await refund(dana, opened, **blank),
+        await dana.post("/support/pause", "/support", **blank),
+        await dana.post("/support/reconciliation/hold", "/support", **blank),
+    ]
+
+    assert [answer.status_code for answer in answers] == [422] * 8
+    assert {row[2] for row in actions(shop)[before:]} <= {"refused"}
+    assert shop.sql("SELECT state FROM cases") == [("open",)]
+
+
 async def test_what_people_write_stays_text(shop: Shop, dana: Colleague) -> None:
     """A note with markup is shown as it was typed."""
     opened = await stuck(shop)
@@ -391,6 +461,8 @@ async def test_a_case_is_not_handed_to_who_cannot_act(
         answer = await dana.post(f"{page}/hand-over", page, expected="", to=name)
         assert answer.status_code == 409
         assert "Nothing was changed." in said_by(answer)
+        assert actions(shop)[-1][1:3] == ("case.handed_over", "refused")
+    assert actions(shop)[-1][3]["after"] is None
     assert shop.sql("SELECT owner FROM cases") == [(None,)]
 
 
@@ -407,6 +479,7 @@ async def test_a_held_case_comes_back(shop: Shop, dana: Colleague) -> None:
     shop.sql("UPDATE checkouts SET heard_at = now()")
     heard = await dana.browser.get("/support")
     without = await dana.post(f"{page}/hold", page, until="4h", reason=" ")
+    refused = actions(shop)[-1][1:3]
     ended = await dana.post(f"{page}/hold", page, until="")
 
     assert "said=held" in held.headers["location"]
@@ -414,6 +487,7 @@ async def test_a_held_case_comes_back(shop: Shop, dana: Colleague) -> None:
     assert "bank answers" in said_by(there)
     assert page in heard.text
     assert without.status_code == 422
+    assert refused == ("case.held", "refused")
     assert "said=not-held" in ended.headers["location"]
     assert shop.sql("SELECT held_until, held_at, hold_reason FROM cases") == [
         (None, None, None)
@@ -429,7 +503,7 @@ async def test_a_closed_case_is_done_and_stays_findable(
     page = page_of(opened)
 
     await dana.post(f"{page}/close", page, reason="they are in")
-    again = await dana.post(f"{page}/close", page_of(opened), reason="again")
+    again = await dana.post(f"{page}/close", page, reason="again", seen=SEEN)
     done = await dana.browser.get("/support", params={"lane": "done"})
     shown = await dana.browser.get(page)
     reopened = await dana.post(
@@ -444,6 +518,69 @@ async def test_a_closed_case_is_done_and_stays_findable(
     assert shop.sql("SELECT state, owner, cause FROM cases") == [
         ("in_progress", "dana", "StaffOpened")
     ]
+
+
+@pytest.mark.parametrize(
+    ("what", "fields", "action"),
+    [
+        ("close", {"reason": "they are in"}, "case.closed"),
+        ("hold", {"until": "4h", "reason": "bank answers"}, "case.held"),
+        ("hold", {"until": ""}, "case.hold_ended"),
+    ],
+)
+async def test_an_older_page_buries_no_message(
+    shop: Shop, dana: Colleague, what: str, fields: dict[str, str], action: str
+) -> None:
+    """Whoever closes or holds what they read leaves open what came after it."""
+    opened = await stuck(shop)
+    page = page_of(opened)
+    shop.clock.now = datetime.now(UTC)
+    before = (await dana.browser.get(page)).text
+    seen = seen_by(before, f"{page}/{what}")
+    shop.sql("UPDATE cases SET cause = 'CustomerWrote'")
+    other_cause = await dana.post(f"{page}/{what}", page, **seen, **fields)
+    shown = seen_by((await dana.browser.get(page)).text, f"{page}/{what}")
+    shop.sql("UPDATE checkouts SET heard_at = now()")
+    wrote_again = await dana.post(f"{page}/{what}", page, **shown, **fields)
+    kept = shop.sql("SELECT state, held_until FROM cases")
+    notes = shop.sql("SELECT count(*) FROM case_notes")
+    as_seen = await dana.post(f"{page}/{what}", page, **fields)
+
+    assert seen == {"seen": SEEN}
+    for stale in (other_cause, wrote_again):
+        assert stale.headers["location"] == f"{page}?said=moved"
+    assert kept == [("open", None)]
+    assert notes == [(0,)]
+    assert "said=moved" not in as_seen.headers["location"]
+    assert [row[1:3] for row in actions(shop)][-3:] == [
+        (action, "refused"),
+        (action, "refused"),
+        (action, "done"),
+    ]
+
+
+async def test_a_message_of_the_same_moment_is_not_closed(
+    shop: Shop, dana: Colleague
+) -> None:
+    """A press that meets a message on its way waits for it, and then does nothing."""
+    opened = await stuck(shop)
+    page = page_of(opened)
+    engine = make_engine(
+        shop.database.owner_url, pool_size=1, application_name="tests of the console"
+    )
+    async with engine.begin() as connection:
+        await write_message(
+            connection, opened.checkout_id, uuid4(), "Where is it?", repair=None
+        )
+        press = asyncio.create_task(dana.post(f"{page}/close", page, reason="done"))
+        await asyncio.sleep(0.5)
+        waited = not press.done()
+    closed = await press
+    await engine.dispose()
+
+    assert waited
+    assert closed.headers["location"] == f"{page}?said=moved"
+    assert shop.sql("SELECT state, cause FROM cases") == [("open", "CustomerWrote")]
 
 
 async def test_who_only_looks_sees_no_button(shop: Shop) -> None:
@@ -556,6 +693,7 @@ async def test_a_page_that_the_case_has_outrun_does_nothing(
     assert "said=repair-stale" in answer.headers["location"]
     assert shop.door.repairs == []
     assert shop.sql("SELECT count(*) FROM repairs") == [(0,)]
+    assert actions(shop)[-1][1:3] == ("repair.asked", "refused")
 
 
 async def test_a_repair_outlives_a_temporal_that_is_away(
@@ -667,6 +805,10 @@ async def test_a_refund_can_be_taken_back_in_time(shop: Shop, dana: Colleague) -
     assert "said=refund-taken-back" in back.headers["location"]
     assert "said=refund-too-late" in again.headers["location"]
     assert shop.sql("SELECT state FROM refunds") == [("canceled",)]
+    assert [row[1:3] for row in actions(shop)][-2:] == [
+        ("refund.taken_back", "done"),
+        ("refund.taken_back", "refused"),
+    ]
 
 
 async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
@@ -675,10 +817,58 @@ async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
     opened = await stuck(shop)
 
     await refund(dana, opened, amount="100.00", turn="0")
+    again = await refund(dana, opened, amount="100.00", turn="0")
     second = await refund(eli, opened, amount="100.00", turn="0")
 
+    assert "said=refund-asked" in again.headers["location"]
     assert "said=refund-by-other" in second.headers["location"]
     assert shop.sql("SELECT actor, amount_minor FROM refunds") == [("dana", 10000)]
+    assert [row[:3] for row in actions(shop) if row[1] == "refund.asked"] == [
+        ("dana", "refund.asked", "done"),
+        ("eli", "refund.asked", "refused"),
+    ]
+
+
+async def test_no_history_keeps_what_people_typed(shop: Shop, dana: Colleague) -> None:
+    """Temporal is told that it was asked for; a row, which can be erased, says why."""
+    opened = await stuck(shop)
+    words = "Mara Lind telephoned"
+    html = (await dana.browser.get(checkout_of(opened))).text
+    repair_id = re.search(r'name="repair_id" value="([^"]+)"', html)
+    assert repair_id is not None
+    await dana.post(
+        f"{checkout_of(opened)}/repair",
+        checkout_of(opened),
+        repair_id=repair_id[1],
+        reason=words,
+    )
+    await refund(dana, opened, reason=words)
+    signals = len(shop.door.repairs), len(shop.door.refunds)
+    for table in ("repairs SET told_at", "refunds SET knocked_at"):
+        shop.sql(f"UPDATE {table} = NULL, requested_at = now() - interval '9 s'")
+    await Starter(shop.parts).round()
+
+    assert signals == (1, 1)
+    assert (len(shop.door.repairs), len(shop.door.refunds)) == (2, 2)
+    assert words not in repr((shop.door.repairs, shop.door.refunds))
+    assert shop.sql("SELECT reason FROM repairs") == [(words,)]
+    assert shop.sql("SELECT reason FROM refunds") == [(words,)]
+
+
+async def test_of_two_who_refund_at_once_one_did(shop: Shop, dana: Colleague) -> None:
+    """The audit says of each what became of it, however close they pressed."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+
+    answers = await asyncio.gather(
+        *(refund(who, opened, amount="100.00", turn="0") for who in (dana, eli))
+    )
+
+    said = sorted(one.headers["location"].partition("said=")[2] for one in answers)
+    assert said == ["refund-asked", "refund-by-other"]
+    asked = [row for row in actions(shop) if row[1] == "refund.asked"]
+    assert [row[2] for row in asked] == ["done", "refused"]
+    assert shop.sql("SELECT actor FROM refunds") == [(asked[0][0],)]
 
 
 @pytest.mark.parametrize(
@@ -704,7 +894,10 @@ async def test_a_wrong_amount_is_refused_in_words(
     assert answer.status_code == 409
     assert words in said_by(answer)
     assert shop.sql("SELECT count(*) FROM refunds") == [(0,)]
-    assert actions(shop)[-1][1:3] == ("refund.asked", "refused")
+    _, action, outcome, about = actions(shop)[-1]
+    assert (action, outcome) == ("refund.asked", "refused")
+    # The field takes any words; a row that is never erased has none of them.
+    assert amount not in about.values()
 
 
 async def test_nothing_is_refunded_that_was_not_charged(
@@ -807,6 +1000,7 @@ async def test_a_batch_that_grew_is_looked_at_again(
     assert answer.status_code == 409
     assert "Nothing was done." in said_by(answer)
     assert "2 cases of one cause" in said_by(answer)
+    assert actions(shop)[-1][1:3] == ("batch.asked", "refused")
     assert shop.door.repairs == []
 
 

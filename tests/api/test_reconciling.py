@@ -11,7 +11,7 @@ import pytest
 from domain.reconciliation import Trigger
 from domain.staff import Role
 from tests.api.doubles import Shop, text_of
-from tests.api.staffing import Colleague, actions, hire
+from tests.api.staffing import Colleague, actions, hire, seen_by
 
 pytestmark = pytest.mark.postgres
 
@@ -78,6 +78,19 @@ async def test_how_far_it_has_come_is_told(shop: Shop, dana: Colleague) -> None:
     assert "They are compared every five minutes." in good
     assert "20 min ago: that is late" in late
     assert "Look at the worker and at Temporal." in late
+
+
+async def test_runs_under_a_hold_are_not_denied(shop: Shop, dana: Colleague) -> None:
+    """Whoever held repairs from the start reads why the runs count for nothing."""
+    run(shop)
+    await press(dana, "hold", reason="it repairs what is not broken")
+    held = await read(dana)
+    await press(dana, "release")
+    released = await read(dana)
+
+    assert "Nothing counts as compared while repairs are held" in held
+    assert "Nothing counts as compared yet." in released
+    assert "No run has finished yet." not in held + released
 
 
 async def test_what_differs_is_told_in_words(shop: Shop, dana: Colleague) -> None:
@@ -150,7 +163,7 @@ async def test_held_mail_is_let_go_once(shop: Shop, dana: Colleague) -> None:
     shop.sql("UPDATE checkouts SET mail_held_at = now()")
     shown = await read(dana)
     first = await press(dana, "let-mail-go")
-    second = await dana.post(f"{PAGE}/let-mail-go", "/support")
+    second = await dana.post(f"{PAGE}/let-mail-go", "/support", count="3")
 
     assert "Let the mail of 3 go" in shown
     assert shown.count("ORD-") == 3
@@ -159,6 +172,27 @@ async def test_held_mail_is_let_go_once(shop: Shop, dana: Colleague) -> None:
     assert shop.sql("SELECT count(*) FROM checkouts WHERE mail_held_at IS NULL") == [
         (3,)
     ]
+
+
+async def test_mail_that_was_held_since_stays(shop: Shop, dana: Colleague) -> None:
+    """A press lets go what its page told of, and nothing that nobody has looked at."""
+    for number in range(3):
+        await shop.open(f"mara{number}@example.com")
+    first = "UPDATE checkouts SET mail_held_at = now() WHERE email = %s"
+    shop.sql(first, "mara0@example.com")
+    shown = seen_by((await dana.browser.get(PAGE)).text, f"{PAGE}/let-mail-go")
+    shop.sql("UPDATE checkouts SET mail_held_at = now()")
+
+    pressed = await press(dana, "let-mail-go", **shown)
+
+    assert shown == {"count": "1"}
+    told = await read(dana, pressed.headers["location"])
+    assert "The list changed since you opened it. Nothing was let go." in told
+    assert "Let the mail of 3 go" in told
+    assert shop.sql("SELECT count(*) FROM checkouts WHERE mail_held_at IS NULL") == [
+        (0,)
+    ]
+    assert actions(shop)[-1][1:3] == ("mail.let_go", "refused")
 
 
 async def test_who_only_looks_sees_no_button(shop: Shop) -> None:

@@ -81,9 +81,9 @@ async def test_without_temporal_the_message_is_kept_and_the_repair_follows(
 
     await Starter(shop.parts).round()
 
-    assert [repair.reason for _, repair in shop.door.repairs][
-        -1
-    ] == "the customer wrote"
+    ((repair_id, reason),) = shop.sql("SELECT repair_id, reason FROM repairs")
+    assert reason == "the customer wrote"
+    assert shop.door.repairs[-1][1].repair_id == repair_id
 
 
 async def test_before_the_first_press_there_is_nothing_to_repair(shop: Shop) -> None:
