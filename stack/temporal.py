@@ -203,7 +203,8 @@ def run_with_progress(
         text=True,
     )
     try:
-        while process.poll() is None:
+        while True:
+            # Asked also of one that has ended already: its last line says why.
             with suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=15)
                 break
@@ -215,6 +216,8 @@ def run_with_progress(
         # Also when a person gives up with Ctrl-C: no build goes on behind their back.
         process.kill()
         process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
     if process.returncode == 0:
         return None
     return (output.strip().splitlines() or [f"exit code {process.returncode}"])[-1]

@@ -129,6 +129,7 @@ class Processor:
         if self.webhook_url:
             command += ["--webhook-url", self.webhook_url]
             command += ["--webhook-secret", WEBHOOK_SECRET]
+        self._let_go()
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
@@ -144,14 +145,19 @@ class Processor:
         assert self.process is not None
         self.process.send_signal(number)
         code = self.process.wait(timeout=PATIENCE_SECONDS)
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self._let_go()
         return code
+
+    def _let_go(self) -> None:
+        """Close our end of its output: also of one that died by itself."""
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
 
     def close(self) -> None:
         """End everything that was started here."""
         if self.process is not None and self.process.poll() is None:
             self.end()
+        self._let_go()
         self.control.close()
         for session in self._sessions:
             session.close()
