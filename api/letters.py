@@ -16,11 +16,9 @@ from uuid import UUID
 from api.parts import Parts
 from database.answering import record_reply_refused, record_reply_sent
 from database.replies import ReplyRow, take_reply
+from domain.deadlines import GIVE_MAIL_UP_AFTER
 from mail.sender import MailDeferred, MailRefused
 from observability import logs
-
-#: As mail servers themselves do (RFC 5321, 4.5.4.1): four to five days.
-_GIVE_UP_AFTER = timedelta(days=5)
 
 _log = logs.get_logger("api.letters")
 
@@ -36,7 +34,7 @@ async def hand_over(parts: Parts, reply_id: UUID) -> None:
     try:
         await parts.mailer.send_letter(_mail_of(reply))
     except MailDeferred as error:
-        if _waited(reply) >= _GIVE_UP_AFTER:
+        if _waited(reply) >= GIVE_MAIL_UP_AFTER:
             await _give_up(parts, reply, f"put off for five days, at last with {error}")
         else:
             _log.warning(

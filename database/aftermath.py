@@ -97,7 +97,7 @@ async def next_refund_step(
         CheckoutNotFound: There is no such checkout.
     """
     paid = await lock_paid(connection, ask.checkout_id)
-    aftermath = await _read_aftermath(connection, paid)
+    aftermath = await read_aftermath(connection, paid)
     kind, subject = due_step(aftermath, ask.now)
     submit: RefundPaymentIntent | None = None
     payment_intent_id: str | None = None
@@ -651,9 +651,10 @@ async def record_access_ended(
     )
 
 
-async def _read_aftermath(
+async def read_aftermath(
     connection: AsyncConnection, paid: Row[tuple[object, ...]]
 ) -> Aftermath:
+    """Read all that followed a charge, of a row that `lock_paid` returned."""
     checkout_id = paid.checkout_id
     ordered = await connection.execute(
         select(
@@ -726,7 +727,7 @@ async def _settle(connection: AsyncConnection, paid: Row[tuple[object, ...]]) ->
     """Let the money state follow, and close the cases of returned second charges."""
     if paid.stage != Stage.CHARGED:
         return
-    aftermath = await _read_aftermath(connection, paid)
+    aftermath = await read_aftermath(connection, paid)
     money = money_after(aftermath)
     await connection.execute(
         update(checkouts)

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.aftermath import read_aftermath
 from database.cases import LETTER_REFUSED, insert_repair, open_case
 from database.refunds import lock_paid
 from database.tables import (
@@ -29,7 +30,6 @@ from database.tables import (
     emails,
     orders,
     purchase_changes,
-    refunds,
     replies,
     subscriptions,
 )
@@ -44,8 +44,9 @@ from domain.changes import (
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import OpenCase, RepairRequest
+from domain.refunds import takes_access
 from domain.replies import Verified
-from domain.states import ACCEPTED_REFUNDS, LIVE_REFUNDS, AccessState, Stage
+from domain.states import LIVE_REFUNDS, AccessState, Stage
 
 
 class ChangeRefused(Exception):
@@ -115,15 +116,18 @@ async def add_days(
             days, or no page of ours names this turn.
     """
     paid = await lock_paid(connection, checkout_id)
-    if (known := await _of_turn(connection, checkout_id, wish)) is not None:
+    made = await list_changes(connection, checkout_id)
+    if (known := _of_turn(made, wish)) is not None:
         return known, False
     plan = await _read_plan(connection, checkout_id)
     access = AccessState(paid.access_state)
     refusal = why_no_days(access, is_over=plan is not None and plan.is_over)
-    if not refusal and await _goes_back_whole(connection, paid):
+    if not refusal and takes_access(
+        await read_aftermath(connection, paid), LIVE_REFUNDS
+    ):
         refusal = "The whole price goes back, and access with it."
     if not refusal and most_days is not None:
-        given = await _days_given(connection, checkout_id)
+        given = sum(one.days or 0 for one in made)
         if given + days > most_days:
             refusal = (
                 f"{given} days were added to this plan before, and your account adds "
@@ -164,7 +168,8 @@ async def correct_address(
             this turn.
     """
     paid = await lock_paid(connection, checkout_id)
-    if (known := await _of_turn(connection, checkout_id, wish)) is not None:
+    made = await list_changes(connection, checkout_id)
+    if (known := _of_turn(made, wish)) is not None:
         return known, False
     refusal = why_no_correction(is_charged=paid.stage == Stage.CHARGED)
     if refusal:
@@ -172,7 +177,8 @@ async def correct_address(
     old = str(paid.email)
     if old.casefold() == email.casefold():
         raise ChangeRefused("It has this address already.")
-    if verified is Verified.PAGE_LINK and await _has_moved(connection, checkout_id):
+    has_moved = any(one.kind is ChangeKind.ADDRESS for one in made)
+    if verified is Verified.PAGE_LINK and has_moved:
         raise ChangeRefused(
             "The page's address was mailed to an earlier address as well, so it proves "
             "nothing here. Ask for the card's last four digits and the day."
@@ -182,7 +188,7 @@ async def correct_address(
         .where(checkouts.c.checkout_id == checkout_id)
         .values(email=email, updated_at=func.now())
     )
-    made = await _write(
+    change = await _write(
         connection,
         checkout_id,
         wish,
@@ -193,33 +199,7 @@ async def correct_address(
     )
     await _owe_notice(connection, checkout_id, old)
     await _stop_letters(connection, checkout_id)
-    return made, True
-
-
-async def _days_given(connection: AsyncConnection, checkout_id: UUID) -> int:
-    return sum(one.days or 0 for one in await list_changes(connection, checkout_id))
-
-
-async def _has_moved(connection: AsyncConnection, checkout_id: UUID) -> bool:
-    made = await list_changes(connection, checkout_id)
-    return any(one.kind is ChangeKind.ADDRESS for one in made)
-
-
-async def _goes_back_whole(
-    connection: AsyncConnection, paid: Row[tuple[object, ...]]
-) -> bool:
-    """Say whether the whole price was, is or will be given back, and access with it."""
-    found = await connection.execute(
-        select(refunds.c.amount_minor, refunds.c.ends_access)
-        .where(
-            refunds.c.payment_intent_id == paid.payment_intent_id,
-            refunds.c.state.in_(LIVE_REFUNDS | ACCEPTED_REFUNDS),
-        )
-        .order_by(refunds.c.requested_at)
-    )
-    rows = found.all()
-    is_whole = sum(row.amount_minor for row in rows) >= paid.amount_minor
-    return is_whole and bool(rows[-1].ends_access)
+    return change, True
 
 
 async def _stop_letters(connection: AsyncConnection, checkout_id: UUID) -> None:
@@ -274,15 +254,12 @@ async def record_change_told(
     )
 
 
-async def _of_turn(
-    connection: AsyncConnection, checkout_id: UUID, wish: Wish
-) -> Change | None:
-    """Read the change of this turn; None when it is still to be made.
+def _of_turn(made: tuple[Change, ...], wish: Wish) -> Change | None:
+    """Return the change of this turn; None when it is still to be made.
 
     Raises:
         ChangeRefused: No page of ours names this turn.
     """
-    made = await list_changes(connection, checkout_id)
     if wish.turn < len(made):
         return made[wish.turn]
     if wish.turn > len(made):

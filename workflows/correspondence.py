@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from domain.cadence import FIRST_WORD_AFTER
-    from domain.deadlines import rung
+    from domain.deadlines import GIVE_MAIL_UP_AFTER, rung
     from domain.messages import (
         Correspondence,
         EmailOutcome,
@@ -199,7 +199,7 @@ class Correspondent:
             )
         except ActivityError as error:
             since = self._unsent_since.setdefault(email_id, workflow.now())
-            is_hopeless = workflow.now() - since >= policies.GIVE_MAIL_UP_AFTER
+            is_hopeless = workflow.now() - since >= GIVE_MAIL_UP_AFTER
             if is_cancelled_exception(error) or not is_hopeless:
                 raise
             outcome = EmailOutcome(is_sent=False, refusal=_given_up(error))
@@ -243,5 +243,5 @@ class Correspondent:
 
 def _given_up(error: FailureError) -> str:
     """Say why a mail was given up, in the words of its last try."""
-    days = policies.GIVE_MAIL_UP_AFTER.days
+    days = GIVE_MAIL_UP_AFTER.days
     return f"put off for {days} days: {kind_of(error)} {reason_of(error)}".strip()

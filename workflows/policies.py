@@ -161,9 +161,6 @@ SEND_RECEIPT = _mail("send the receipt")
 SEND_MAIL = _mail("send a mail")
 PLAN_MAIL = _database("find out what the customer must hear")
 
-#: What the mail server puts off for so long is given up, as mail servers do with each
-#: other: a person finds another way. https://www.rfc-editor.org/rfc/rfc5321 4.5.4.1
-GIVE_MAIL_UP_AFTER = timedelta(days=5)
 #: What is due is decided within this, though a database that is away is waited for.
 LOOK_AT_DESK = Step(
     name="see what is due at the on-call desk",

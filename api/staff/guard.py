@@ -126,6 +126,12 @@ class StaffForm(BaseModel):
         return value
 
 
+class ReasonForm(StaffForm):
+    """A press that takes nothing but a reason."""
+
+    reason: Reason
+
+
 #: What each route asks for, by its function. A test walks the router against it.
 RULES: dict[Callable[..., Any], Rule] = {}
 

@@ -17,7 +17,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import (
+    Reason,
+    ReasonForm,
+    Staff,
+    StaffForm,
+    TheStaff,
+    allows,
+    console_router,
+)
 from api.support.case import PAYMENT
 from api.support.holding import held_until
 from api.support.said import Said, back_to_case
@@ -63,12 +71,6 @@ class HoldForm(SeenForm):
 
     until: str = Field(default="", max_length=10)
     reason: str = Field(default="", max_length=300)
-
-
-class ReasonForm(StaffForm):
-    """Why somebody wants to look into a checkout."""
-
-    reason: Reason
 
 
 class CloseForm(SeenForm):

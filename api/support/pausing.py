@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import RedirectResponse, Response
 
 from api.parts import TheParts
-from api.staff.guard import Reason, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import ReasonForm, StaffForm, TheStaff, allows, console_router
 from database.audit import digest_of, record_action
 from database.pauses import pause_payments, resume_payments
 from domain.staff import Access
@@ -17,16 +17,10 @@ from domain.staff import Access
 router = console_router()
 
 
-class PauseForm(StaffForm):
-    """Why payments are paused; for colleagues."""
-
-    reason: Reason
-
-
 @router.post("/pause")
 @allows(Access.ACT)
 async def pause(
-    parts: TheParts, staff: TheStaff, form: Annotated[PauseForm, Form()]
+    parts: TheParts, staff: TheStaff, form: Annotated[ReasonForm, Form()]
 ) -> Response:
     """Stop new payments; what was requested before goes on."""
 

@@ -6,7 +6,6 @@ and the held mail are rows, so neither needs Temporal.
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -17,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import RedirectResponse, Response
 
 from api.parts import Parts, TheParts
-from api.staff.guard import Reason, StaffForm, TheStaff, allows, console_router
+from api.staff.guard import ReasonForm, StaffForm, TheStaff, allows, console_router
 from api.support.pages import ReconciliationPage, RunLine
-from api.support.said import Said, in_words
+from api.support.said import Said, in_words, look_for_a_moment
 from database import reconciliation
 from database.audit import Outcome, digest_of, record_action
 from database.reconciliation import Reconciled, RunRow
@@ -40,19 +39,12 @@ router = console_router()
 
 #: A run without much to compare is over within a second or two.
 _LOOKS = 15
-_BETWEEN_SECONDS = 0.2
 
 
 class RunForm(StaffForm):
     """How far back a run goes."""
 
     is_deep: bool = False
-
-
-class HoldForm(StaffForm):
-    """Why nothing is repaired; for colleagues."""
-
-    reason: Reason
 
 
 class MailForm(StaffForm):
@@ -106,7 +98,7 @@ async def run_now(
 @router.post("/reconciliation/hold")
 @allows(Access.ACT)
 async def hold(
-    parts: TheParts, staff: TheStaff, form: Annotated[HoldForm, Form()]
+    parts: TheParts, staff: TheStaff, form: Annotated[ReasonForm, Form()]
 ) -> Response:
     """Find and count, and ask for no repair until it is let go."""
 
@@ -181,13 +173,14 @@ def _back(said: Said) -> RedirectResponse:
 
 async def _said(parts: Parts, run_id: UUID) -> Said:
     """Wait a moment for the run, so that the page that follows can tell of it."""
-    row = None
-    for _ in range(_LOOKS):
-        row = await parts.records.read(lambda c: reconciliation.find_run(c, run_id))
-        if row is not None and row.state is not RunState.RUNNING:
-            return Said.RUN_DONE
-        await asyncio.sleep(_BETWEEN_SECONDS)
-    return Said.RUN_WAITS if row is None else Said.RUN_GOES_ON
+    row = await look_for_a_moment(
+        lambda: parts.records.read(lambda c: reconciliation.find_run(c, run_id)),
+        lambda row: row is not None and row.state is not RunState.RUNNING,
+        looks=_LOOKS,
+    )
+    if row is None:
+        return Said.RUN_WAITS
+    return Said.RUN_GOES_ON if row.state is RunState.RUNNING else Said.RUN_DONE
 
 
 def _page(

@@ -6,7 +6,6 @@ as the page showed it; a second press, or a colleague's, means the same row.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from api.parts import Parts, TheParts
 from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
 from api.support.asking import Shown
 from api.support.case import read_case_facts
-from api.support.said import Said, back_to_checkout
+from api.support.said import Said, back_to_checkout, look_for_a_moment
 from api.support.views import facts_of
 from database import console
 from database.audit import Outcome, StaffAction, record_action
@@ -36,7 +35,6 @@ router = console_router()
 
 #: Most repairs are over by then, and the page that follows can tell how they ended.
 _LOOKS = 4
-_BETWEEN_SECONDS = 0.2
 
 #: All that a workflow is told of why; the row has the words.
 IN_CONSOLE = "asked for in the console"
@@ -155,11 +153,12 @@ async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
 async def _said(parts: Parts, checkout_id: UUID, asked: Asked, name: str) -> Said:
     if not asked.is_new and asked.actor != name:
         return Said.REPAIR_BY_OTHER
-    for _ in range(_LOOKS):
-        now = await parts.records.read(
+    now = await look_for_a_moment(
+        lambda: parts.records.read(
             lambda c: console.read_repair(c, checkout_id, asked.repair_id)
-        )
-        if now is not None and now.outcome is not None:
-            return Said.REPAIR_DONE
-        await asyncio.sleep(_BETWEEN_SECONDS)
-    return Said.REPAIR_ASKED
+        ),
+        lambda now: now is not None and now.outcome is not None,
+        looks=_LOOKS,
+    )
+    is_done = now is not None and now.outcome is not None
+    return Said.REPAIR_DONE if is_done else Said.REPAIR_ASKED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal
@@ -21,7 +20,7 @@ from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
 from api.support.asking import Shown, ask_processor
 from api.support.case import payment_of, read_case_facts
 from api.support.reply_page import reply_page
-from api.support.said import Said, back_to_checkout
+from api.support.said import Said, back_to_checkout, look_for_a_moment
 from api.support.writing import Composed, Typed, compose, read_known
 from database.audit import record_action
 from database.checkouts import CheckoutNotFound
@@ -40,7 +39,6 @@ router = console_router()
 
 #: Most mail servers have answered by then, and the page that follows can tell.
 _LOOKS = 15
-_BETWEEN_SECONDS = 0.2
 
 _CHANGED = "This is the letter as it would leave now. Read it, then press once more."
 
@@ -216,11 +214,12 @@ def _row_of(staff: Staff, checkout_id: UUID, composed: Composed) -> NewReply:
 
 
 async def _said(parts: Parts, reply_id: UUID) -> Said:
-    for _ in range(_LOOKS):
-        row = await parts.records.read(lambda c: read_reply(c, reply_id))
-        if row is not None and row.refused is not None:
-            return Said.REPLY_REFUSED
-        if row is not None and row.sent_at is not None:
-            return Said.REPLY_SENT
-        await asyncio.sleep(_BETWEEN_SECONDS)
-    return Said.REPLY_WAITS
+    row = await look_for_a_moment(
+        lambda: parts.records.read(lambda c: read_reply(c, reply_id)),
+        lambda row: row is not None and (row.refused or row.sent_at) is not None,
+        looks=_LOOKS,
+    )
+    if row is not None and row.refused is not None:
+        return Said.REPLY_REFUSED
+    is_sent = row is not None and row.sent_at is not None
+    return Said.REPLY_SENT if is_sent else Said.REPLY_WAITS

@@ -6,10 +6,18 @@ something of theirs.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from starlette.responses import RedirectResponse
+
+T = TypeVar("T")
+
+#: Between two looks at how something ends.
+_BETWEEN_SECONDS = 0.2
 
 
 class Said(StrEnum):
@@ -113,6 +121,23 @@ WORDS: dict[Said, str] = {
     Said.REPLY_BY_OTHER: "A colleague answered first. Read their letter below; yours "
     "was not sent.",
 }
+
+
+async def look_for_a_moment(
+    look: Callable[[], Awaitable[T]], is_over: Callable[[T], bool], *, looks: int
+) -> T:
+    """Look again and again, so that the page that follows can tell how it ended.
+
+    Returns:
+        What was seen last, over or not.
+    """
+    found = await look()
+    for _ in range(looks - 1):
+        if is_over(found):
+            break
+        await asyncio.sleep(_BETWEEN_SECONDS)
+        found = await look()
+    return found
 
 
 def back_to_case(case_id: UUID, said: Said) -> RedirectResponse:
