@@ -6,8 +6,10 @@ held. ``POST /sandbox/faults`` takes
     {"action": "act_then_hold", "times": 1, "seconds": 300, <matcher>: "value"}
 
 ``GET /sandbox/faults/{id}?wait=hit&timeout=10`` answers once the fault was hit, or with
-what is known when the time is up; ``POST /sandbox/faults/{id}/release`` lets go what it
-holds. Faults live in memory: a server that is started again behaves well.
+what is known when the time is up; ``?wait=free`` once it holds nobody any more: who
+died is let go when the connection is seen to be closed.
+``POST /sandbox/faults/{id}/release`` lets go what it holds. Faults live in memory: a
+server that is started again behaves well.
 """
 
 import asyncio
@@ -152,6 +154,7 @@ class Faults:
             return
         finally:
             fault.held -= 1
+            await self._changes.announce()
 
     def routes(self) -> list[Route]:
         """The HTTP interface described in this module's text."""
@@ -181,10 +184,12 @@ class Faults:
         fault = self._faults.get(request.path_params["id"])
         if fault is None:
             return _unknown()
+        seconds = number(request, "timeout", 30)
         if request.query_params.get("wait") == "hit":
             wanted = number(request, "hits", 1)
-            seconds = number(request, "timeout", 30)
             await self._changes.wait_until(lambda: fault.hits >= wanted, seconds)
+        elif request.query_params.get("wait") == "free":
+            await self._changes.wait_until(lambda: fault.held == 0, seconds)
         return JSONResponse(fault.describe())
 
     async def _release(self, request: Request) -> Response:

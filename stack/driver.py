@@ -13,6 +13,7 @@ use ``asyncio.to_thread``.
 
 import json
 import os
+import select
 import signal as signals
 import subprocess
 import sys
@@ -126,9 +127,20 @@ class Stack:
             return tuple(self._restarts)
 
     def kill(self, name: str, number: int = signals.SIGKILL) -> int:
-        """Send the child a signal; returns the pid that got it."""
+        """Send the child a signal; returns the pid that got it.
+
+        SIGKILL has done its work on return: no thread of it runs, and its connections
+        are closed. Sending alone is not enough, since a process may live on for a
+        moment and do what its caller believes impossible by then.
+        """
         pid = self.pid(name)
-        os.kill(pid, number)
+        descriptor = os.pidfd_open(pid)
+        try:
+            signals.pidfd_send_signal(descriptor, number)
+            if number == signals.SIGKILL:
+                select.select([descriptor], [], [], _STOP_LIMIT_SECONDS)
+        finally:
+            os.close(descriptor)
         return pid
 
     def kill_and_wait(self, name: str, *, limit_seconds: float = 60) -> Restart:

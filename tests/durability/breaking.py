@@ -57,6 +57,17 @@ class Fault:
         )
         assert found["hits"] >= 1, f"Nobody met the fault {found}."
 
+    def wait_deserted(self) -> None:
+        """Return when the server has seen that those whom it held are dead.
+
+        A signal only asks for a death. A mail server that is let go sooner still
+        believes in its sender, and keeps the mail.
+        """
+        found = get_json(
+            self._address, wait="free", timeout=str(_REACHED_WITHIN_SECONDS)
+        )
+        assert found["held"] == 0, f"Somebody still waits at {found}."
+
     def let_go(self) -> None:
         """Release what it holds."""
         reply = httpx.post(f"{self._address}/release", trust_env=False, timeout=20)

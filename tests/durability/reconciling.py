@@ -249,10 +249,14 @@ class Drill:
             untrue=self.one(_UNTRUE, paid, paid),
         )
 
+    def unsettled(self) -> int:
+        """Count the checkouts that have not come to their end."""
+        return int(self.one(_UNFINISHED))
+
     def wait_settled(self, *, besides: int = 0, limit_seconds: float = 120) -> None:
         """Wait until all but so many checkouts have come to their end by themselves."""
         wait_until(
-            lambda: self.one(_UNFINISHED) <= besides,
+            lambda: self.unsettled() <= besides,
             "the checkouts to settle",
             limit_seconds=limit_seconds,
         )

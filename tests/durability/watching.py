@@ -116,6 +116,19 @@ def read_page(reply: httpx.Response, began_at: float) -> Sighting:
     )
 
 
+def no_answer(error: httpx.TransportError, began_at: float) -> Sighting:
+    """Turn a connection that failed into what a person saw: nothing."""
+    return Sighting(
+        began_at=began_at,
+        ended_at=time.time(),
+        status=None,
+        headline="",
+        offers_payment=False,
+        text="",
+        trouble=type(error).__name__,
+    )
+
+
 class Watcher:
     """Reloads one page in a thread until the block ends.
 
@@ -208,19 +221,17 @@ class Watcher:
         try:
             return read_page(browser.get(self._address), began_at)
         except httpx.TransportError as error:
-            return Sighting(
-                began_at=began_at,
-                ended_at=time.time(),
-                status=None,
-                headline="",
-                offers_payment=False,
-                text="",
-                trouble=type(error).__name__,
-            )
+            return no_answer(error, began_at)
 
 
 def assert_truthful(sightings: list[Sighting], charged_at: float | None) -> None:
-    """Assert that no page ever said anything untrue.
+    """Assert that no page ever said anything untrue; see :func:`find_lies`."""
+    assert sightings, "Nobody looked at the page."
+    assert find_lies(sightings, charged_at) == []
+
+
+def find_lies(sightings: list[Sighting], charged_at: float | None) -> list[str]:
+    """Return a line for each look at which a page said anything untrue.
 
     A request that was under way while the money moved may say either: it is held only
     against what was certain when it was sent, or still was when it was answered.
@@ -229,14 +240,12 @@ def assert_truthful(sightings: list[Sighting], charged_at: float | None) -> None
         sightings: Everything that was seen, in order.
         charged_at: Epoch seconds of the charge, by the processor; None without one.
     """
-    assert sightings, "Nobody looked at the page."
-    lies = [
+    return [
         f"{look.ended_at - sightings[0].began_at:.1f} s: {fault}: "
         f"{look.status} “{look.headline}” {look.trouble}"
         for index, look in enumerate(sightings)
         if (fault := _lie(look, charged_at, sightings[:index]))
     ]
-    assert lies == []
 
 
 def _lie(look: Sighting, charged_at: float | None, earlier: list[Sighting]) -> str:

@@ -214,9 +214,11 @@ def test_sender_that_dies_before_acceptance_has_sent_nothing(mailbox: Mailbox) -
     mailbox.await_hit(fault)
 
     sender.close()
+    seen = mailbox.http.get(f"/sandbox/faults/{fault}?wait=free&timeout=10").json()
     mailbox.http.post(f"/sandbox/faults/{fault}/release")
     mailbox.send("eli@example.com")
 
+    assert seen["held"] == 0
     assert [mail["to"] for mail in mailbox.mails()] == [["eli@example.com"]]
 
 
