@@ -72,14 +72,27 @@ def derived_id(checkout_id: UUID, purpose: str) -> UUID:
     return uuid5(_DERIVED, f"{checkout_id}:{purpose}")
 
 
-def create_key(checkout_id: UUID, buyer_attempt: int) -> str:
-    """Idempotency key under which an attempt's PaymentIntent is created."""
-    return f"checkout:{checkout_id}:create:{buyer_attempt}"
+def create_key(checkout_id: UUID, buyer_attempt: int, submission: int = 0) -> str:
+    """Idempotency key under which an attempt's PaymentIntent is created.
+
+    Args:
+        checkout_id: The checkout that will pay.
+        buyer_attempt: As in `confirm_key`.
+        submission: Raised only where the processor itself said that it repeats a stored
+            5xx. A PaymentIntent that it made all the same can never be confirmed: its
+            id is known to nobody.
+    """
+    suffix = f":{submission}" if submission else ""
+    return f"checkout:{checkout_id}:create:{buyer_attempt}{suffix}"
 
 
-def prepare_key(checkout_id: UUID, buyer_attempt: int) -> str:
-    """Idempotency key under which a used PaymentIntent is readied for a new attempt."""
-    return f"checkout:{checkout_id}:prepare:{buyer_attempt}"
+def prepare_key(checkout_id: UUID, buyer_attempt: int, submission: int = 0) -> str:
+    """Idempotency key under which a used PaymentIntent is readied for a new attempt.
+
+    `submission` as in `create_key`: readying twice changes nothing more.
+    """
+    suffix = f":{submission}" if submission else ""
+    return f"checkout:{checkout_id}:prepare:{buyer_attempt}{suffix}"
 
 
 def confirm_key(checkout_id: UUID, buyer_attempt: int, submission: int) -> str:

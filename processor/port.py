@@ -50,6 +50,10 @@ class OutcomeUnknown(ProcessorError):
     """The request may or may not have taken effect: look before anything else."""
 
 
+class AnswerStored(OutcomeUnknown):
+    """The processor repeats a 5xx that it keeps under this key, and goes on to."""
+
+
 class Throttled(ProcessorError):
     """Too many requests, or the object is locked; this request took no effect."""
 

@@ -6,8 +6,8 @@ Reference: https://docs.stripe.com/api/payment_intents, .../api/errors
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from math import ceil
 from typing import Any
 
@@ -39,7 +39,13 @@ from domain.refunds import (
     RefundPaymentIntent,
 )
 from domain.states import RefundPurpose
-from processor.port import MethodRefused, OutcomeUnknown, RefusedByOurFault, Throttled
+from processor.port import (
+    AnswerStored,
+    MethodRefused,
+    OutcomeUnknown,
+    RefusedByOurFault,
+    Throttled,
+)
 from processor.stripe_bodies import (
     charge_of,
     dispute_of,
@@ -52,6 +58,9 @@ from processor.stripe_bodies import (
 
 #: Longer than any bank takes, shorter than an activity's own limit.
 REQUEST_TIMEOUT_SECONDS = 20.0
+
+#: Stored 5xx that are left behind in one call: more are no accident of one minute.
+_MOST_SUBMISSIONS = 10
 
 _EXPAND = ["latest_charge"]
 #: Refunds and disputes of one PaymentIntent are a handful; more than a page of them is
@@ -107,16 +116,19 @@ class StripeProcessor:
             "metadata": record.to_metadata(),
             "expand": _EXPAND,
         }
-        key = create_key(request.checkout_id, request.buyer_attempt)
-        return await _answer(
-            self._intents.create_async(params, {"idempotency_key": key})
-        )
+
+        def send(submission: int) -> Awaitable[stripe.PaymentIntent]:
+            key = create_key(request.checkout_id, request.buyer_attempt, submission)
+            return self._intents.create_async(params, {"idempotency_key": key})
+
+        return await _under_fresh_keys(send)
 
     async def prepare(self, request: PreparePaymentIntent) -> PaymentIntent:
         """Ready a declined PaymentIntent; Stripe clears its last error on an update."""
-        key = prepare_key(request.checkout_id, request.buyer_attempt)
-        return await _answer(
-            self._intents.update_async(
+
+        def send(submission: int) -> Awaitable[stripe.PaymentIntent]:
+            key = prepare_key(request.checkout_id, request.buyer_attempt, submission)
+            return self._intents.update_async(
                 request.payment_intent_id,
                 {
                     "metadata": {"buyer_attempt": str(request.buyer_attempt)},
@@ -124,7 +136,8 @@ class StripeProcessor:
                 },
                 {"idempotency_key": key},
             )
-        )
+
+        return await _under_fresh_keys(send)
 
     async def confirm(self, request: ConfirmPaymentIntent) -> PaymentIntent:
         """Ask for the money to be moved; see the port."""
@@ -260,6 +273,24 @@ def _span(request: ListMade) -> dict[str, Any]:
     return params
 
 
+async def _under_fresh_keys(
+    send: Callable[[int], Awaitable[stripe.PaymentIntent]],
+) -> PaymentIntent:
+    """Send under the first key that is not bound to a stored 5xx, in a fixed order.
+
+    Only for what moves no money: a processor repeats such an answer for 24 hours, and
+    the buyer would wait as long. A repeated call goes the same way, to the same answer.
+    https://docs.stripe.com/api/idempotent_requests
+
+    Raises:
+        ProcessorError: As `_sorted` says.
+    """
+    for submission in range(_MOST_SUBMISSIONS - 1):
+        with suppress(AnswerStored):
+            return await _answer(send(submission))
+    return await _answer(send(_MOST_SUBMISSIONS - 1))
+
+
 async def _answer(call: Awaitable[stripe.PaymentIntent]) -> PaymentIntent:
     """Wait for the SDK, and return the PaymentIntent: also the one in a refusal.
 
@@ -286,6 +317,7 @@ def _sorted() -> Iterator[None]:
     Raises:
         OutcomeUnknown: No reply, a 5xx, or a 409: another request under our key is
             still running. Any of them may have taken effect.
+        AnswerStored: A 5xx of before, which is all that this key will ever bring.
         Throttled: 429, a rate limit or a locked object: turned away beforehand.
         MethodRefused: 400 or 404 about the payment method or confirmation token.
         RefusedByOurFault: Any other 4xx: our key, our parameters, our permissions.
@@ -300,9 +332,18 @@ def _sorted() -> Iterator[None]:
         refusal = MethodRefused if _is_about_method(error) else RefusedByOurFault
         raise refusal(_reason(error), _request_id(error)) from None
     except stripe.APIError as error:
-        raise OutcomeUnknown(f"http_{error.http_status}", _request_id(error)) from None
+        unknown = AnswerStored if _is_replayed(error) else OutcomeUnknown
+        raise unknown(f"http_{error.http_status}", _request_id(error)) from None
     except stripe.StripeError as error:
         raise RefusedByOurFault(_reason(error), _request_id(error)) from None
+
+
+def _is_replayed(error: stripe.APIError) -> bool:
+    headers = error.headers or {}
+    return any(
+        name.lower() == "idempotent-replayed" and value == "true"
+        for name, value in headers.items()
+    )
 
 
 def _is_about_method(error: stripe.InvalidRequestError) -> bool:

@@ -194,6 +194,33 @@ async def test_stored_500_is_unknown_until_a_new_key(
     assert judge(charged) is Verdict.CHARGED
 
 
+@pytest.mark.parametrize("action", ["error_500_before", "error_500_after"])
+async def test_stored_500_does_not_keep_a_payment_from_beginning(
+    adapter: StripeProcessor, server: Processor, action: str
+) -> None:
+    """Making or readying a PaymentIntent leaves stored 500s behind, to one answer."""
+    checkout_id = uuid4()
+    for _ in range(2):
+        fault(server, action, "/payment_intents$")
+        with pytest.raises(OutcomeUnknown):
+            await created(adapter, checkout_id)
+    intent = await created(adapter, checkout_id)
+    again = await created(adapter, checkout_id)
+
+    readying = PreparePaymentIntent(
+        checkout_id=checkout_id,
+        payment_intent_id=intent.payment_intent_id,
+        buyer_attempt=2,
+    )
+    fault(server, action, f"/payment_intents/{intent.payment_intent_id}$")
+    with pytest.raises(OutcomeUnknown):
+        await adapter.prepare(readying)
+    readied = await adapter.prepare(readying)
+
+    assert again == intent
+    assert readied.payment_intent_id == intent.payment_intent_id
+
+
 @pytest.mark.parametrize(
     ("action", "raised"),
     [
