@@ -9,7 +9,7 @@ PATHS := $(sort $(patsubst %/,%,$(dir $(wildcard */*.py)))) $(wildcard *.py)
 COMPOSE := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || command -v docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format types compose-check durability bench bench-reconciliation gallery reconcile fetch doctor lock clean
+.PHONY: help setup run demo test check format types compose-check durability bench bench-reconciliation chaos gallery reconcile fetch doctor lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench: $(STAMP) ## Measure checkouts a second, latency and cost; JSON; ARGS="--t
 
 bench-reconciliation: $(STAMP) ## Compare up to a million payments; JSON; ARGS="--payments 10000"
 	@exec $(BIN)/python -m bench.reconciliation $(ARGS)
+
+chaos: $(STAMP) ## Buy while everything breaks, then count; ARGS="--seed 7 --buyers 500"
+	@exec $(BIN)/python -m chaos $(ARGS)
 
 gallery: $(STAMP) ## Picture every page and mail into .holdfast/gallery; ARGS=--docs for the docs too
 	@exec $(BIN)/python -m gallery $(ARGS)
