@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,11 +22,10 @@ import httpx
 
 from chaos.audit import PROMISES, Violation, audit
 from chaos.evidence import Course, gather
-from chaos.mishaps import Mishaps
+from chaos.mishaps import Mishaps, run_command
 from chaos.plan import Plan, draw
 from chaos.shoppers import Outside, Visit, shop
 from stack.driver import Stack, fresh_data_folder, run_stack
-from stack.environment import REPOSITORY
 from tests.durability.reconciling import Drill
 
 #: Buyers who come in a second; two cores serve about twice as many.
@@ -199,7 +197,7 @@ class _Day:
         await asyncio.sleep(
             max(0.0, opened + visit.shopper.arrives_at - time.monotonic())
         )
-        await shop(visit, self._stack.at.shop, outside, closing)
+        await shop(visit, self._stack, outside, closing)
 
     def _settle(self, calm_at: float) -> None:
         """Reconcile until everything has come to its end, then twice more."""
@@ -230,17 +228,7 @@ class _Day:
         if held == 0:
             return
         self.mail_let_go += held
-        data = self._stack.at.data
-        subprocess.run(
-            [
-                sys.executable,
-                *("cli.py", "reconcile", "let-mail-go", "--data", data),
-            ],
-            cwd=REPOSITORY,
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        run_command(self._stack, "reconcile", "let-mail-go")
 
 
 async def _answer_banks(outside: Outside) -> None:

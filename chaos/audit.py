@@ -87,6 +87,7 @@ class Evidence:
         orphans: Charges at the processor that name no checkout of ours.
         reused_keys: Idempotency keys that stood for two different requests.
         waiting_events: The processor's events that were accepted and not passed on.
+        unanswered: Repairs that were asked for and have no outcome.
         idle: Workflows of checkouts that still run, and have nothing to wait for.
         longest_history: Events.
         replay_failures: Runs whose history the current code cannot follow.
@@ -103,6 +104,7 @@ class Evidence:
     orphans: int = 0
     reused_keys: int = 0
     waiting_events: int = 0
+    unanswered: int = 0
     idle: int = 0
     longest_history: int = 0
     replay_failures: tuple[str, ...] = ()
@@ -235,6 +237,8 @@ def _keys(evidence: Evidence) -> Iterator[str]:
 def _queues(evidence: Evidence) -> Iterator[str]:
     if evidence.waiting_events:
         yield f"{evidence.waiting_events} events of the processor wait unseen"
+    if evidence.unanswered:
+        yield f"{evidence.unanswered} repairs were asked for and not answered"
     if evidence.idle:
         yield f"{evidence.idle} workflows still run and wait for nothing"
 

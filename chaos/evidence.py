@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
@@ -68,6 +69,8 @@ _WAITING_EVENTS = """
 SELECT count(*) FROM processor_events WHERE applied_at IS NULL AND ignored_at IS NULL
 """
 
+_UNANSWERED_REPAIRS = "SELECT count(*) FROM repairs WHERE outcome IS NULL"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
@@ -95,14 +98,16 @@ def gather(stack: Stack, course: Course) -> Evidence:
     running, longest, failures = asyncio.run(_workflows(stack))
     with connect_owner(stack) as database:
         awaiting = {workflow_id_of(row) for (row,) in database.execute(_AWAITING)}
-        waiting = database.execute(_WAITING_EVENTS).fetchone()
+        waiting = _count(database, _WAITING_EVENTS)
+        unanswered = _count(database, _UNANSWERED_REPAIRS)
         unkept = unkept_promises(database)
     return Evidence(
         bought=_bought(stack, rows, summary, course.visits),
         without_page=sum(not visit.address for visit in course.visits),
         orphans=_orphans(summary, {row["checkout_id"] for row in rows}),
         reused_keys=_reused_keys(stack),
-        waiting_events=waiting[0] if waiting else 0,
+        waiting_events=waiting,
+        unanswered=unanswered,
         idle=len(running - awaiting),
         longest_history=longest,
         replay_failures=tuple(failures),
@@ -113,6 +118,11 @@ def gather(stack: Stack, course: Course) -> Evidence:
         unsettled=course.unsettled,
         disturbances=sum(trouble in _DISTURBING for trouble in course.happened),
     )
+
+
+def _count(database: psycopg.Connection[Any], query: str) -> int:
+    found = database.execute(query.encode()).fetchone()
+    return int(found[0]) if found else 0
 
 
 def _rows(stack: Stack) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +18,9 @@ from temporalio.service import RPCError
 
 from chaos.plan import Mishap, Trouble
 from stack.driver import Stack
+from stack.environment import REPOSITORY
 from stack.errors import StackError
+from tests.durability.counting import connect_owner
 
 #: A child that is not healthy by then is a finding of its own.
 _BACK_WITHIN_SECONDS = 90.0
@@ -34,8 +38,39 @@ SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 """
 
 
+_CHARGED_LAST = """
+SELECT reference_code FROM checkouts WHERE stage = 'charged'
+ ORDER BY charged_at DESC LIMIT 1
+"""
+
+
+def run_command(stack: Stack, *arguments: str) -> None:
+    """Run one of the operator's commands against the stack.
+
+    Raises:
+        subprocess.CalledProcessError: It ended with another code than 0.
+    """
+    subprocess.run(
+        [sys.executable, "cli.py", *arguments, "--data", stack.at.data],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
 class _NothingToBreak(Exception):
     """What the mishap is for was not there."""
+
+
+#: How it shows that what a mishap was meant for is down, or not there, at the moment.
+_IMPOSSIBLE = (
+    httpx.HTTPError,
+    psycopg.Error,
+    RPCError,
+    subprocess.CalledProcessError,
+    _NothingToBreak,
+)
 
 
 class Mishaps:
@@ -70,8 +105,7 @@ class Mishaps:
                 return
             try:
                 self._happen(mishap)
-            except (httpx.HTTPError, psycopg.Error, RPCError, _NothingToBreak) as error:
-                # What it was meant for was down at that moment.
+            except _IMPOSSIBLE as error:
                 self._note(f"{mishap}: not possible now ({type(error).__name__})")
                 continue
             self.done.append(mishap)
@@ -99,6 +133,7 @@ class Mishaps:
             Trouble.DOWN: self._keep_down,
             Trouble.CUT: self._cut,
             Trouble.LOST_RUN: self._lose_a_run,
+            Trouble.REPAIR: self._repair,
             Trouble.WEBHOOKS: self._disturb_webhooks,
             Trouble.PROCESSOR: lambda it: self._arm(self._stack.at.processor, it),
             Trouble.APPLICATION: lambda it: self._arm(self._stack.at.application, it),
@@ -128,6 +163,15 @@ class Mishaps:
 
     def _lose_a_run(self, _: Mishap) -> None:
         asyncio.run(self._terminate_newest())
+
+    def _repair(self, _: Mishap) -> None:
+        """Ask for a repair of what was charged last, as a colleague in a hurry does."""
+        with connect_owner(self._stack) as connection:
+            found = connection.execute(_CHARGED_LAST.encode()).fetchone()
+        if found is None:
+            raise _NothingToBreak
+        why = ("--reason", "chaos", "--actor", "dana")
+        run_command(self._stack, "repair", str(found[0]), *why)
 
     def _disturb_webhooks(self, mishap: Mishap) -> None:
         self._switch_webhooks({**_QUIET_WEBHOOKS, **mishap.asks})

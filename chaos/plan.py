@@ -23,6 +23,7 @@ class Habit(StrEnum):
     BANK_NO = "says no to the bank, and leaves"
     LOOKS = "never presses Pay"
     REFUNDED = "gets the money back past us, in the processor's dashboard"
+    EMBEDDED = "buys in the company's own shop, through the JSON API"
 
 
 class Trouble(StrEnum):
@@ -37,6 +38,7 @@ class Trouble(StrEnum):
     MAIL = "mail server misbehaves"
     WEBHOOKS = "webhooks misbehave"
     LOST_RUN = "a workflow terminated"
+    REPAIR = "support repairs what needs none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ class Plan:
 
 #: Of a hundred buyers.
 _HABITS = {
-    Habit.ONCE: 46,
+    Habit.ONCE: 36,
     Habit.HASTY: 16,
     Habit.SECOND_CARD: 9,
     Habit.DECLINED: 4,
@@ -109,12 +111,13 @@ _HABITS = {
     Habit.BANK_NO: 4,
     Habit.LOOKS: 4,
     Habit.REFUNDED: 7,
+    Habit.EMBEDDED: 10,
 }
 
 #: Of a hundred mishaps. A terminated run is left to the reconciliation, which leaves
 #: bulk repairs to people: a few of them, not many.
 _TROUBLES = {
-    Trouble.KILL: 30,
+    Trouble.KILL: 27,
     Trouble.FREEZE: 8,
     Trouble.DOWN: 12,
     Trouble.CUT: 6,
@@ -123,6 +126,7 @@ _TROUBLES = {
     Trouble.MAIL: 6,
     Trouble.WEBHOOKS: 6,
     Trouble.LOST_RUN: 3,
+    Trouble.REPAIR: 3,
 }
 
 #: Whom a trouble meets; all of a line at once.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,11 @@ class Outside:
         return found
 
 
-async def shop(visit: Visit, at: str, outside: Outside, closing: asyncio.Event) -> None:
+async def shop(
+    visit: Visit, stack: Stack, outside: Outside, closing: asyncio.Event
+) -> None:
     """Buy as the shopper does, until all is well, they leave, or the day is over."""
+    at = stack.at.shop
     async with httpx.AsyncClient(
         base_url=at,
         headers={"Origin": at},
@@ -127,7 +131,10 @@ async def shop(visit: Visit, at: str, outside: Outside, closing: asyncio.Event) 
         timeout=_PATIENCE,
         verify=False,  # noqa: S501  # Plain HTTP; loading authorities takes 20 ms.
     ) as browser:
-        await _Errand(visit, browser, outside, closing).run()
+        if visit.shopper.habit is Habit.EMBEDDED:
+            await _Embedded(visit, browser, stack.at.api_key, closing).run()
+        else:
+            await _Errand(visit, browser, outside, closing).run()
 
 
 class _Errand:
@@ -221,10 +228,89 @@ class _Errand:
                 await self._pause()
 
     async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._closing.wait(), _LOOK_EVERY_SECONDS)
-        except TimeoutError:
+        await _pause(self._closing)
+
+
+class _Embedded:
+    """The company's own server, which buys for one buyer through the JSON API.
+
+    Every request is repeated until it is answered: each is safe to repeat.
+    """
+
+    def __init__(
+        self,
+        visit: Visit,
+        browser: httpx.AsyncClient,
+        api_key: str,
+        closing: asyncio.Event,
+    ) -> None:
+        self._visit = visit
+        self._browser = browser
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._closing = closing
+
+    async def run(self) -> None:
+        """Open the checkout, pay it, and follow it until access is there."""
+        email = self._visit.shopper.email
+        checkout = await self._answered(
+            "POST",
+            "/v1/checkouts",
+            {"plan": "one-year", "email": email},
+            key=f"order-{self._visit.shopper.number}",
+        )
+        if checkout is None:
             return
+        self._visit.address = checkout["url"]
+        path = f"/v1/checkouts/{checkout['checkout_id']}"
+        paid = await self._answered("POST", f"{path}/pay", {"payment_method": _VISA})
+        self._visit.accepted = paid is not None
+        while not self._closing.is_set():
+            state = await self._look(path)
+            if state is not None and state["headline"].startswith(SUCCESS):
+                return
+            await _pause(self._closing)
+
+    async def _answered(
+        self, method: str, path: str, body: dict[str, str], *, key: str | None = None
+    ) -> dict[str, Any] | None:
+        """Repeat until it is answered as done; None when the day is over."""
+        headers = self._headers | ({"Idempotency-Key": key} if key else {})
+        while not self._closing.is_set():
+            reply = await _tried(
+                lambda: self._browser.request(method, path, json=body, headers=headers)
+            )
+            if reply is not None and reply.is_success:
+                found: dict[str, Any] = reply.json()
+                return found
+            if reply is not None and not reply.is_server_error:
+                self._visit.refused.append(reply.status_code)
+            await _pause(self._closing)
+        return None
+
+    async def _look(self, path: str) -> dict[str, Any] | None:
+        """Read the typed state; its words are held to the truth as a page's are."""
+        began_at = time.time()
+        reply = await _tried(lambda: self._browser.get(path, headers=self._headers))
+        if reply is None or not reply.is_success:
+            return None
+        state: dict[str, Any] = reply.json()
+        self._visit.sightings.append(
+            Sighting(
+                began_at=began_at,
+                ended_at=time.time(),
+                status=reply.status_code,
+                headline=state["headline"],
+                offers_payment=state["may_pay"],
+                text=" ".join([state["headline"], *state["sentences"]]),
+            )
+        )
+        return state
+
+
+async def _pause(closing: asyncio.Event) -> None:
+    """Wait for the next look, or for the end of the day."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(closing.wait(), _LOOK_EVERY_SECONDS)
 
 
 async def _tried(

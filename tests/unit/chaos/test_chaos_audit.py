@@ -91,6 +91,7 @@ _ALL_OF_IT: dict[str, tuple[str, Evidence]] = {
     "never saw a page": ("taken", replace(_SOUND, without_page=1)),
     "a key for two requests": ("keys", replace(_SOUND, reused_keys=1)),
     "an event that waits": ("queues", replace(_SOUND, waiting_events=1)),
+    "a repair without an outcome": ("queues", replace(_SOUND, unanswered=1)),
     "a workflow that waits for nothing": ("queues", replace(_SOUND, idle=1)),
     "a long history": ("histories", replace(_SOUND, longest_history=MOST_EVENTS + 1)),
     "a history that does not replay": (
