@@ -26,6 +26,10 @@ UNKNOWN_FOR = timedelta(hours=20)
 #: A request to pay that no workflow claimed within this is taken back.
 WITHDRAW_AFTER = timedelta(minutes=2)
 
+#: For so long the processor is asked to take a request of which it has nothing yet. Not
+#: so long that a mail would have to say "we do not know": this much we do know.
+PREPARE_WITHIN = timedelta(minutes=3)
+
 #: What the mail server puts off for so long is given up, as mail servers do with each
 #: other: a person finds another way. https://www.rfc-editor.org/rfc/rfc5321 4.5.4.1
 GIVE_MAIL_UP_AFTER = timedelta(days=5)

@@ -16,7 +16,13 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
-    from domain.deadlines import BANK_CHECK_FOR, MAY_LEAVE_AFTER, UNKNOWN_FOR, rung
+    from domain.deadlines import (
+        BANK_CHECK_FOR,
+        MAY_LEAVE_AFTER,
+        PREPARE_WITHIN,
+        UNKNOWN_FOR,
+        rung,
+    )
     from domain.messages import (
         CancelPaymentIntent,
         Charge,
@@ -103,20 +109,21 @@ class Charging:
                     intent = await self._wait_for_outcome()
 
     async def _prepare(self) -> PaymentIntent | None:
-        """Have a PaymentIntent for this attempt; None when time ran out before.
+        """Have a PaymentIntent for this attempt; None when it cannot be had in time.
 
-        Until its id is stored nothing can have been confirmed, so running out of time
-        here is a proof that no money moved.
+        Until its id is stored nothing can have been confirmed, so giving up here is a
+        proof that no money moved. A run that begins late tries as long as any other.
         """
-        while not self._is_overdue():
+        until = workflow.now() + PREPARE_WITHIN
+        while True:
             intent = await self._ready_kept()
             if intent is None or judge(intent) is Verdict.CANCELED:
                 intent = await self._create()
             if intent is not None:
                 return intent
+            if workflow.now() + rung(policies.UNKNOWN_LADDER, self._rung) > until:
+                return None
             await self._climb("the processor to take the request")
-            await self._ask_for_attention_when_late()
-        return None
 
     async def _ready_kept(self) -> PaymentIntent | None:
         """Ready the PaymentIntent that an earlier attempt left, if one did."""

@@ -8,6 +8,8 @@ from uuid import uuid4
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from domain.cadence import CHECKING_AFTER
+from domain.emails import EmailKind
 from domain.messages import CheckoutEnd, RepairRequest, charge_of
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.states import NotChargedReason, Stage
@@ -287,14 +289,22 @@ async def test_unusable_card_entry_frees_the_buyer_at_once(start: Start) -> None
 async def test_processor_that_cannot_be_asked_ends_the_attempt_in_time(
     start: Start,
 ) -> None:
-    """Without a PaymentIntent nothing was sent: at 20 hours the buyer is free again."""
+    """Without a PaymentIntent nothing is in doubt: the buyer is told so in minutes.
+
+    Sooner than the mail which would have to say that we do not know.
+    """
     world = World(failing={"create_payment_intent": "OutcomeUnknown"})
     handle = await start(world)
 
-    await handle.result()
+    result = await handle.result()
 
+    assert result.end is CheckoutEnd.NOT_CHARGED
     assert [n.reason for n in world.not_charged] == [NotChargedReason.NOT_SENT]
-    assert timedelta(hours=20) <= await lasted(handle) < timedelta(hours=22)
+    stood = world.post.standing
+    assert stood.ended_at is not None
+    assert stood.pay_requested_at is not None
+    assert stood.ended_at - stood.pay_requested_at < CHECKING_AFTER
+    assert [mail.kind for mail in world.post.sent] == [EmailKind.NOT_CHARGED]
     assert world.confirmations == []
 
 
