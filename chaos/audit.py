@@ -102,7 +102,7 @@ class Evidence:
     bought: tuple[Bought, ...]
     without_page: int = 0
     orphans: int = 0
-    reused_keys: int = 0
+    reused_keys: tuple[str, ...] = ()
     waiting_events: int = 0
     unanswered: int = 0
     idle: int = 0
@@ -230,8 +230,7 @@ def _acknowledged(evidence: Evidence) -> Iterator[str]:
 
 
 def _keys(evidence: Evidence) -> Iterator[str]:
-    if evidence.reused_keys:
-        yield f"{evidence.reused_keys} idempotency keys stood for two requests"
+    yield from evidence.reused_keys
 
 
 def _queues(evidence: Evidence) -> Iterator[str]:

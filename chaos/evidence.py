@@ -105,7 +105,7 @@ def gather(stack: Stack, course: Course) -> Evidence:
         bought=_bought(stack, rows, summary, course.visits),
         without_page=sum(not visit.address for visit in course.visits),
         orphans=_orphans(summary, {row["checkout_id"] for row in rows}),
-        reused_keys=_reused_keys(stack),
+        reused_keys=tuple(_reused_keys(stack)),
         waiting_events=waiting,
         unanswered=unanswered,
         idle=len(running - awaiting),
@@ -250,15 +250,17 @@ def _by(found: list[dict[str, Any]], key: Any) -> dict[str, list[dict[str, Any]]
     return groups
 
 
-def _reused_keys(stack: Stack) -> int:
+def _reused_keys(stack: Stack) -> Iterator[str]:
+    """Yield each idempotency key that came with two bodies, and what was asked."""
     lines = get_json(
         f"{stack.at.processor}/sandbox/requests", limit=str(_MOST_REQUESTS)
     )["data"]
-    bodies: dict[str, set[str]] = defaultdict(set)
-    for line in lines:
-        if line["idempotency_key"]:
-            bodies[line["idempotency_key"]].add(line["body_sha256"])
-    return sum(len(different) > 1 for different in bodies.values())
+    by_key = _by(lines, lambda line: line["idempotency_key"] or "")
+    by_key.pop("", None)
+    for key, same in by_key.items():
+        if len({line["body_sha256"] for line in same}) > 1:
+            asked = ", ".join(f"{line['path']} {line['status']}" for line in same)
+            yield f"the key {key} stood for: {asked}"
 
 
 async def _workflows(stack: Stack) -> tuple[set[str], int, list[str]]:

@@ -116,6 +116,8 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = await _read(scope, receive)
+        if request is None:
+            return
         reply = await self._answer(request, receive)
         if reply.status is None or reply.is_dropped:
             await _close(scope, receive)
@@ -337,7 +339,11 @@ def _replayed(earlier: StoredResult) -> Reply:
     )
 
 
-async def _read(scope: Scope, receive: Receive) -> Request:
+async def _read(scope: Scope, receive: Receive) -> Request | None:
+    """The whole request; None when the client died while it was sending.
+
+    Half a request is none: its key must not stand for what was never asked.
+    """
     headers = {
         name.decode("latin-1"): value.decode("latin-1")
         for name, value in scope["headers"]
@@ -346,6 +352,8 @@ async def _read(scope: Scope, receive: Receive) -> Request:
     is_open = True
     while is_open:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         is_open = message.get("more_body", False)
     query = scope["query_string"].decode("latin-1")

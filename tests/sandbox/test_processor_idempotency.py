@@ -1,5 +1,6 @@
 """Idempotency keys as Stripe documents them."""
 
+import socket
 import uuid
 
 import httpx
@@ -41,6 +42,29 @@ def test_the_same_key_gets_the_same_answer(
     found = processor.get("payment_intents", checkout_id="co_replay")["data"]
     assert [intent["id"] for intent in found] == [first.id]
     assert [line["replayed"] for line in processor.log_of(first.id)] == [False, True]
+
+
+def test_half_a_request_is_none(buyer: Buyer, processor: Processor, key: str) -> None:
+    """What a client sent that died meanwhile neither acts nor binds its key."""
+    form = b"amount=24900&currency=usd&metadata[checkout_id]=co_half"
+    head = (
+        "POST /v1/payment_intents HTTP/1.1\r\nHost: sandbox\r\n"
+        f"Authorization: Bearer {API_KEY}\r\nIdempotency-Key: {key}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(form) + 1}\r\n\r\n"
+    )
+    address = httpx.URL(processor.url)
+    with socket.create_connection((address.host, address.port or 0), 10) as client:
+        client.sendall(head.encode() + form)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1024) == b""
+
+    made = buyer.intent("co_half", key=key)
+
+    found = processor.get("payment_intents", checkout_id="co_half")["data"]
+    assert [intent["id"] for intent in found] == [made.id]
+    asked = processor.get("requests", limit=50)["data"]
+    assert [line["status"] for line in asked if line["idempotency_key"] == key] == [200]
 
 
 def test_a_replay_shows_the_past(buyer: Buyer, key: str) -> None:
