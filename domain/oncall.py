@@ -165,8 +165,14 @@ _KIND_OF_CAUSE = {
     "AddressDisputed": FindingKind.CUSTOMER_WROTE,
     "CustomerWrote": FindingKind.CUSTOMER_WROTE,
     "ChargeWithoutCheckout": FindingKind.CHARGE_WITHOUT_ORDER,
+    "ChargeWithoutOrder": FindingKind.CHARGE_WITHOUT_ORDER,
+    "ForeignCharge": FindingKind.CHARGE_WITHOUT_ORDER,
+    "DuplicateCharge": FindingKind.CHARGED_TWICE,
     "SecondCharge": FindingKind.CHARGED_TWICE,
+    "AmountMismatch": FindingKind.BOOKS_DIFFER,
     "ChargeDisagrees": FindingKind.BOOKS_DIFFER,
+    "OrderWithoutCharge": FindingKind.BOOKS_DIFFER,
+    "RefundNotRecorded": FindingKind.BOOKS_DIFFER,
 }
 
 
