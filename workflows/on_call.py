@@ -120,7 +120,10 @@ class OnCallWorkflow:
             self._desk = states.resolve(
                 self._desk, incident.incident_id, answer.who, workflow.now()
             )
-            return f"Incident {incident.code} is over; more of it is another one."
+            return (
+                f"Incident {incident.code} is over; more of it is another one, and "
+                "so is what lasts in a quarter of an hour."
+            )
 
         return self._answered(answer, resolved)
 

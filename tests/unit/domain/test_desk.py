@@ -287,6 +287,74 @@ def test_what_a_person_ended_begins_anew() -> None:
     assert find(day.desk, "") is None
 
 
+def test_what_outlasts_the_word_that_it_is_over_is_told_again() -> None:
+    """Who ends an incident too soon hears of what is left, and of that alone."""
+    night = Night(NIGHT)
+    night.report(many(9, NIGHT - timedelta(minutes=12)))
+    night.until(NIGHT + timedelta(minutes=2))
+    (first,) = night.desk.open_incidents
+    night.desk = resolve(night.desk, first.incident_id, "Eli", night.now)
+    mended = many(4, NIGHT - timedelta(minutes=12))
+    night.report([replace(one, is_over=True) for one in mended])
+    quiet = night.desk.open_incidents
+    night.until(NIGHT + timedelta(minutes=18))
+
+    (second,) = night.desk.open_incidents
+    assert quiet == ()
+    assert (second.subjects, second.came_back) == (5, 1)
+    assert second.incident_id != first.incident_id
+    assert night.loud[:2] == [("02:01", "page", ("Eli",)), ("02:17", "page", ("Eli",))]
+    night.report([replace(one, is_over=True) for one in many(9, NIGHT)])
+    night.until(NIGHT + timedelta(hours=2))
+    assert night.desk.open_incidents == ()
+
+
+def test_what_outlasts_an_end_joins_what_came_since() -> None:
+    """One cause is one incident, whoever ended it in between."""
+    day = Night(DAY)
+    day.report([finding(1, DAY - timedelta(hours=1))])
+    (first,) = day.desk.open_incidents
+    day.desk = resolve(day.desk, first.incident_id, "Eli", day.now)
+    day.now += timedelta(minutes=5)
+    day.report([finding(2, DAY)])
+    day.until(DAY + timedelta(minutes=16))
+
+    (second,) = day.desk.open_incidents
+    assert (second.subjects, second.total) == (2, 2)
+
+
+def test_an_end_by_hand_is_the_end_once_nothing_lasts() -> None:
+    """Whoever was right hears no more of it, of the shop's own trouble neither."""
+    day = Night(DAY)
+    away = shop_findings(day.desk, Signs(), DAY - timedelta(hours=1))
+    day.report([*away, finding(1, DAY - timedelta(hours=1))])
+    day.until(DAY + timedelta(minutes=2))
+    for one in day.desk.open_incidents:
+        day.desk = resolve(day.desk, one.incident_id, "Eli", day.now)
+    told = len(day.loud)
+    again = shop_findings(day.desk, Signs(), day.now)
+    back = shop_findings(day.desk, Signs(answers=True), day.now)
+    day.report([*back, replace(finding(1, DAY), is_over=True)])
+    day.until(DAY + timedelta(hours=2))
+
+    assert again == ()
+    assert [one.is_over for one in back] == [True]
+    assert (day.desk.open_incidents, len(day.loud)) == ((), told)
+
+
+def test_a_new_desk_takes_the_rows_over_once() -> None:
+    """A desk that was lost left rows behind; they are taken over when they can be."""
+    night = Night(NIGHT, desk=Desk(is_new=True), fate=nothing_works)
+    night.until(NIGHT + timedelta(minutes=1))
+    night.fate = all_is_well
+    night.until(NIGHT + timedelta(hours=2))
+
+    rows = [errand for _, errand in night.did if errand.kind is ErrandKind.RECORD]
+    assert [one.takes_over_at for one in rows] == [NIGHT] * len(rows)
+    assert len(rows) == 3
+    assert not night.desk.is_new
+
+
 def test_the_third_night_page_of_a_month_is_none() -> None:
     """The budget is spent: the machine pauses checkout, and people sleep."""
     night = Night(NIGHT)
