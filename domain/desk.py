@@ -416,17 +416,21 @@ def acknowledge(desk: Desk, incident_id: UUID, who: str, now: datetime) -> Desk:
     return _with(desk, incident_id, taken)
 
 
-def snooze(
-    desk: Desk, incident_id: UUID, who: str, until: datetime, reason: str
-) -> Desk:
-    """Somebody knows why it may be silent until then."""
-    return _with(
-        desk,
-        incident_id,
-        lambda incident: _changed(
-            incident, snoozed_until=until, snoozed_by=who, snooze_reason=reason
-        ),
-    )
+def snooze(desk: Desk, incident_id: UUID, answer: Answer, now: datetime) -> Desk:
+    """Somebody knows why it may be silent until then, as loud as it is."""
+
+    def silenced(incident: Incident) -> Incident:
+        severity = severity_of(incident, desk.paused_at, now)
+        return _changed(
+            incident,
+            snoozed_until=answer.until,
+            snoozed_by=answer.who,
+            snooze_reason=answer.reason,
+            # By age alone each becomes worth a push, and that is no news.
+            snoozed_level=max(severity, Level.PUSH),
+        )
+
+    return _with(desk, incident_id, silenced)
 
 
 def resolve(desk: Desk, incident_id: UUID, who: str, now: datetime) -> Desk:

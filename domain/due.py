@@ -21,6 +21,7 @@ from domain.oncall import (
     Incident,
     Level,
     decide,
+    is_silenced,
     lead_of,
 )
 from domain.rota import People
@@ -191,7 +192,7 @@ def _errands_of(incident: Incident, view: _View) -> list[Errand]:
         is_over = view.now - since >= RESOLVE_AFTER
         return [_silent(ErrandKind.CLOSE, incident)] if is_over else []
     is_gathering = view.now - incident.gathers_from < GROUP_WAIT
-    if is_gathering or incident.is_snoozed(view.now):
+    if is_gathering or is_silenced(incident, view.hour):
         return []
     if incident.paused_at is not None and incident.noticed_at is None:
         return _notice(incident, view)

@@ -263,6 +263,7 @@ class Incident:
         second_pushed_at: When the second person was told by a push.
         noticed_at: When everybody was told by mail what the machine did by itself.
         acknowledged_level: How loud it was when somebody took it.
+        snoozed_level: Up to what it is silent while it is snoozed.
         paused_at: When the desk paused new payments because of it.
         version: Counts changes, so that each is recorded.
         recorded: The version that the rows have.
@@ -296,6 +297,8 @@ class Incident:
     snoozed_until: datetime | None = None
     snoozed_by: str = ""
     snooze_reason: str = ""
+    #: Snoozes of an earlier release did not write down what they were given to.
+    snoozed_level: Level = Level.PUSH
     paused_at: datetime | None = None
     resolved_at: datetime | None = None
     resolved_by: str = ""
@@ -332,9 +335,10 @@ class Incident:
         """Since when the longest has waited."""
         return min((one.since for one in self.waiting), default=self.opened_at)
 
-    def is_snoozed(self, now: datetime) -> bool:
-        """Somebody has silenced it until later than now."""
-        return self.snoozed_until is not None and now < self.snoozed_until
+    def is_snoozed(self, level: Level, now: datetime) -> bool:
+        """Somebody has silenced it until later than now, and while it is so loud."""
+        is_running = self.snoozed_until is not None and now < self.snoozed_until
+        return is_running and level <= self.snoozed_level
 
     def is_acknowledged(self, level: Level) -> bool:
         """Somebody has taken it while it was at least as loud as this."""
@@ -388,6 +392,31 @@ def _most_within(waiting: Iterable[Waiting], span: timedelta) -> int:
 
 def _grew_after(incident: Incident, paused_at: datetime | None) -> bool:
     return paused_at is not None and incident.grew_at > paused_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """The moment at which something is decided.
+
+    Attributes:
+        now: Aware UTC.
+        is_working: Whether it is within hours, and somebody is there.
+        paused_at: Since when new payments are paused; None while they are taken.
+    """
+
+    now: datetime
+    is_working: bool
+    paused_at: datetime | None = None
+
+
+def is_silenced(incident: Incident, hour: Hour) -> bool:
+    """Say whether somebody's snooze holds; not when it became louder meanwhile.
+
+    One stuck customer may wait for the morning. The hundred that follow are another
+    matter, of which whoever snoozed the one knew nothing.
+    """
+    severity = severity_of(incident, hour.paused_at, hour.now)
+    return incident.is_snoozed(severity, hour.now)
 
 
 #: Without a new customer for so long, harm does not grow any more.
@@ -482,21 +511,6 @@ class Decision:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hour:
-    """The moment at which something is decided.
-
-    Attributes:
-        now: Aware UTC.
-        is_working: Whether it is within hours, and somebody is there.
-        paused_at: Since when new payments are paused; None while they are taken.
-    """
-
-    now: datetime
-    is_working: bool
-    paused_at: datetime | None = None
-
-
 def decide(incident: Incident, incidents: Sequence[Incident], hour: Hour) -> Decision:
     """Decide how loudly an incident is told at this moment.
 
@@ -522,7 +536,7 @@ def _decide_alone(incident: Incident, hour: Hour) -> Decision:
     def decided(level: Level, why: str) -> Decision:
         return Decision(level=min(level, severity), severity=severity, why=why)
 
-    if incident.is_snoozed(hour.now):
+    if incident.is_snoozed(severity, hour.now):
         return decided(Level.RECORD, f"snoozed by {incident.snoozed_by}")
     if hour.is_working:
         return decided(severity, "within hours")
@@ -554,7 +568,7 @@ def lead_of(
         for other in incidents
         if other.is_open
         and other.waiting
-        and not other.is_snoozed(hour.now)
+        and not is_silenced(other, hour)
         and _follows(incident, other)
         and place(other) < own
     ]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.desk import (
+    Answer,
     Desk,
     Errand,
     ErrandKind,
@@ -244,11 +245,50 @@ def test_a_snooze_is_silence_until_its_time() -> None:
     day.report([finding(1, DAY - timedelta(hours=1))])
     (incident,) = day.desk.incidents
     day.desk = snooze(
-        day.desk, incident.incident_id, "Eli", DAY + timedelta(hours=3), "known"
+        day.desk, incident.incident_id, silent(DAY + timedelta(hours=3)), day.now
     )
     day.until(DAY + timedelta(hours=4))
 
     assert [at for at, _, _ in day.loud] == ["13:00"]
+
+
+def silent(until: datetime) -> Answer:
+    """Eli's word that it may be silent until then."""
+    return Answer(code="", who="Eli", until=until, reason="known")
+
+
+def test_a_snooze_for_one_customer_does_not_hold_for_two_hundred() -> None:
+    """What nobody knew when it was snoozed wakes people, and pauses checkout."""
+    night = Night(NIGHT)
+    night.report([finding(1, NIGHT - timedelta(minutes=12))])
+    (incident,) = night.desk.incidents
+    until = NIGHT + timedelta(hours=8)
+    night.desk = snooze(night.desk, incident.incident_id, silent(until), night.now)
+    night.until(NIGHT + timedelta(hours=1))
+    quiet = list(night.loud)
+    night.report([finding(number, night.now) for number in range(2, 202)])
+    night.until(NIGHT + timedelta(hours=2))
+
+    assert quiet == []
+    assert [(at, kind) for at, kind, _ in night.loud] == [
+        ("03:10", "page"),
+        ("03:15", "page"),
+        ("03:25", "pause"),
+        ("03:25", "notice"),
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_snooze_holds_for_what_it_was_given_to(count: int) -> None:
+    """Neither age nor what was worth a page already breaks it."""
+    night = Night(NIGHT)
+    night.report(many(count, NIGHT - timedelta(minutes=12)))
+    (incident,) = night.desk.incidents
+    until = NIGHT + timedelta(hours=8)
+    night.desk = snooze(night.desk, incident.incident_id, silent(until), night.now)
+    night.until(NIGHT + timedelta(hours=8, minutes=30))
+
+    assert night.loud[0][0] == "10:00"
 
 
 def test_an_incident_ends_after_a_quarter_of_an_hour_without_trouble() -> None:
