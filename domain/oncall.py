@@ -554,11 +554,13 @@ def lead_of(
 
     A consequence is told with its lead and not by itself. A lead is as loud as what it
     speaks for, or was, and the order of leads has no circles: among any number of
-    incidents at least one is told.
+    incidents at least one is told. What was told of a lead that is not so bad any more
+    counts no longer: one customer who is left speaks for no thirty new ones.
     """
 
     def place(one: Incident) -> tuple[int, bool, datetime, str]:
-        loudness = max(one.told_level, _decide_alone(one, hour).level)
+        decision = _decide_alone(one, hour)
+        loudness = max(min(one.told_level, decision.severity), decision.level)
         is_rootless = one.error not in _ROOTS
         return (-loudness, is_rootless, one.opened_at, one.incident_id.hex)
 

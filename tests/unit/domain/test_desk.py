@@ -472,6 +472,28 @@ def test_a_consequence_is_told_with_its_root() -> None:
     assert "1 reconciliation" in push.body
 
 
+@pytest.mark.parametrize(("left", "pages"), [(1, 2), (5, 1)])
+def test_what_is_left_of_a_lead_speaks_for_nobody_new(left: int, pages: int) -> None:
+    """A page that was answered covers what follows only while it is as bad."""
+    night = Night(NIGHT)
+    old = many(6, NIGHT - timedelta(minutes=12))
+    night.report(old)
+    night.until(NIGHT + timedelta(minutes=2))
+    night.acknowledge("Eli")
+    night.report([replace(one, is_over=True) for one in old[left:]])
+    night.until(NIGHT + timedelta(hours=1))
+    since = night.now - timedelta(minutes=12)
+    night.report(
+        [
+            finding(number, since, error="ApplicationRefused")
+            for number in range(100, 130)
+        ]
+    )
+    night.until(NIGHT + timedelta(minutes=62))
+
+    assert [kind for _, kind, _ in night.loud] == ["page"] * pages
+
+
 def test_the_digest_comes_every_working_day() -> None:
     """Nothing to say is said, so that silence is news; weekends are free."""
     week = Night(datetime(2026, 11, 20, 12, 0, tzinfo=UTC))  # A Friday.
