@@ -354,7 +354,11 @@ async def hold_case(
 
 
 async def resolve_case(connection: AsyncConnection, case_id: UUID) -> bool:
-    """Close a case because a person says that it is done; False when it was closed."""
+    """Close a case because a person says that it is done; False when it was closed.
+
+    What was promised until now is done with it; a time that is still to come stays
+    promised, since the customer waits for it.
+    """
     moved = await connection.execute(
         update(cases)
         .where(cases.c.case_id == case_id, cases.c.state != CaseState.RESOLVED)
@@ -374,6 +378,15 @@ async def resolve_case(connection: AsyncConnection, case_id: UUID) -> bool:
         update(checkouts)
         .where(checkouts.c.checkout_id == row.checkout_id)
         .values(attention_at=None)
+    )
+    await connection.execute(
+        update(promises)
+        .where(
+            promises.c.checkout_id == row.checkout_id,
+            promises.c.kept_at.is_(None),
+            promises.c.due_at <= func.clock_timestamp(),
+        )
+        .values(kept_at=func.clock_timestamp(), kept_by="case closed")
     )
     return True
 
