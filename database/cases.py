@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, Row, exists, func, literal, or_, select, update
@@ -51,6 +52,16 @@ FOR_PEOPLE = (
 #: What a letter that a person signed puts an end to.
 _ANSWERED = ("CustomerWrote", "PromiseOverdue")
 
+#: A case that nobody set aside.
+NO_HOLD: dict[str, Any] = {"held_until": None, "held_at": None, "hold_reason": None}
+
+#: A case that needs nobody any more. Whoever held it held it for what is over.
+RESOLVED: dict[str, Any] = {
+    "state": CaseState.RESOLVED,
+    "resolved_at": func.clock_timestamp(),
+    **NO_HOLD,
+}
+
 #: What was longest ago is cut off first.
 _MOST_DETAIL = 500
 
@@ -62,7 +73,9 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
     """Open the checkout's one case, or bring it up to date and open it again.
 
     While one is open that only a person can close (`FOR_PEOPLE`), the trouble of a step
-    does not take its place; a step that stays stuck opens it anew afterwards.
+    does not take its place; a step that stays stuck opens it anew afterwards. What is
+    opened again has neither the owner nor the age of what was resolved, and what needs
+    a person for another reason than before is held by nobody.
     """
     is_for_people = case.cause in FOR_PEOPLE
     fresh = {"step": case.step, "cause": case.cause, "detail": case.detail}
@@ -74,15 +87,7 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
     await connection.execute(
         statement.on_conflict_do_update(
             constraint="uq_cases_checkout_id",
-            set_=fresh
-            | {
-                "detail": _with_what_is_open(case) if is_for_people else case.detail,
-                # A person who already holds the case keeps it.
-                "state": func.coalesce(
-                    func.nullif(cases.c.state, CaseState.RESOLVED), CaseState.OPEN
-                ),
-                "resolved_at": None,
-            },
+            set_=fresh | _brought_up_to_date(case, is_for_people=is_for_people),
             where=or_(
                 literal(is_for_people),
                 cases.c.state == CaseState.RESOLVED,
@@ -147,6 +152,24 @@ async def _tell_desk(
     )
 
 
+def _brought_up_to_date(case: OpenCase, *, is_for_people: bool) -> dict[str, Any]:
+    """Return what becomes of the row that is there already."""
+    is_over = cases.c.state == CaseState.RESOLVED
+    is_news = or_(is_over, literal(is_for_people) & (cases.c.cause != case.cause))
+    return {
+        "detail": _with_what_is_open(case) if is_for_people else case.detail,
+        # A person who already has the case keeps it.
+        "state": sql_case((is_over, CaseState.OPEN), else_=cases.c.state),
+        "owner": sql_case((is_over, None), else_=cases.c.owner),
+        "claimed_at": sql_case((is_over, None), else_=cases.c.claimed_at),
+        "opened_at": sql_case(
+            (is_over, func.clock_timestamp()), else_=cases.c.opened_at
+        ),
+        "resolved_at": None,
+        **{name: sql_case((is_news, None), else_=cases.c[name]) for name in NO_HOLD},
+    }
+
+
 def _with_what_is_open(case: OpenCase) -> ColumnElement[str]:
     """Add what the case is open for, so that a letter does not hide a stuck step."""
     is_other = (cases.c.state != CaseState.RESOLVED) & (cases.c.cause != case.cause)
@@ -205,12 +228,10 @@ async def tell_payment_case(
     connection: AsyncConnection, payment_intent_id: str, detail: str, *, is_done: bool
 ) -> None:
     """Say in a payment's case what the machine does; done, it needs nobody any more."""
-    done: dict[str, object] = {}
+    done: dict[str, Any] = {}
     if is_done:
-        done = {
-            "state": CaseState.RESOLVED,
-            "resolved_at": func.coalesce(cases.c.resolved_at, func.clock_timestamp()),
-        }
+        resolved_at = func.coalesce(cases.c.resolved_at, func.clock_timestamp())
+        done = RESOLVED | {"resolved_at": resolved_at}
     await connection.execute(
         update(cases)
         .where(cases.c.payment_intent_id == payment_intent_id)
@@ -279,13 +300,7 @@ async def calm_answered_case(
     closed = await connection.execute(
         update(cases)
         .where(is_answered, cases.c.state != CaseState.RESOLVED)
-        .values(
-            state=CaseState.RESOLVED,
-            resolved_at=func.clock_timestamp(),
-            held_until=None,
-            held_at=None,
-            hold_reason=None,
-        )
+        .values(**RESOLVED)
         .returning(cases.c.case_id)
     )
     if closed.one_or_none() is not None:
@@ -345,7 +360,7 @@ async def _resolve(
             cases.c.state != CaseState.RESOLVED,
             which,
         )
-        .values(state=CaseState.RESOLVED, resolved_at=func.clock_timestamp())
+        .values(**RESOLVED)
     )
     # Its steps get on, even where a case for people stays open.
     await end_findings(connection, str(checkout_id), unless=FOR_PEOPLE)

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.cases import NO_HOLD, RESOLVED
 from database.changes import Change, list_changes
 from database.customer_messages import CustomerMessage, list_messages
 from database.replies import ReplyRow, list_replies
@@ -298,7 +299,7 @@ async def open_case_by_hand(
         )
         .on_conflict_do_update(
             constraint="uq_cases_checkout_id",
-            set_=values | {"opened_at": func.clock_timestamp()},
+            set_=values | {"opened_at": func.clock_timestamp()} | NO_HOLD,
             # One that is open already has a cause of its own, and perhaps an owner.
             where=cases.c.state == CaseState.RESOLVED,
         )
@@ -362,13 +363,7 @@ async def resolve_case(connection: AsyncConnection, case_id: UUID) -> bool:
     moved = await connection.execute(
         update(cases)
         .where(cases.c.case_id == case_id, cases.c.state != CaseState.RESOLVED)
-        .values(
-            state=CaseState.RESOLVED,
-            resolved_at=func.clock_timestamp(),
-            held_until=None,
-            held_at=None,
-            hold_reason=None,
-        )
+        .values(**RESOLVED)
         .returning(cases.c.checkout_id)
     )
     row = moved.one_or_none()

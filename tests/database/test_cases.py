@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, select, update
@@ -15,9 +16,12 @@ from database.cases import (
     close_case_of_refused_mail,
     insert_repair,
     open_case,
+    open_payment_case,
     record_repair,
+    tell_payment_case,
 )
 from database.checkouts import read_checkout
+from database.console import hold_case, set_owner
 from database.correspondence import plan_correspondence
 from database.emails import owe_again, record_email
 from database.tables import cases, findings, repairs
@@ -84,6 +88,83 @@ async def test_a_case_closes_and_opens_again(
     assert row.attention_at is None
     # That something made the buyer wait stays true.
     assert row.interrupted_at is not None
+
+
+async def _held(
+    engine: AsyncEngine, checkout_id: UUID, *causes: str
+) -> list[tuple[object, ...]]:
+    """Open cases one after another, each while a colleague holds what was before.
+
+    Returns:
+        Owner, hold and whether the case is as old as before, after each cause.
+    """
+    found: list[tuple[object, ...]] = []
+    async with engine.begin() as connection:
+        for cause in causes:
+            before = (await connection.execute(select(cases))).one_or_none()
+            case = OpenCase(
+                checkout_id=checkout_id, step="x", cause=cause, detail="It is."
+            )
+            await open_case(connection, case)
+            row = (await connection.execute(select(cases))).one()
+            is_as_old = before is not None and row.opened_at == before.opened_at
+            found.append((row.owner, row.hold_reason, is_as_old))
+            if before is None:
+                await set_owner(connection, row.case_id, owner="kim", expected=None)
+                until = datetime.now(UTC) + timedelta(hours=8)
+                await hold_case(connection, row.case_id, until, "in the morning")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("causes", "reason"),
+    [
+        (("ApplicationAway", "CustomerWrote"), None),
+        (("CustomerWrote", "RefundFailed"), None),
+        (("CustomerWrote", "CustomerWrote"), "in the morning"),
+        (("ApplicationAway", "ApplicationRefused"), "in the morning"),
+        (("CustomerWrote", "ApplicationAway"), "in the morning"),
+    ],
+)
+async def test_a_hold_is_for_what_was_known_when_it_was_set(
+    engine: AsyncEngine,
+    open_checkout: OpenCheckout,
+    causes: tuple[str, str],
+    reason: str | None,
+) -> None:
+    """Another matter for a person ends it; the owner knows the case and keeps it."""
+    found = await _held(engine, await open_checkout(Stage.CHARGED), *causes)
+
+    assert found[-1] == ("kim", reason, True)
+
+
+async def test_new_trouble_inherits_nothing_from_what_is_over(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A case that opens again is young, nobody's and not held."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await _held(engine, checkout_id, "ApplicationAway")
+    async with engine.begin() as connection:
+        await close_case(connection, checkout_id)
+        closed = (await connection.execute(select(cases))).one()
+
+    assert (closed.hold_reason, closed.held_until) == (None, None)
+    assert await _held(engine, checkout_id, "ApplicationAway") == [(None, None, False)]
+
+
+async def test_a_payments_case_that_is_done_is_held_by_nobody(
+    engine: AsyncEngine,
+) -> None:
+    """Whatever resolves a case ends its hold."""
+    async with engine.begin() as connection:
+        await open_payment_case(connection, "pi_1", "x", "ForeignCharge", "It is.")
+        case_id = (await connection.execute(select(cases.c.case_id))).scalar_one()
+        until = datetime.now(UTC) + timedelta(hours=8)
+        await hold_case(connection, case_id, until, "in the morning")
+        await tell_payment_case(connection, "pi_1", "Returned.", is_done=True)
+        row = (await connection.execute(select(cases))).one()
+
+    assert (row.state, row.hold_reason) == ("resolved", None)
 
 
 @pytest.mark.parametrize("cause", FOR_PEOPLE)
