@@ -247,23 +247,28 @@ async def close_case(connection: AsyncConnection, checkout_id: UUID) -> bool:
     Returns:
         Whether such a case is still open.
     """
-    return await _resolve(connection, checkout_id, cases.c.cause.not_in(FOR_PEOPLE))
+    await _resolve(connection, checkout_id, cases.c.cause.not_in(FOR_PEOPLE))
+    # Its steps get on, even where a case for people stays open.
+    await end_findings(connection, str(checkout_id), unless=FOR_PEOPLE)
+    return not await _calm(connection, checkout_id)
 
 
 async def close_case_of_refused_mail(
     connection: AsyncConnection, checkout_id: UUID
 ) -> None:
-    """A mail has left: when no other of this checkout was refused, none is missing."""
+    """A mail has left: when no other of this checkout was refused, none is missing.
+
+    Of everything else that is wrong with the checkout a mail says nothing.
+    """
     is_missing = exists().where(
         emails.c.checkout_id == checkout_id,
         emails.c.state == EmailState.FAILED,
         # An address that was given up need not be reached.
         emails.c.recipient.is_(None),
     )
-    is_mended = (cases.c.cause == MAIL_REFUSED) & ~is_missing
-    if await _falls_back(connection, checkout_id, is_mended, but=MAIL_REFUSED):
-        return
-    await _resolve(connection, checkout_id, is_mended)
+    is_of_mail = findings.c.error == MAIL_REFUSED
+    if await _end_lasting(connection, checkout_id, is_of_mail & ~is_missing):
+        await _settle(connection, checkout_id, cases.c.cause == MAIL_REFUSED)
 
 
 async def calm_answered_case(
@@ -271,67 +276,66 @@ async def calm_answered_case(
 ) -> None:
     """A person has answered: nobody waits for a word of ours any more.
 
-    What else is wrong stays: a step that is stuck opens the case again by itself.
-
     Args:
         connection: In a transaction.
         checkout_id: Whose case.
         stays: The answer names a time by which somebody writes again.
     """
-    await connection.execute(
-        update(findings)
-        .where(
-            findings.c.subject == str(checkout_id),
-            findings.c.over_at.is_(None),
-            findings.c.error.in_(_ANSWERED),
-        )
-        .values(over_at=func.clock_timestamp())
-    )
-    is_answered = (cases.c.checkout_id == checkout_id) & cases.c.cause.in_(_ANSWERED)
-    if await _falls_back(connection, checkout_id, is_answered):
-        return
-    if stays:
+    await _end_lasting(connection, checkout_id, findings.c.error.in_(_ANSWERED))
+    is_answered = cases.c.cause.in_(_ANSWERED)
+    if not stays:
+        await _settle(connection, checkout_id, is_answered)
+    elif not await _falls_back(connection, checkout_id, is_answered):
         await connection.execute(
             update(cases)
-            .where(is_answered, cases.c.state != CaseState.RESOLVED)
+            .where(_open_one(checkout_id), is_answered)
             .values(cause="StaffOpened", step="write to the customer again")
         )
-        return
-    closed = await connection.execute(
-        update(cases)
-        .where(is_answered, cases.c.state != CaseState.RESOLVED)
-        .values(**RESOLVED)
-        .returning(cases.c.case_id)
-    )
-    if closed.one_or_none() is not None:
-        await connection.execute(
-            update(checkouts)
-            .where(checkouts.c.checkout_id == checkout_id)
-            .values(attention_at=None)
+
+
+async def _end_lasting(
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
+) -> bool:
+    """Write that such of a checkout's findings are over; False when none lasted."""
+    ended = await connection.execute(
+        update(findings)
+        .where(
+            findings.c.subject == str(checkout_id), findings.c.over_at.is_(None), which
         )
+        .values(over_at=func.clock_timestamp())
+        .returning(findings.c.finding_id)
+    )
+    return ended.first() is not None
+
+
+def _open_one(checkout_id: UUID) -> ColumnElement[bool]:
+    return (cases.c.checkout_id == checkout_id) & (cases.c.state != CaseState.RESOLVED)
+
+
+async def _settle(
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
+) -> None:
+    """End what a case is open for: it goes on for what is left, or it is resolved."""
+    if await _falls_back(connection, checkout_id, which):
+        return
+    if await _resolve(connection, checkout_id, which):
+        await _calm(connection, checkout_id)
 
 
 async def _falls_back(
-    connection: AsyncConnection,
-    checkout_id: UUID,
-    which: ColumnElement[bool],
-    *,
-    but: str = "",
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
 ) -> bool:
-    """Let a case go on for what else only a person can settle; False when nothing is.
+    """Let a case go on for what else lasts; False when nothing does.
 
-    A case shows one cause, the latest. A customer who writes while their refund failed
-    would otherwise have it closed by the answer.
+    A case shows one cause, the latest. A customer who writes while their refund failed,
+    or while their access does not open, would otherwise have it closed by the answer,
+    and the desk would be told that the rest is over with it.
     """
     found = await connection.execute(
         select(findings.c.error, findings.c.step)
-        .where(
-            findings.c.subject == str(checkout_id),
-            findings.c.over_at.is_(None),
-            findings.c.error.in_(FOR_PEOPLE),
-            findings.c.error != but,
-        )
-        .order_by(findings.c.found_at.desc())
+        .where(findings.c.subject == str(checkout_id), findings.c.over_at.is_(None))
+        # What only a person can settle goes before what a step may.
+        .order_by(findings.c.error.in_(FOR_PEOPLE).desc(), findings.c.found_at.desc())
         .limit(1)
     )
     left = found.one_or_none()
@@ -339,11 +343,7 @@ async def _falls_back(
         return False
     await connection.execute(
         update(cases)
-        .where(
-            cases.c.checkout_id == checkout_id,
-            cases.c.state != CaseState.RESOLVED,
-            which,
-        )
+        .where(_open_one(checkout_id), which)
         .values(cause=left.error, step=left.step)
     )
     return True
@@ -352,28 +352,31 @@ async def _falls_back(
 async def _resolve(
     connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
 ) -> bool:
-    """Resolve the checkout's case if it is such a one; returns whether one is open."""
-    await connection.execute(
+    """Resolve the checkout's case if it is such a one; False when it is none.
+
+    The trigger `end_findings` ends what was found with it.
+    """
+    closed = await connection.execute(
         update(cases)
-        .where(
-            cases.c.checkout_id == checkout_id,
-            cases.c.state != CaseState.RESOLVED,
-            which,
-        )
+        .where(_open_one(checkout_id), which)
         .values(**RESOLVED)
+        .returning(cases.c.case_id)
     )
-    # Its steps get on, even where a case for people stays open.
-    await end_findings(connection, str(checkout_id), unless=FOR_PEOPLE)
-    is_open = exists().where(
-        cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED
-    )
+    return closed.one_or_none() is not None
+
+
+async def _calm(connection: AsyncConnection, checkout_id: UUID) -> bool:
+    """Call for nobody any more, unless a case is open; False when one is."""
     calmed = await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id == checkout_id, ~is_open)
+        .where(
+            checkouts.c.checkout_id == checkout_id,
+            ~exists().where(_open_one(checkout_id)),
+        )
         .values(attention_at=None)
         .returning(checkouts.c.checkout_id)
     )
-    return calmed.one_or_none() is None
+    return calmed.one_or_none() is not None
 
 
 async def insert_repair(

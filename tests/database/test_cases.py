@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.cases import (
     FOR_PEOPLE,
     MAIL_REFUSED,
+    calm_answered_case,
     close_case,
     close_case_of_refused_mail,
     insert_repair,
@@ -337,3 +338,80 @@ async def test_a_mail_that_leaves_closes_no_failed_refund(
         rows = await connection.execute(select(cases.c.state, cases.c.cause))
 
     assert rows.all() == [("open", "RefundFailed")]
+
+
+async def _trouble(engine: AsyncEngine, checkout_id: UUID, *causes: str) -> list[str]:
+    """Open cases one after another; returns what the desk is told of."""
+    async with engine.begin() as connection:
+        for cause in causes:
+            case = OpenCase(
+                checkout_id=checkout_id, step=f"do {cause}", cause=cause, detail="."
+            )
+            await open_case(connection, case)
+    return await _lasting(engine)
+
+
+async def _lasting(engine: AsyncEngine) -> list[str]:
+    """Read what lasts for the desk."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(findings.c.error)
+            .where(findings.c.over_at.is_(None))
+            .order_by(findings.c.error)
+        )
+        return list(found.scalars())
+
+
+async def test_a_mail_that_leaves_ends_nothing_of_a_stuck_step(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """The customer hears that access is late; that does not open it."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    before = await _trouble(engine, checkout_id, "ApplicationAway")
+    async with engine.begin() as connection:
+        await close_case_of_refused_mail(connection, checkout_id)
+        case = (await connection.execute(select(cases))).one()
+
+    assert await _lasting(engine) == before == ["ApplicationAway"]
+    assert (case.state, case.cause) == ("open", "ApplicationAway")
+
+
+@pytest.mark.parametrize("cause", [MAIL_REFUSED, "CustomerWrote"])
+async def test_what_people_settle_leaves_a_stuck_step_where_it_was(
+    engine: AsyncEngine, open_checkout: OpenCheckout, cause: str
+) -> None:
+    """The case goes on for the step, and the desk is not told that it is over."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await _trouble(engine, checkout_id, "ApplicationAway", cause)
+    async with engine.begin() as connection:
+        if cause == MAIL_REFUSED:
+            await close_case_of_refused_mail(connection, checkout_id)
+        else:
+            await calm_answered_case(connection, checkout_id, stays=False)
+        case = (await connection.execute(select(cases))).one()
+        row = await read_checkout(connection, checkout_id)
+
+    assert await _lasting(engine) == ["ApplicationAway"]
+    assert (case.state, case.cause) == ("open", "ApplicationAway")
+    assert row.attention_at is not None
+    async with engine.begin() as connection:
+        assert not await close_case(connection, checkout_id)
+    assert await _lasting(engine) == []
+
+
+async def test_a_refused_mail_that_leaves_is_over_beside_another_matter(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """What is settled does not come back when the other matter is settled, too."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await _trouble(engine, checkout_id, MAIL_REFUSED, "CustomerWrote")
+    async with engine.begin() as connection:
+        await close_case_of_refused_mail(connection, checkout_id)
+        case = (await connection.execute(select(cases))).one()
+        between = (case.state, case.cause)
+        await calm_answered_case(connection, checkout_id, stays=False)
+        case = (await connection.execute(select(cases))).one()
+
+    assert between == ("open", "CustomerWrote")
+    assert case.state == "resolved"
+    assert await _lasting(engine) == []
