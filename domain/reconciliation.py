@@ -69,6 +69,15 @@ RUN_IS_DEAD_AFTER = timedelta(minutes=3)
 LATE_AFTER = timedelta(minutes=15)
 
 
+def is_late(age: timedelta) -> bool:
+    """Say whether nothing was compared for so long that somebody must look why.
+
+    Args:
+        age: How old the watermark is; before a first run, how old the first checkout.
+    """
+    return age > LATE_AFTER
+
+
 class DiscrepancyKind(StrEnum):
     """How the processor and we can differ."""
 
