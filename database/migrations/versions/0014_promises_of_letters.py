@@ -36,6 +36,7 @@ def upgrade() -> None:
     )
     # Letters that left before this was written down: their time may be still to come.
     op.execute(_OF_LETTERS)
+    op.execute(_LOOKED_AT)
 
 
 #: Only the newest letter of a checkout: each keeps what those before it promised.
@@ -48,6 +49,13 @@ FROM (
     ORDER BY checkout_id, sent_at DESC
 ) AS newest
 WHERE promised_at > now()
+"""
+
+#: The sweep looks then whether somebody wrote.
+_LOOKED_AT = """
+UPDATE checkouts SET next_message_at = least(next_message_at, due_at)
+FROM promises
+WHERE promises.checkout_id = checkouts.checkout_id AND reply_id IS NOT NULL
 """
 
 
