@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import LETTER_REFUSED, calm_answered_case, open_case
+from database.cases import calm_answered_case, open_case
 from database.console import hold_case, open_case_by_hand
 from database.replies import ReplyRow, mark_reply_refused, mark_reply_sent
 from database.tables import checkouts, promises
+from domain.causes import Cause
 from domain.messages import OpenCase
 
 #: As the workflow's own cases about mails do.
@@ -67,7 +68,7 @@ async def record_reply_refused(
             OpenCase(
                 checkout_id=reply.checkout_id,
                 step=_STEP,
-                cause=LETTER_REFUSED,
+                cause=Cause.LETTER_REFUSED,
                 detail=f"The letter of {reply.author} was refused ({refusal}).",
             ),
         )

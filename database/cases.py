@@ -14,43 +14,32 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.oncall import NewFinding, end_findings, write_finding
 from database.tables import cases, checkouts, emails, findings, repairs
+from domain.causes import Cause
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.oncall import FindingKind, kind_of_case
 from domain.reconciliation import MENDED_BY_STEPS, DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, EmailState, MoneyState
 
-#: A mail did not reach the customer: the mail server's final no.
-MAIL_REFUSED = "MailRefused"
-
-#: Likewise to a letter that a person signed, which no later mail makes good.
-LETTER_REFUSED = "LetterRefused"
-
-#: Whoever had an address before says that it was not they who changed it.
-ADDRESS_DISPUTED = "AddressDisputed"
-
-#: A payment calls itself a second one of a checkout.
-SECOND_CHARGE = "SecondCharge"
-
 #: What no step of a workflow can put right, so that its success must not hide it.
 FOR_PEOPLE = (
-    "MailBounced",
-    MAIL_REFUSED,
-    LETTER_REFUSED,
-    "CustomerWrote",
+    Cause.MAIL_BOUNCED,
+    Cause.MAIL_REFUSED,
+    Cause.LETTER_REFUSED,
+    Cause.CUSTOMER_WROTE,
     # A mail of ours named a time, and nobody wrote by then.
-    "PromiseOverdue",
+    Cause.PROMISE_OVERDUE,
     # The customer does not have the money that we said goes back.
-    "RefundFailed",
+    Cause.REFUND_FAILED,
     # Whoever had an address before says that it was not they who changed it.
-    ADDRESS_DISPUTED,
+    Cause.ADDRESS_DISPUTED,
     # The processor and we differ in a way that no step mends; among them is a dispute,
     # whose bank wants an answer by a date.
     *(cause_of(kind) for kind in DiscrepancyKind if kind not in MENDED_BY_STEPS),
 )
 
 #: What a letter that a person signed puts an end to.
-_ANSWERED = ("CustomerWrote", "PromiseOverdue")
+_ANSWERED = (Cause.CUSTOMER_WROTE, Cause.PROMISE_OVERDUE)
 
 #: A case that nobody set aside.
 NO_HOLD: dict[str, Any] = {"held_until": None, "held_at": None, "hold_reason": None}
@@ -266,9 +255,9 @@ async def close_case_of_refused_mail(
         # An address that was given up need not be reached.
         emails.c.recipient.is_(None),
     )
-    is_of_mail = findings.c.error == MAIL_REFUSED
+    is_of_mail = findings.c.error == Cause.MAIL_REFUSED
     if await _end_lasting(connection, checkout_id, is_of_mail & ~is_missing):
-        await _settle(connection, checkout_id, cases.c.cause == MAIL_REFUSED)
+        await _settle(connection, checkout_id, cases.c.cause == Cause.MAIL_REFUSED)
 
 
 async def calm_answered_case(
@@ -289,7 +278,7 @@ async def calm_answered_case(
         await connection.execute(
             update(cases)
             .where(_open_one(checkout_id), is_answered)
-            .values(cause="StaffOpened", step="write to the customer again")
+            .values(cause=Cause.STAFF_OPENED, step="write to the customer again")
         )
 
 

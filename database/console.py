@@ -49,6 +49,7 @@ from database.tables import (
     second_charges,
 )
 from domain.case_view import ToldMail
+from domain.causes import Cause
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import RepairRequest
@@ -286,7 +287,7 @@ async def open_case_by_hand(
     values = {
         "state": CaseState.IN_PROGRESS,
         "step": "look into it",
-        "cause": "StaffOpened",
+        "cause": Cause.STAFF_OPENED,
         "detail": detail,
         "owner": owner,
         "claimed_at": func.clock_timestamp(),

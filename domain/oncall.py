@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
+from domain.causes import Cause
 from domain.states import AccessState, MoneyState
 
 
@@ -155,24 +156,24 @@ RULES: dict[FindingKind, Rule] = {
 }
 
 #: What the words that open a case mean; other causes are read from money and access.
-_KIND_OF_CAUSE = {
-    "DisputeOpened": FindingKind.DISPUTE_OPENED,
-    "RefundFailed": FindingKind.REFUND_FAILED,
-    "RefundStillUnknown": FindingKind.REFUND_FAILED,
-    "LetterRefused": FindingKind.MAIL_BOUNCED,
-    "MailBounced": FindingKind.MAIL_BOUNCED,
-    "MailRefused": FindingKind.MAIL_BOUNCED,
-    "AddressDisputed": FindingKind.CUSTOMER_WROTE,
-    "CustomerWrote": FindingKind.CUSTOMER_WROTE,
-    "ChargeWithoutCheckout": FindingKind.CHARGE_WITHOUT_ORDER,
-    "ChargeWithoutOrder": FindingKind.CHARGE_WITHOUT_ORDER,
-    "ForeignCharge": FindingKind.CHARGE_WITHOUT_ORDER,
-    "DuplicateCharge": FindingKind.CHARGED_TWICE,
-    "SecondCharge": FindingKind.CHARGED_TWICE,
-    "AmountMismatch": FindingKind.BOOKS_DIFFER,
+_KIND_OF_CAUSE: dict[str, FindingKind] = {
+    Cause.DISPUTE_OPENED: FindingKind.DISPUTE_OPENED,
+    Cause.REFUND_FAILED: FindingKind.REFUND_FAILED,
+    Cause.REFUND_STILL_UNKNOWN: FindingKind.REFUND_FAILED,
+    Cause.LETTER_REFUSED: FindingKind.MAIL_BOUNCED,
+    Cause.MAIL_BOUNCED: FindingKind.MAIL_BOUNCED,
+    Cause.MAIL_REFUSED: FindingKind.MAIL_BOUNCED,
+    Cause.ADDRESS_DISPUTED: FindingKind.CUSTOMER_WROTE,
+    Cause.CUSTOMER_WROTE: FindingKind.CUSTOMER_WROTE,
+    Cause.CHARGE_WITHOUT_CHECKOUT: FindingKind.CHARGE_WITHOUT_ORDER,
+    Cause.CHARGE_WITHOUT_ORDER: FindingKind.CHARGE_WITHOUT_ORDER,
+    Cause.FOREIGN_CHARGE: FindingKind.CHARGE_WITHOUT_ORDER,
+    Cause.DUPLICATE_CHARGE: FindingKind.CHARGED_TWICE,
+    Cause.SECOND_CHARGE: FindingKind.CHARGED_TWICE,
+    Cause.AMOUNT_MISMATCH: FindingKind.BOOKS_DIFFER,
     "ChargeDisagrees": FindingKind.BOOKS_DIFFER,
-    "OrderWithoutCharge": FindingKind.BOOKS_DIFFER,
-    "RefundNotRecorded": FindingKind.BOOKS_DIFFER,
+    Cause.ORDER_WITHOUT_CHARGE: FindingKind.BOOKS_DIFFER,
+    Cause.REFUND_NOT_RECORDED: FindingKind.BOOKS_DIFFER,
 }
 
 
@@ -475,7 +476,7 @@ _ROOTS = {
     "ApplicationAway": "application",
     "ApplicationRefused": "application",
     # What the reconciliation sees of the same outage.
-    "OrderWithoutAccess": "application",
+    Cause.ORDER_WITHOUT_ACCESS: "application",
     "DatabaseAway": "database",
     "MailDeferred": "mail",
 }

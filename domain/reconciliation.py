@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from domain.causes import Cause
 from domain.money import Money
 
 #: A charge that is younger is still being written down by the workflow that made it.
@@ -262,9 +263,9 @@ MENDED_BY_STEPS = frozenset(
 )
 
 
-def cause_of(kind: DiscrepancyKind) -> str:
+def cause_of(kind: DiscrepancyKind) -> Cause:
     """Return a kind as the cases spell a cause: `AmountMismatch`."""
-    return kind.value.title().replace("_", "")
+    return Cause[kind.name]
 
 
 class Listing(StrEnum):

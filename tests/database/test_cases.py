@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.cases import (
     FOR_PEOPLE,
-    MAIL_REFUSED,
     calm_answered_case,
     close_case,
     close_case_of_refused_mail,
@@ -27,6 +26,7 @@ from database.correspondence import plan_correspondence
 from database.emails import owe_again, record_email
 from database.tables import cases, findings, repairs
 from domain.cadence import FIRST_WORD_AFTER
+from domain.causes import Cause
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import (
@@ -250,7 +250,7 @@ async def test_the_case_of_a_refused_mail_closes_when_that_mail_is_sent(
             OpenCase(
                 checkout_id=checkout_id,
                 step="send the receipt",
-                cause=MAIL_REFUSED,
+                cause=Cause.MAIL_REFUSED,
                 detail="550",
             ),
         )
@@ -329,7 +329,7 @@ async def test_a_mail_that_leaves_closes_no_failed_refund(
     """Of two troubles of people the second one's end leaves the first."""
     checkout_id = await open_checkout(Stage.CHARGED)
     async with engine.begin() as connection:
-        for cause in ("RefundFailed", MAIL_REFUSED):
+        for cause in ("RefundFailed", Cause.MAIL_REFUSED):
             await open_case(
                 connection,
                 OpenCase(checkout_id=checkout_id, step="x", cause=cause, detail="."),
@@ -376,7 +376,7 @@ async def test_a_mail_that_leaves_ends_nothing_of_a_stuck_step(
     assert (case.state, case.cause) == ("open", "ApplicationAway")
 
 
-@pytest.mark.parametrize("cause", [MAIL_REFUSED, "CustomerWrote"])
+@pytest.mark.parametrize("cause", [Cause.MAIL_REFUSED, "CustomerWrote"])
 async def test_what_people_settle_leaves_a_stuck_step_where_it_was(
     engine: AsyncEngine, open_checkout: OpenCheckout, cause: str
 ) -> None:
@@ -384,7 +384,7 @@ async def test_what_people_settle_leaves_a_stuck_step_where_it_was(
     checkout_id = await open_checkout(Stage.CHARGED)
     await _trouble(engine, checkout_id, "ApplicationAway", cause)
     async with engine.begin() as connection:
-        if cause == MAIL_REFUSED:
+        if cause == Cause.MAIL_REFUSED:
             await close_case_of_refused_mail(connection, checkout_id)
         else:
             await calm_answered_case(connection, checkout_id, stays=False)
@@ -404,7 +404,7 @@ async def test_a_refused_mail_that_leaves_is_over_beside_another_matter(
 ) -> None:
     """What is settled does not come back when the other matter is settled, too."""
     checkout_id = await open_checkout(Stage.CHARGED)
-    await _trouble(engine, checkout_id, MAIL_REFUSED, "CustomerWrote")
+    await _trouble(engine, checkout_id, Cause.MAIL_REFUSED, "CustomerWrote")
     async with engine.begin() as connection:
         await close_case_of_refused_mail(connection, checkout_id)
         case = (await connection.execute(select(cases))).one()
