@@ -499,7 +499,7 @@ def on_call_snooze(
 def on_call_resolve(
     incident: CodeArgument, *, actor: ActorOption, data: StackOption = None
 ) -> None:
-    """End an incident; more of it is another one."""
+    """End an incident; what lasts after 15 minutes is told again."""
     from operating import on_call as desk
 
     _with_workflows(lambda: desk.resolve(_shop_at(data), incident, actor))

@@ -73,7 +73,7 @@ from processor.stripe_adapter import StripeProcessor
 from settings import Settings, SettingsError, load_settings
 from workflows.checkout import CheckoutWorkflow
 from workflows.desk import OnCallDesk
-from workflows.door import TASK_QUEUE, CheckoutDoor, DoorClosed, connect
+from workflows.door import TASK_QUEUE, CheckoutDoor, connect
 from workflows.on_call import OnCallWorkflow
 from workflows.reconciliation import ReconciliationWorkflow
 from workflows.schedule import bring_up_to_date, make_schedule
@@ -97,8 +97,6 @@ _CONNECT_EVERY_SECONDS = 0.5
 
 #: Until it is there, only what each checkout's own workflow knows is put right.
 _SCHEDULE_AGAIN_SECONDS = 5.0
-#: Likewise for the on-call desk, which nothing of the checkout waits for.
-_DESK_EVERY_SECONDS = 5
 
 #: How often to look whether Temporal still has it: one call, of which nothing is kept.
 _SCHEDULE_KEPT_SECONDS = 30.0
@@ -126,7 +124,9 @@ async def run(settings: Settings) -> None:
             _log.info("worker_ready", task_queue=TASK_QUEUE)
             scheduling = asyncio.create_task(_keep_schedule(client))
             _say_who_hears(settings)
-            desk = asyncio.create_task(_open_desk(client), name="open the desk")
+            desk = asyncio.create_task(
+                OnCallDesk(client).keep_open(), name="keep the desk open"
+            )
             await stop.wait()
             desk.cancel()
             _log.info("worker_stopping")
@@ -177,19 +177,6 @@ async def _keep_schedule(client: Client) -> None:
             _log.warning("schedule_not_kept_yet", reason=error.status.name)
             wait = _SCHEDULE_AGAIN_SECONDS
         await asyncio.sleep(wait)
-
-
-async def _open_desk(client: Client) -> None:
-    """Knock until the on-call desk is open; every worker may."""
-    desk = OnCallDesk(client)
-    while True:
-        try:
-            await desk.open()
-        except DoorClosed as closed:
-            _log.warning("desk_not_open_yet", reason=str(closed))
-            await asyncio.sleep(_DESK_EVERY_SECONDS)
-        else:
-            return
 
 
 def _say_who_hears(settings: Settings) -> None:

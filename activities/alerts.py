@@ -22,6 +22,7 @@ from activities.heartbeat import heartbeating
 from database.oncall import (
     read_digest_facts,
     read_signs,
+    take_over,
     write_incidents,
     write_notifications,
 )
@@ -157,9 +158,11 @@ class DeskActivities:
 
     @activity.defn
     async def record_desk(self, errand: Errand) -> None:
-        """Bring the rows of incidents and alerts up to date.
+        """Bring the rows of incidents and alerts up to date, or take them over first.
 
-        Repeat: finds the same rows; an older state never overwrites a newer.
+        Repeat: finds the same rows; an older state never overwrites a newer. A second
+            taking over has what was told in between told once more; the desk counts
+            each finding once.
         Survives: a crash leaves the rows behind; the desk writes them again.
 
         Raises:
@@ -167,6 +170,8 @@ class DeskActivities:
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
+                if errand.takes_over_at is not None:
+                    await take_over(connection, errand.takes_over_at)
                 await write_incidents(connection, errand.records)
                 await write_notifications(connection, errand.notifications)
 

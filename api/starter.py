@@ -35,7 +35,7 @@ from database.refunds import WaitingRefund, take_waiting_refunds, unmark_knocked
 from database.replies import list_waiting_replies
 from domain.deadlines import WITHDRAW_AFTER
 from domain.messages import CheckoutInput, PayRequest
-from domain.reconciliation import LATE_AFTER
+from domain.reconciliation import is_late
 from observability import logs, metrics
 from workflows.door import DoorClosed
 
@@ -180,7 +180,7 @@ class Starter:
         self._watch_at = now + _WATCH_EVERY_SECONDS
         age = await self._parts.records.read(read_age)
         metrics.RECONCILIATION_AGE.set(age.total_seconds())
-        if age > LATE_AFTER:
+        if is_late(age):
             self._down("reconciliation", f"last compared {age} ago")
             await self._parts.records.write(tell_of_lateness)
         else:

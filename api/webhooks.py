@@ -20,7 +20,7 @@ from api.parts import Door, TheParts
 from api.records import Records, RecordsUnavailable
 from api.repairs import Unfinished, look_or_repair
 from database.aftermath import suspect_second_charge
-from database.cases import SECOND_CHARGE, open_payment_case
+from database.cases import open_payment_case
 from database.checkouts import (
     CheckoutNotFound,
     CheckoutRow,
@@ -28,6 +28,7 @@ from database.checkouts import (
     read_checkout,
 )
 from database.inbox import InboxEvent, mark_applied, receive_event
+from domain.causes import Cause
 from domain.messages import CheckoutInput, RepairRequest
 from domain.states import MoneyState, Stage
 from observability import logs, metrics
@@ -162,7 +163,7 @@ async def apply_event(
     checkout = await parts.records.read(lambda c: find_checkout(c, event))
     if misfit := _misfit(event, checkout):
         await _tell_support(parts, event, misfit)
-        if misfit.cause == SECOND_CHARGE and checkout is not None:
+        if misfit.cause == Cause.SECOND_CHARGE and checkout is not None:
             await _have_it_proven(parts, event, checkout, misfit)
     elif checkout is not None:
         if is_fresh and (_is_being_confirmed(checkout) or _is_aftermath(event)):
@@ -241,7 +242,7 @@ def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
             return None
         return _Misfit(
             payment_intent_id=payment,
-            cause="ChargeWithoutCheckout",
+            cause=Cause.CHARGE_WITHOUT_CHECKOUT,
             detail=f"The processor tells of a charge for checkout {event.checkout_id}, "
             "which is not in our records.",
         )
@@ -249,7 +250,7 @@ def _misfit(event: InboxEvent, checkout: CheckoutRow | None) -> _Misfit | None:
         return None
     return _Misfit(
         payment_intent_id=payment,
-        cause=SECOND_CHARGE,
+        cause=Cause.SECOND_CHARGE,
         detail=f"{checkout.reference_code} was charged by "
         f"{checkout.payment_intent_id}, and the processor tells of another charge. It "
         "is being asked for both; a second charge that it shows is returned by itself.",

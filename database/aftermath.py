@@ -14,7 +14,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.cases import (
-    SECOND_CHARGE,
     open_case,
     open_payment_case,
     tell_payment_case,
@@ -36,6 +35,7 @@ from database.tables import (
     second_charges,
     subscriptions,
 )
+from domain.causes import Cause
 from domain.messages import OpenCase
 from domain.money import Money
 from domain.refunds import (
@@ -380,7 +380,7 @@ async def _open_dispute_case(
         OpenCase(
             checkout_id=checkout_id,
             step="answer the dispute",
-            cause="DisputeOpened",
+            cause=Cause.DISPUTE_OPENED,
             detail=f"The buyer's bank disputes {dispute.amount} "
             f"({dispute.reason}). Answer by {due}. Refunds are frozen until then.",
         ),
@@ -422,7 +422,7 @@ async def _tell_of_failure(
         OpenCase(
             checkout_id=checkout_id,
             step="give the money back",
-            cause="RefundFailed",
+            cause=Cause.REFUND_FAILED,
             detail=f"The refund of {amount} failed ({why}). The customer does not have "
             "the money: find another way, and tell them.",
         ),
@@ -556,7 +556,7 @@ async def _leave_to_a_person(
         connection,
         record.payment_intent_id,
         "prove a second charge",
-        SECOND_CHARGE,
+        Cause.SECOND_CHARGE,
         detail,
     )
     await tell_payment_case(connection, record.payment_intent_id, detail, is_done=False)

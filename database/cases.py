@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import ColumnElement, Row, exists, func, literal, or_, select, update
@@ -13,43 +14,42 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.oncall import NewFinding, end_findings, write_finding
 from database.tables import cases, checkouts, emails, findings, repairs
+from domain.causes import Cause
 from domain.identifiers import derived_id
 from domain.messages import CheckoutInput, OpenCase, RecordRepair, RepairRequest
 from domain.oncall import FindingKind, kind_of_case
 from domain.reconciliation import MENDED_BY_STEPS, DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, EmailState, MoneyState
 
-#: A mail did not reach the customer: the mail server's final no.
-MAIL_REFUSED = "MailRefused"
-
-#: Likewise to a letter that a person signed, which no later mail makes good.
-LETTER_REFUSED = "LetterRefused"
-
-#: Whoever had an address before says that it was not they who changed it.
-ADDRESS_DISPUTED = "AddressDisputed"
-
-#: A payment calls itself a second one of a checkout.
-SECOND_CHARGE = "SecondCharge"
-
 #: What no step of a workflow can put right, so that its success must not hide it.
 FOR_PEOPLE = (
-    "MailBounced",
-    MAIL_REFUSED,
-    LETTER_REFUSED,
-    "CustomerWrote",
+    Cause.MAIL_BOUNCED,
+    Cause.MAIL_REFUSED,
+    Cause.LETTER_REFUSED,
+    Cause.CUSTOMER_WROTE,
     # A mail of ours named a time, and nobody wrote by then.
-    "PromiseOverdue",
+    Cause.PROMISE_OVERDUE,
     # The customer does not have the money that we said goes back.
-    "RefundFailed",
+    Cause.REFUND_FAILED,
     # Whoever had an address before says that it was not they who changed it.
-    ADDRESS_DISPUTED,
+    Cause.ADDRESS_DISPUTED,
     # The processor and we differ in a way that no step mends; among them is a dispute,
     # whose bank wants an answer by a date.
     *(cause_of(kind) for kind in DiscrepancyKind if kind not in MENDED_BY_STEPS),
 )
 
 #: What a letter that a person signed puts an end to.
-_ANSWERED = ("CustomerWrote", "PromiseOverdue")
+_ANSWERED = (Cause.CUSTOMER_WROTE, Cause.PROMISE_OVERDUE)
+
+#: A case that nobody set aside.
+NO_HOLD: dict[str, Any] = {"held_until": None, "held_at": None, "hold_reason": None}
+
+#: A case that needs nobody any more. Whoever held it held it for what is over.
+RESOLVED: dict[str, Any] = {
+    "state": CaseState.RESOLVED,
+    "resolved_at": func.clock_timestamp(),
+    **NO_HOLD,
+}
 
 #: What was longest ago is cut off first.
 _MOST_DETAIL = 500
@@ -62,7 +62,9 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
     """Open the checkout's one case, or bring it up to date and open it again.
 
     While one is open that only a person can close (`FOR_PEOPLE`), the trouble of a step
-    does not take its place; a step that stays stuck opens it anew afterwards.
+    does not take its place; a step that stays stuck opens it anew afterwards. What is
+    opened again has neither the owner nor the age of what was resolved, and what needs
+    a person for another reason than before is held by nobody.
     """
     is_for_people = case.cause in FOR_PEOPLE
     fresh = {"step": case.step, "cause": case.cause, "detail": case.detail}
@@ -74,15 +76,7 @@ async def open_case(connection: AsyncConnection, case: OpenCase) -> None:
     await connection.execute(
         statement.on_conflict_do_update(
             constraint="uq_cases_checkout_id",
-            set_=fresh
-            | {
-                "detail": _with_what_is_open(case) if is_for_people else case.detail,
-                # A person who already holds the case keeps it.
-                "state": func.coalesce(
-                    func.nullif(cases.c.state, CaseState.RESOLVED), CaseState.OPEN
-                ),
-                "resolved_at": None,
-            },
+            set_=fresh | _brought_up_to_date(case, is_for_people=is_for_people),
             where=or_(
                 literal(is_for_people),
                 cases.c.state == CaseState.RESOLVED,
@@ -147,6 +141,24 @@ async def _tell_desk(
     )
 
 
+def _brought_up_to_date(case: OpenCase, *, is_for_people: bool) -> dict[str, Any]:
+    """Return what becomes of the row that is there already."""
+    is_over = cases.c.state == CaseState.RESOLVED
+    is_news = or_(is_over, literal(is_for_people) & (cases.c.cause != case.cause))
+    return {
+        "detail": _with_what_is_open(case) if is_for_people else case.detail,
+        # A person who already has the case keeps it.
+        "state": sql_case((is_over, CaseState.OPEN), else_=cases.c.state),
+        "owner": sql_case((is_over, None), else_=cases.c.owner),
+        "claimed_at": sql_case((is_over, None), else_=cases.c.claimed_at),
+        "opened_at": sql_case(
+            (is_over, func.clock_timestamp()), else_=cases.c.opened_at
+        ),
+        "resolved_at": None,
+        **{name: sql_case((is_news, None), else_=cases.c[name]) for name in NO_HOLD},
+    }
+
+
 def _with_what_is_open(case: OpenCase) -> ColumnElement[str]:
     """Add what the case is open for, so that a letter does not hide a stuck step."""
     is_other = (cases.c.state != CaseState.RESOLVED) & (cases.c.cause != case.cause)
@@ -205,12 +217,10 @@ async def tell_payment_case(
     connection: AsyncConnection, payment_intent_id: str, detail: str, *, is_done: bool
 ) -> None:
     """Say in a payment's case what the machine does; done, it needs nobody any more."""
-    done: dict[str, object] = {}
+    done: dict[str, Any] = {}
     if is_done:
-        done = {
-            "state": CaseState.RESOLVED,
-            "resolved_at": func.coalesce(cases.c.resolved_at, func.clock_timestamp()),
-        }
+        resolved_at = func.coalesce(cases.c.resolved_at, func.clock_timestamp())
+        done = RESOLVED | {"resolved_at": resolved_at}
     await connection.execute(
         update(cases)
         .where(cases.c.payment_intent_id == payment_intent_id)
@@ -226,23 +236,28 @@ async def close_case(connection: AsyncConnection, checkout_id: UUID) -> bool:
     Returns:
         Whether such a case is still open.
     """
-    return await _resolve(connection, checkout_id, cases.c.cause.not_in(FOR_PEOPLE))
+    await _resolve(connection, checkout_id, cases.c.cause.not_in(FOR_PEOPLE))
+    # Its steps get on, even where a case for people stays open.
+    await end_findings(connection, str(checkout_id), unless=FOR_PEOPLE)
+    return not await _calm(connection, checkout_id)
 
 
 async def close_case_of_refused_mail(
     connection: AsyncConnection, checkout_id: UUID
 ) -> None:
-    """A mail has left: when no other of this checkout was refused, none is missing."""
+    """A mail has left: when no other of this checkout was refused, none is missing.
+
+    Of everything else that is wrong with the checkout a mail says nothing.
+    """
     is_missing = exists().where(
         emails.c.checkout_id == checkout_id,
         emails.c.state == EmailState.FAILED,
         # An address that was given up need not be reached.
         emails.c.recipient.is_(None),
     )
-    is_mended = (cases.c.cause == MAIL_REFUSED) & ~is_missing
-    if await _falls_back(connection, checkout_id, is_mended, but=MAIL_REFUSED):
-        return
-    await _resolve(connection, checkout_id, is_mended)
+    is_of_mail = findings.c.error == Cause.MAIL_REFUSED
+    if await _end_lasting(connection, checkout_id, is_of_mail & ~is_missing):
+        await _settle(connection, checkout_id, cases.c.cause == Cause.MAIL_REFUSED)
 
 
 async def calm_answered_case(
@@ -250,73 +265,66 @@ async def calm_answered_case(
 ) -> None:
     """A person has answered: nobody waits for a word of ours any more.
 
-    What else is wrong stays: a step that is stuck opens the case again by itself.
-
     Args:
         connection: In a transaction.
         checkout_id: Whose case.
         stays: The answer names a time by which somebody writes again.
     """
-    await connection.execute(
-        update(findings)
-        .where(
-            findings.c.subject == str(checkout_id),
-            findings.c.over_at.is_(None),
-            findings.c.error.in_(_ANSWERED),
-        )
-        .values(over_at=func.clock_timestamp())
-    )
-    is_answered = (cases.c.checkout_id == checkout_id) & cases.c.cause.in_(_ANSWERED)
-    if await _falls_back(connection, checkout_id, is_answered):
-        return
-    if stays:
+    await _end_lasting(connection, checkout_id, findings.c.error.in_(_ANSWERED))
+    is_answered = cases.c.cause.in_(_ANSWERED)
+    if not stays:
+        await _settle(connection, checkout_id, is_answered)
+    elif not await _falls_back(connection, checkout_id, is_answered):
         await connection.execute(
             update(cases)
-            .where(is_answered, cases.c.state != CaseState.RESOLVED)
-            .values(cause="StaffOpened", step="write to the customer again")
+            .where(_open_one(checkout_id), is_answered)
+            .values(cause=Cause.STAFF_OPENED, step="write to the customer again")
         )
-        return
-    closed = await connection.execute(
-        update(cases)
-        .where(is_answered, cases.c.state != CaseState.RESOLVED)
-        .values(
-            state=CaseState.RESOLVED,
-            resolved_at=func.clock_timestamp(),
-            held_until=None,
-            held_at=None,
-            hold_reason=None,
+
+
+async def _end_lasting(
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
+) -> bool:
+    """Write that such of a checkout's findings are over; False when none lasted."""
+    ended = await connection.execute(
+        update(findings)
+        .where(
+            findings.c.subject == str(checkout_id), findings.c.over_at.is_(None), which
         )
-        .returning(cases.c.case_id)
+        .values(over_at=func.clock_timestamp())
+        .returning(findings.c.finding_id)
     )
-    if closed.one_or_none() is not None:
-        await connection.execute(
-            update(checkouts)
-            .where(checkouts.c.checkout_id == checkout_id)
-            .values(attention_at=None)
-        )
+    return ended.first() is not None
+
+
+def _open_one(checkout_id: UUID) -> ColumnElement[bool]:
+    return (cases.c.checkout_id == checkout_id) & (cases.c.state != CaseState.RESOLVED)
+
+
+async def _settle(
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
+) -> None:
+    """End what a case is open for: it goes on for what is left, or it is resolved."""
+    if await _falls_back(connection, checkout_id, which):
+        return
+    if await _resolve(connection, checkout_id, which):
+        await _calm(connection, checkout_id)
 
 
 async def _falls_back(
-    connection: AsyncConnection,
-    checkout_id: UUID,
-    which: ColumnElement[bool],
-    *,
-    but: str = "",
+    connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
 ) -> bool:
-    """Let a case go on for what else only a person can settle; False when nothing is.
+    """Let a case go on for what else lasts; False when nothing does.
 
-    A case shows one cause, the latest. A customer who writes while their refund failed
-    would otherwise have it closed by the answer.
+    A case shows one cause, the latest. A customer who writes while their refund failed,
+    or while their access does not open, would otherwise have it closed by the answer,
+    and the desk would be told that the rest is over with it.
     """
     found = await connection.execute(
         select(findings.c.error, findings.c.step)
-        .where(
-            findings.c.subject == str(checkout_id),
-            findings.c.over_at.is_(None),
-            findings.c.error.in_(FOR_PEOPLE),
-            findings.c.error != but,
-        )
-        .order_by(findings.c.found_at.desc())
+        .where(findings.c.subject == str(checkout_id), findings.c.over_at.is_(None))
+        # What only a person can settle goes before what a step may.
+        .order_by(findings.c.error.in_(FOR_PEOPLE).desc(), findings.c.found_at.desc())
         .limit(1)
     )
     left = found.one_or_none()
@@ -324,11 +332,7 @@ async def _falls_back(
         return False
     await connection.execute(
         update(cases)
-        .where(
-            cases.c.checkout_id == checkout_id,
-            cases.c.state != CaseState.RESOLVED,
-            which,
-        )
+        .where(_open_one(checkout_id), which)
         .values(cause=left.error, step=left.step)
     )
     return True
@@ -337,28 +341,31 @@ async def _falls_back(
 async def _resolve(
     connection: AsyncConnection, checkout_id: UUID, which: ColumnElement[bool]
 ) -> bool:
-    """Resolve the checkout's case if it is such a one; returns whether one is open."""
-    await connection.execute(
+    """Resolve the checkout's case if it is such a one; False when it is none.
+
+    The trigger `end_findings` ends what was found with it.
+    """
+    closed = await connection.execute(
         update(cases)
-        .where(
-            cases.c.checkout_id == checkout_id,
-            cases.c.state != CaseState.RESOLVED,
-            which,
-        )
-        .values(state=CaseState.RESOLVED, resolved_at=func.clock_timestamp())
+        .where(_open_one(checkout_id), which)
+        .values(**RESOLVED)
+        .returning(cases.c.case_id)
     )
-    # Its steps get on, even where a case for people stays open.
-    await end_findings(connection, str(checkout_id), unless=FOR_PEOPLE)
-    is_open = exists().where(
-        cases.c.checkout_id == checkout_id, cases.c.state != CaseState.RESOLVED
-    )
+    return closed.one_or_none() is not None
+
+
+async def _calm(connection: AsyncConnection, checkout_id: UUID) -> bool:
+    """Call for nobody any more, unless a case is open; False when one is."""
     calmed = await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id == checkout_id, ~is_open)
+        .where(
+            checkouts.c.checkout_id == checkout_id,
+            ~exists().where(_open_one(checkout_id)),
+        )
         .values(attention_at=None)
         .returning(checkouts.c.checkout_id)
     )
-    return calmed.one_or_none() is None
+    return calmed.one_or_none() is not None
 
 
 async def insert_repair(

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.aftermath import read_aftermath
-from database.cases import LETTER_REFUSED, insert_repair, open_case
+from database.cases import insert_repair, open_case
 from database.refunds import lock_paid
 from database.tables import (
     checkouts,
@@ -33,6 +33,7 @@ from database.tables import (
     replies,
     subscriptions,
 )
+from domain.causes import Cause
 from domain.changes import (
     WHY,
     ChangeEntitlement,
@@ -220,7 +221,7 @@ async def _stop_letters(connection: AsyncConnection, checkout_id: UUID) -> None:
             OpenCase(
                 checkout_id=checkout_id,
                 step="send a mail",
-                cause=LETTER_REFUSED,
+                cause=Cause.LETTER_REFUSED,
                 detail=f"The letter of {author} waited for the mail server while the "
                 "address was corrected. It did not leave: write it again.",
             ),

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.cases import NO_HOLD, RESOLVED
 from database.changes import Change, list_changes
 from database.customer_messages import CustomerMessage, list_messages
 from database.replies import ReplyRow, list_replies
@@ -48,6 +49,7 @@ from database.tables import (
     second_charges,
 )
 from domain.case_view import ToldMail
+from domain.causes import Cause
 from domain.emails import EmailKind
 from domain.identifiers import derived_id
 from domain.messages import RepairRequest
@@ -285,7 +287,7 @@ async def open_case_by_hand(
     values = {
         "state": CaseState.IN_PROGRESS,
         "step": "look into it",
-        "cause": "StaffOpened",
+        "cause": Cause.STAFF_OPENED,
         "detail": detail,
         "owner": owner,
         "claimed_at": func.clock_timestamp(),
@@ -298,7 +300,7 @@ async def open_case_by_hand(
         )
         .on_conflict_do_update(
             constraint="uq_cases_checkout_id",
-            set_=values | {"opened_at": func.clock_timestamp()},
+            set_=values | {"opened_at": func.clock_timestamp()} | NO_HOLD,
             # One that is open already has a cause of its own, and perhaps an owner.
             where=cases.c.state == CaseState.RESOLVED,
         )
@@ -354,17 +356,15 @@ async def hold_case(
 
 
 async def resolve_case(connection: AsyncConnection, case_id: UUID) -> bool:
-    """Close a case because a person says that it is done; False when it was closed."""
+    """Close a case because a person says that it is done; False when it was closed.
+
+    What was promised until now is done with it; a time that is still to come stays
+    promised, since the customer waits for it.
+    """
     moved = await connection.execute(
         update(cases)
         .where(cases.c.case_id == case_id, cases.c.state != CaseState.RESOLVED)
-        .values(
-            state=CaseState.RESOLVED,
-            resolved_at=func.clock_timestamp(),
-            held_until=None,
-            held_at=None,
-            hold_reason=None,
-        )
+        .values(**RESOLVED)
         .returning(cases.c.checkout_id)
     )
     row = moved.one_or_none()
@@ -374,6 +374,15 @@ async def resolve_case(connection: AsyncConnection, case_id: UUID) -> bool:
         update(checkouts)
         .where(checkouts.c.checkout_id == row.checkout_id)
         .values(attention_at=None)
+    )
+    await connection.execute(
+        update(promises)
+        .where(
+            promises.c.checkout_id == row.checkout_id,
+            promises.c.kept_at.is_(None),
+            promises.c.due_at <= func.clock_timestamp(),
+        )
+        .values(kept_at=func.clock_timestamp(), kept_by="case closed")
     )
     return True
 

@@ -278,6 +278,7 @@ async def _owe(
         await connection.execute(
             insert(promises)
             .values(
+                promise_id=email_id,
                 email_id=email_id,
                 checkout_id=checkout_id,
                 due_at=word.promised_at,

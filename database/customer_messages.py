@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.cases import insert_repair, open_case
 from database.tables import cases, checkouts, customer_messages
+from domain.causes import Cause
 from domain.messages import OpenCase, RepairRequest
-from domain.triage import CUSTOMER_WROTE
 
 #: Makes a message's id, and the id of the repair that it asks for.
 _MESSAGES = UUID("b1f5a7c2-3f1d-4a0e-9c55-6f0c2f4b9d37")
@@ -114,7 +114,7 @@ async def write_message(
         OpenCase(
             checkout_id=checkout_id,
             step=_STEP,
-            cause=CUSTOMER_WROTE,
+            cause=Cause.CUSTOMER_WROTE,
             detail="Their words stand in the timeline.",
         ),
     )

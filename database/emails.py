@@ -185,7 +185,8 @@ async def record_email(connection: AsyncConnection, record: RecordEmail) -> None
     """Write what became of a message; one that left keeps every earlier promise.
 
     But not a notice to an address that is not the customer's any more: whoever was
-    promised a word has not heard it.
+    promised a word has not heard it. Nor does it keep the word of a person, who signed
+    that they write themselves.
     """
     outcome = record.outcome
     if outcome.is_held:
@@ -216,8 +217,10 @@ async def record_email(connection: AsyncConnection, record: RecordEmail) -> None
         kept = promises.c.email_id == record.email_id
         by = "needless"
     elif outcome.is_sent:
-        kept = (promises.c.checkout_id == row.checkout_id) & (
-            promises.c.email_id != record.email_id
+        kept = (
+            (promises.c.checkout_id == row.checkout_id)
+            & (promises.c.email_id != record.email_id)
+            & promises.c.reply_id.is_(None)
         )
         by = f"{row.kind}:{row.sequence}"
     else:

@@ -12,11 +12,12 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import ADDRESS_DISPUTED, open_case
+from database.cases import open_case
 from database.emails import record_bounce
 from database.inbox import InboxEvent, receive_event
 from database.replies import find_replied, is_of_reply, mark_reply_refused
 from database.tables import checkouts, emails
+from domain.causes import Cause
 from domain.emails import EmailKind
 from domain.identifiers import MailName
 from domain.inbound import InboundKind, InboundMail
@@ -101,22 +102,22 @@ async def _act_on(
             await mark_reply_refused(connection, email_id, refusal)
         elif not await record_bounce(connection, email_id, refusal):
             return
-        cause, detail = "MailBounced", f"{name} came back ({refusal})."
+        cause, detail = Cause.MAIL_BOUNCED, f"{name} came back ({refusal})."
     elif mail.kind is InboundKind.REPLY and mail.about.kind == _NOTICE:
-        cause = ADDRESS_DISPUTED
+        cause = Cause.ADDRESS_DISPUTED
         detail = (
             f"An answer to {name} is in the mailbox, from the address that was given "
             "up. Letters from here go to the new one: answer in the mailbox."
         )
     elif mail.kind is InboundKind.REPLY:
-        cause, detail = "CustomerWrote", f"An answer to {name} is in the mailbox."
+        cause, detail = Cause.CUSTOMER_WROTE, f"An answer to {name} is in the mailbox."
     else:
         return
     await open_case(
         connection,
         OpenCase(checkout_id=checkout_id, step=_STEP, cause=cause, detail=detail),
     )
-    if cause == "CustomerWrote":
+    if cause == Cause.CUSTOMER_WROTE:
         await connection.execute(
             update(checkouts)
             .where(checkouts.c.checkout_id == checkout_id)

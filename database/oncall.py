@@ -21,6 +21,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as insert_or_find
@@ -177,10 +178,39 @@ async def mark_findings_told(
     )
 
 
+async def take_over(connection: AsyncConnection, opened_at: datetime) -> None:
+    """Begin with a new desk: what a lost one knew, nobody knows any more.
+
+    Whatever lasts is told again, and the incidents that the lost desk kept open are
+    over, since nobody can answer them.
+
+    Args:
+        connection: In a transaction, before the new desk's own rows.
+        opened_at: When the new desk opened.
+    """
+    await connection.execute(
+        update(findings)
+        .where(findings.c.over_at.is_(None), findings.c.told_at < opened_at)
+        .values(told_at=None)
+    )
+    await connection.execute(
+        update(incidents)
+        .where(incidents.c.resolved_at.is_(None), incidents.c.opened_at < opened_at)
+        .values(
+            resolved_at=func.clock_timestamp(),
+            why="the desk that kept it was lost: what lasts is told again",
+        )
+    )
+
+
 async def write_incidents(
     connection: AsyncConnection, records: Sequence[IncidentRecord]
 ) -> None:
-    """Bring incidents' rows up to date; an older version changes nothing."""
+    """Bring incidents' rows up to date; an older version changes nothing.
+
+    The first finding names an incident, so a desk that is told of it anew has the same
+    one from its beginning: what opened later counts as newer.
+    """
     for record in records:
         fresh = {
             column.name: getattr(record, column.name)
@@ -194,7 +224,8 @@ async def write_incidents(
             statement.on_conflict_do_update(
                 constraint="pk_incidents",
                 set_=fresh,
-                where=incidents.c.version < record.version,
+                where=tuple_(incidents.c.opened_at, incidents.c.version)
+                < tuple_(record.opened_at, record.version),
             )
         )
 

@@ -76,6 +76,7 @@ from domain.reconciliation import (
     Side,
     Tally,
     cause_of,
+    is_late,
     own_troubles,
 )
 from domain.states import (
@@ -118,7 +119,7 @@ class Reconciled:
     Attributes:
         watermark_at: All that was made before has been compared; None before the first
             run.
-        age: How long ago that was, by the database's clock.
+        age: How long ago that was, by the database's clock, as `read_age` has it.
         held: The kill switch; None while repairs are asked for.
         mail_held: Checkouts whose mail waits for a person after a bulk repair.
         last_found: What the last finished run found, by kind.
@@ -126,11 +127,16 @@ class Reconciled:
     """
 
     watermark_at: datetime | None
-    age: timedelta | None
+    age: timedelta
     held: Held | None
     mail_held: int
     last_found: dict[str, int]
     last_warnings: tuple[str, ...]
+
+    @property
+    def is_late(self) -> bool:
+        """Nothing was compared for so long that somebody must look why."""
+        return is_late(self.age)
 
 
 async def begin_run(
@@ -892,7 +898,6 @@ async def list_mail_held(
 async def read_reconciled(connection: AsyncConnection) -> Reconciled:
     """Read how far the processor and we have been compared."""
     state = await _state(connection)
-    now = await _now(connection)
     found = await connection.execute(
         select(reconciliation_runs.c.found, reconciliation_runs.c.warnings)
         .where(reconciliation_runs.c.state == RunState.FINISHED)
@@ -903,7 +908,7 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
     is_held = state.held_at is not None
     return Reconciled(
         watermark_at=state.watermark_at,
-        age=None if state.watermark_at is None else now - state.watermark_at,
+        age=await read_age(connection),
         held=Held(since=state.held_at, actor=state.held_by, reason=state.held_reason)
         if is_held
         else None,

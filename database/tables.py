@@ -320,7 +320,11 @@ emails = Table(
 promises = Table(
     "promises",
     metadata,
-    Column("email_id", Uuid, ForeignKey(emails.c.email_id), primary_key=True),
+    #: The id of the mail or letter that names the time.
+    Column("promise_id", Uuid, primary_key=True),
+    Column("email_id", Uuid, ForeignKey(emails.c.email_id), unique=True),
+    #: A letter that a person signed: only another one keeps its word.
+    Column("reply_id", Uuid, ForeignKey("replies.reply_id"), unique=True),
     Column("checkout_id", Uuid, ForeignKey(checkouts.c.checkout_id), nullable=False),
     Column("due_at", Instant, nullable=False),
     #: A person must speak by then; otherwise the checkout's own timer does.
@@ -329,6 +333,8 @@ promises = Table(
     Column("kept_at", Instant),
     Column("kept_by", Text),
     CheckConstraint("(kept_at IS NULL) = (kept_by IS NULL)", name="kept_by_something"),
+    CheckConstraint("num_nonnulls(email_id, reply_id) = 1", name="one_word"),
+    CheckConstraint("by_person OR reply_id IS NULL", name="letter_is_by_person"),
     Index(
         "ix_promises_open",
         "checkout_id",

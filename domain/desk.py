@@ -77,6 +77,8 @@ class Desk:
         digest_for: The day, as an ISO date, whose digest was sent.
         paused_at: Since when new payments are paused, as last seen.
         unsaved: Alerts that are not in the rows yet.
+        is_new: Another desk may have been lost before it opened, with all that it knew;
+            the first rows that this one writes take over from it.
     """
 
     opened_at: datetime | None = None
@@ -90,6 +92,7 @@ class Desk:
     pause_tried_at: datetime | None = None
     unsaved: tuple[Notification, ...] = ()
     record_tried_at: datetime | None = None
+    is_new: bool = False
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -108,6 +111,8 @@ class ErrandKind(StrEnum):
     PAUSE = "pause"
     #: An incident is over; nothing is sent.
     CLOSE = "close"
+    #: Somebody ended an incident, and it is not over: what lasts is another one.
+    RAISE = "raise"
     DIGEST = "digest"
     #: Let the outside watcher hear of us.
     BEAT = "beat"
@@ -163,6 +168,8 @@ class Errand:
         day: Whose digest it is, as an ISO date.
         records: Rows to write, for `RECORD`.
         notifications: Likewise.
+        takes_over_at: Likewise, of a new desk: when it opened. What was told, or kept
+            open, before that was another desk's.
     """
 
     kind: ErrandKind
@@ -175,6 +182,7 @@ class Errand:
     body: str = ""
     records: tuple[IncidentRecord, ...] = ()
     notifications: tuple[Notification, ...] = ()
+    takes_over_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -408,27 +416,33 @@ def acknowledge(desk: Desk, incident_id: UUID, who: str, now: datetime) -> Desk:
     return _with(desk, incident_id, taken)
 
 
-def snooze(
-    desk: Desk, incident_id: UUID, who: str, until: datetime, reason: str
-) -> Desk:
-    """Somebody knows why it may be silent until then."""
-    return _with(
-        desk,
-        incident_id,
-        lambda incident: _changed(
-            incident, snoozed_until=until, snoozed_by=who, snooze_reason=reason
-        ),
-    )
+def snooze(desk: Desk, incident_id: UUID, answer: Answer, now: datetime) -> Desk:
+    """Somebody knows why it may be silent until then, as loud as it is."""
+
+    def silenced(incident: Incident) -> Incident:
+        severity = severity_of(incident, desk.paused_at, now)
+        return _changed(
+            incident,
+            snoozed_until=answer.until,
+            snoozed_by=answer.who,
+            snooze_reason=answer.reason,
+            # By age alone each becomes worth a push, and that is no news.
+            snoozed_level=max(severity, Level.PUSH),
+        )
+
+    return _with(desk, incident_id, silenced)
 
 
 def resolve(desk: Desk, incident_id: UUID, who: str, now: datetime) -> Desk:
-    """Somebody says that it is over; what comes afterwards is a new incident."""
+    """Somebody says that it is over; what comes afterwards is a new incident.
+
+    What it waited for is kept: they may be wrong, and of what lasts nobody would hear
+    again.
+    """
     return _with(
         desk,
         incident_id,
-        lambda incident: _changed(
-            incident, resolved_at=now, resolved_by=who, waiting=(), over_since=now
-        ),
+        lambda incident: _changed(incident, resolved_at=now, resolved_by=who),
     )
 
 
@@ -510,6 +524,41 @@ def _after_close(desk: Desk, errand: Errand, _outcome: Outcome, now: datetime) -
     return _pruned(_with(desk, errand.incident_id, closed), now)
 
 
+def _after_raise(desk: Desk, errand: Errand, _outcome: Outcome, now: datetime) -> Desk:
+    """Go on with what outlasted the word of whoever ended its incident."""
+    ended = next(
+        (i for i in desk.incidents if i.incident_id == errand.incident_id), None
+    )
+    if ended is None or ended.resolved_at is None:
+        return desk
+    same = (one for one in desk.open_incidents if one.cause == ended.cause)
+    known = next(same, None) or _raised(ended, ended.resolved_at, now)
+    grown = _changed(
+        known,
+        waiting=(*ended.waiting, *known.waiting)[:_MOST_WAITING],
+        grew_at=now,
+        over_since=None,
+        total=known.total + len(ended.waiting),
+    )
+    others = (one for one in desk.incidents if one.incident_id != grown.incident_id)
+    left = replace(desk, incidents=(*others, grown))
+    return _with(left, ended.incident_id, lambda one: _changed(one, waiting=()))
+
+
+def _raised(ended: Incident, ended_at: datetime, now: datetime) -> Incident:
+    return Incident(
+        incident_id=uuid5(_INCIDENTS, f"{ended.incident_id}/{ended_at.isoformat()}"),
+        kind=ended.kind,
+        step=ended.step,
+        error=ended.error,
+        opened_at=now,
+        # It has gathered ever since: there is nothing more to wait for.
+        gathers_from=ended_at,
+        grew_at=now,
+        came_back=ended.came_back + 1,
+    )
+
+
 def _after_notice(desk: Desk, errand: Errand, outcome: Outcome, now: datetime) -> Desk:
     def noticed(incident: Incident) -> Incident:
         at = now if outcome.is_final else None
@@ -530,6 +579,7 @@ def _after_record(desk: Desk, errand: Errand, outcome: Outcome, now: datetime) -
     return replace(
         desk,
         record_tried_at=None,
+        is_new=desk.is_new and errand.takes_over_at is None,
         incidents=tuple(
             replace(one, recorded=written.get(one.incident_id, one.recorded))
             for one in desk.incidents
@@ -570,6 +620,7 @@ def _pruned(desk: Desk, now: datetime) -> Desk:
             one
             for one in desk.incidents
             if one.resolved_at is None
+            or one.waiting
             or one.version != one.recorded
             or now - one.resolved_at <= COMES_BACK_WITHIN
         ),
@@ -583,6 +634,7 @@ _AFTER: dict[ErrandKind, Callable[[Desk, Errand, Outcome, datetime], Desk]] = {
     ErrandKind.NOTICE: _after_notice,
     ErrandKind.PAUSE: _after_pause,
     ErrandKind.CLOSE: _after_close,
+    ErrandKind.RAISE: _after_raise,
     ErrandKind.DIGEST: _after_digest,
     ErrandKind.BEAT: _after_beat,
     ErrandKind.RECORD: _after_record,

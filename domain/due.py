@@ -21,6 +21,7 @@ from domain.oncall import (
     Incident,
     Level,
     decide,
+    is_silenced,
     lead_of,
 )
 from domain.rota import People
@@ -45,6 +46,10 @@ ACKNOWLEDGED_FOR = timedelta(minutes=60)
 
 #: Shorter quiet is a lull, not an end.
 RESOLVE_AFTER = timedelta(minutes=15)
+
+#: What lasts for so long after somebody said that it is over is told again: the rows
+#: of what they mended have followed by then.
+RAISE_AFTER = timedelta(minutes=15)
 
 #: A page that reached nobody rings again; a push or a mail has more time.
 _PAGE_RETRY = timedelta(minutes=2)
@@ -157,6 +162,11 @@ def plan(desk: Desk, setup: Setup, now: datetime) -> Plan:
     errands = [
         errand for one in desk.open_incidents for errand in _errands_of(one, view)
     ]
+    errands += [
+        _silent(ErrandKind.RAISE, one)
+        for one, raised_at in _ended_too_soon(desk)
+        if now >= raised_at
+    ]
     # One pause serves every incident that asks for it.
     pauses = [one for one in errands if one.kind is ErrandKind.PAUSE]
     errands = [one for one in errands if one not in pauses[1:]]
@@ -169,13 +179,20 @@ def plan(desk: Desk, setup: Setup, now: datetime) -> Plan:
     )
 
 
+def _ended_too_soon(desk: Desk) -> Iterator[tuple[Incident, datetime]]:
+    """Yield what lasts although somebody ended its incident, and when it is raised."""
+    for one in desk.incidents:
+        if one.resolved_at is not None and one.waiting:
+            yield one, one.resolved_at + RAISE_AFTER
+
+
 def _errands_of(incident: Incident, view: _View) -> list[Errand]:
     if not incident.waiting:
         since = incident.over_since or view.now
         is_over = view.now - since >= RESOLVE_AFTER
         return [_silent(ErrandKind.CLOSE, incident)] if is_over else []
     is_gathering = view.now - incident.gathers_from < GROUP_WAIT
-    if is_gathering or incident.is_snoozed(view.now):
+    if is_gathering or is_silenced(incident, view.hour):
         return []
     if incident.paused_at is not None and incident.noticed_at is None:
         return _notice(incident, view)
@@ -431,13 +448,14 @@ def _record(view: _View) -> list[Errand]:
     stale = [one for one in view.desk.incidents if one.version != one.recorded]
     tried_at = view.desk.record_tried_at
     is_fresh_try = tried_at is not None and view.now - tried_at < _DATABASE_RETRY
-    if is_fresh_try or not (stale or view.desk.unsaved):
+    if is_fresh_try or not (stale or view.desk.unsaved or view.desk.is_new):
         return []
     return [
         Errand(
             kind=ErrandKind.RECORD,
             records=tuple(_record_of(one, view) for one in stale),
             notifications=view.desk.unsaved,
+            takes_over_at=view.desk.opened_at if view.desk.is_new else None,
         )
     ]
 
@@ -528,7 +546,8 @@ def _found(
     """
     lasting = [
         one
-        for incident in desk.open_incidents
+        # Those that somebody ended too soon are raised again by themselves.
+        for incident in desk.incidents
         if incident.kind is kind
         for one in incident.waiting
         if one.subject == _SHOP
@@ -589,6 +608,8 @@ def _moments(view: _View) -> Iterator[datetime]:
         yield waking.at + SAFE_MODE_WITHIN
     for incident in view.desk.open_incidents:
         yield from _moments_of(incident)
+    for _, raised_at in _ended_too_soon(view.desk):
+        yield raised_at
 
 
 def _after_tries(desk: Desk) -> Iterator[datetime]:

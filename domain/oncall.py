@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
+from domain.causes import Cause
 from domain.states import AccessState, MoneyState
 
 
@@ -155,18 +156,24 @@ RULES: dict[FindingKind, Rule] = {
 }
 
 #: What the words that open a case mean; other causes are read from money and access.
-_KIND_OF_CAUSE = {
-    "DisputeOpened": FindingKind.DISPUTE_OPENED,
-    "RefundFailed": FindingKind.REFUND_FAILED,
-    "RefundStillUnknown": FindingKind.REFUND_FAILED,
-    "LetterRefused": FindingKind.MAIL_BOUNCED,
-    "MailBounced": FindingKind.MAIL_BOUNCED,
-    "MailRefused": FindingKind.MAIL_BOUNCED,
-    "AddressDisputed": FindingKind.CUSTOMER_WROTE,
-    "CustomerWrote": FindingKind.CUSTOMER_WROTE,
-    "ChargeWithoutCheckout": FindingKind.CHARGE_WITHOUT_ORDER,
-    "SecondCharge": FindingKind.CHARGED_TWICE,
+_KIND_OF_CAUSE: dict[str, FindingKind] = {
+    Cause.DISPUTE_OPENED: FindingKind.DISPUTE_OPENED,
+    Cause.REFUND_FAILED: FindingKind.REFUND_FAILED,
+    Cause.REFUND_STILL_UNKNOWN: FindingKind.REFUND_FAILED,
+    Cause.LETTER_REFUSED: FindingKind.MAIL_BOUNCED,
+    Cause.MAIL_BOUNCED: FindingKind.MAIL_BOUNCED,
+    Cause.MAIL_REFUSED: FindingKind.MAIL_BOUNCED,
+    Cause.ADDRESS_DISPUTED: FindingKind.CUSTOMER_WROTE,
+    Cause.CUSTOMER_WROTE: FindingKind.CUSTOMER_WROTE,
+    Cause.CHARGE_WITHOUT_CHECKOUT: FindingKind.CHARGE_WITHOUT_ORDER,
+    Cause.CHARGE_WITHOUT_ORDER: FindingKind.CHARGE_WITHOUT_ORDER,
+    Cause.FOREIGN_CHARGE: FindingKind.CHARGE_WITHOUT_ORDER,
+    Cause.DUPLICATE_CHARGE: FindingKind.CHARGED_TWICE,
+    Cause.SECOND_CHARGE: FindingKind.CHARGED_TWICE,
+    Cause.AMOUNT_MISMATCH: FindingKind.BOOKS_DIFFER,
     "ChargeDisagrees": FindingKind.BOOKS_DIFFER,
+    Cause.ORDER_WITHOUT_CHARGE: FindingKind.BOOKS_DIFFER,
+    Cause.REFUND_NOT_RECORDED: FindingKind.BOOKS_DIFFER,
 }
 
 
@@ -257,6 +264,7 @@ class Incident:
         second_pushed_at: When the second person was told by a push.
         noticed_at: When everybody was told by mail what the machine did by itself.
         acknowledged_level: How loud it was when somebody took it.
+        snoozed_level: Up to what it is silent while it is snoozed.
         paused_at: When the desk paused new payments because of it.
         version: Counts changes, so that each is recorded.
         recorded: The version that the rows have.
@@ -290,6 +298,8 @@ class Incident:
     snoozed_until: datetime | None = None
     snoozed_by: str = ""
     snooze_reason: str = ""
+    #: Snoozes of an earlier release did not write down what they were given to.
+    snoozed_level: Level = Level.PUSH
     paused_at: datetime | None = None
     resolved_at: datetime | None = None
     resolved_by: str = ""
@@ -326,9 +336,10 @@ class Incident:
         """Since when the longest has waited."""
         return min((one.since for one in self.waiting), default=self.opened_at)
 
-    def is_snoozed(self, now: datetime) -> bool:
-        """Somebody has silenced it until later than now."""
-        return self.snoozed_until is not None and now < self.snoozed_until
+    def is_snoozed(self, level: Level, now: datetime) -> bool:
+        """Somebody has silenced it until later than now, and while it is so loud."""
+        is_running = self.snoozed_until is not None and now < self.snoozed_until
+        return is_running and level <= self.snoozed_level
 
     def is_acknowledged(self, level: Level) -> bool:
         """Somebody has taken it while it was at least as loud as this."""
@@ -382,6 +393,31 @@ def _most_within(waiting: Iterable[Waiting], span: timedelta) -> int:
 
 def _grew_after(incident: Incident, paused_at: datetime | None) -> bool:
     return paused_at is not None and incident.grew_at > paused_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hour:
+    """The moment at which something is decided.
+
+    Attributes:
+        now: Aware UTC.
+        is_working: Whether it is within hours, and somebody is there.
+        paused_at: Since when new payments are paused; None while they are taken.
+    """
+
+    now: datetime
+    is_working: bool
+    paused_at: datetime | None = None
+
+
+def is_silenced(incident: Incident, hour: Hour) -> bool:
+    """Say whether somebody's snooze holds; not when it became louder meanwhile.
+
+    One stuck customer may wait for the morning. The hundred that follow are another
+    matter, of which whoever snoozed the one knew nothing.
+    """
+    severity = severity_of(incident, hour.paused_at, hour.now)
+    return incident.is_snoozed(severity, hour.now)
 
 
 #: Without a new customer for so long, harm does not grow any more.
@@ -440,7 +476,7 @@ _ROOTS = {
     "ApplicationAway": "application",
     "ApplicationRefused": "application",
     # What the reconciliation sees of the same outage.
-    "OrderWithoutAccess": "application",
+    Cause.ORDER_WITHOUT_ACCESS: "application",
     "DatabaseAway": "database",
     "MailDeferred": "mail",
 }
@@ -476,21 +512,6 @@ class Decision:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hour:
-    """The moment at which something is decided.
-
-    Attributes:
-        now: Aware UTC.
-        is_working: Whether it is within hours, and somebody is there.
-        paused_at: Since when new payments are paused; None while they are taken.
-    """
-
-    now: datetime
-    is_working: bool
-    paused_at: datetime | None = None
-
-
 def decide(incident: Incident, incidents: Sequence[Incident], hour: Hour) -> Decision:
     """Decide how loudly an incident is told at this moment.
 
@@ -516,7 +537,7 @@ def _decide_alone(incident: Incident, hour: Hour) -> Decision:
     def decided(level: Level, why: str) -> Decision:
         return Decision(level=min(level, severity), severity=severity, why=why)
 
-    if incident.is_snoozed(hour.now):
+    if incident.is_snoozed(severity, hour.now):
         return decided(Level.RECORD, f"snoozed by {incident.snoozed_by}")
     if hour.is_working:
         return decided(severity, "within hours")
@@ -534,11 +555,13 @@ def lead_of(
 
     A consequence is told with its lead and not by itself. A lead is as loud as what it
     speaks for, or was, and the order of leads has no circles: among any number of
-    incidents at least one is told.
+    incidents at least one is told. What was told of a lead that is not so bad any more
+    counts no longer: one customer who is left speaks for no thirty new ones.
     """
 
     def place(one: Incident) -> tuple[int, bool, datetime, str]:
-        loudness = max(one.told_level, _decide_alone(one, hour).level)
+        decision = _decide_alone(one, hour)
+        loudness = max(min(one.told_level, decision.severity), decision.level)
         is_rootless = one.error not in _ROOTS
         return (-loudness, is_rootless, one.opened_at, one.incident_id.hex)
 
@@ -548,7 +571,7 @@ def lead_of(
         for other in incidents
         if other.is_open
         and other.waiting
-        and not other.is_snoozed(hour.now)
+        and not is_silenced(other, hour)
         and _follows(incident, other)
         and place(other) < own
     ]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from domain.causes import Cause
 from domain.money import Money
 
 #: A charge that is younger is still being written down by the workflow that made it.
@@ -67,6 +68,15 @@ RUN_IS_DEAD_AFTER = timedelta(minutes=3)
 
 #: An older watermark means that the reconciliation itself is broken.
 LATE_AFTER = timedelta(minutes=15)
+
+
+def is_late(age: timedelta) -> bool:
+    """Say whether nothing was compared for so long that somebody must look why.
+
+    Args:
+        age: How old the watermark is; before a first run, how old the first checkout.
+    """
+    return age > LATE_AFTER
 
 
 class DiscrepancyKind(StrEnum):
@@ -253,9 +263,9 @@ MENDED_BY_STEPS = frozenset(
 )
 
 
-def cause_of(kind: DiscrepancyKind) -> str:
+def cause_of(kind: DiscrepancyKind) -> Cause:
     """Return a kind as the cases spell a cause: `AmountMismatch`."""
-    return kind.value.title().replace("_", "")
+    return Cause[kind.name]
 
 
 class Listing(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from domain.causes import Cause
 from domain.changes import TELL_STEP
 from domain.money import Money
 from domain.states import AccessState, CaseState, MoneyState
@@ -44,61 +45,62 @@ class Lane(StrEnum):
     DONE = "done"
 
 
-#: The customer wrote, and hears nothing until somebody answers.
-CUSTOMER_WROTE = "CustomerWrote"
-
 #: What a cause means, to somebody who did not write the code.
 _CAUSES: dict[str, str] = {
-    "AddressDisputed": "whoever had the address before says it was not they",
+    Cause.ADDRESS_DISPUTED: "whoever had the address before says it was not they",
     "ApplicationAway": "the application does not answer, so access stays closed",
     "ApplicationRefused": "the application refuses to open access",
     "AddressKeyMissing": "the secret that made its address left the settings",
-    "AmountMismatch": "the processor took another amount than we asked for",
+    Cause.AMOUNT_MISMATCH: "the processor took another amount than we asked for",
     "ChargeDisagrees": "another charge or another amount stands in our row",
-    "ChargeWithoutCheckout": "a charge whose checkout our records have lost",
-    "ChargeWithoutOrder": "charged at the processor, and no order here",
-    CUSTOMER_WROTE: "the customer wrote to us",
+    Cause.CHARGE_WITHOUT_CHECKOUT: "a charge whose checkout our records have lost",
+    Cause.CHARGE_WITHOUT_ORDER: "charged at the processor, and no order here",
+    Cause.CUSTOMER_WROTE: "the customer wrote to us",
     "DatabaseAway": "our database did not take it",
-    "DisputeOpened": "the customer's bank disputes the payment",
-    "DuplicateCharge": "charged twice",
-    "ForeignCharge": "a charge that names no checkout of ours",
-    "LetterRefused": "the mail server refused a colleague's letter for good",
-    "MailBounced": "our mail came back",
+    Cause.DISPUTE_OPENED: "the customer's bank disputes the payment",
+    Cause.DUPLICATE_CHARGE: "charged twice",
+    Cause.FOREIGN_CHARGE: "a charge that names no checkout of ours",
+    Cause.LETTER_REFUSED: "the mail server refused a colleague's letter for good",
+    Cause.MAIL_BOUNCED: "our mail came back",
     "MailDeferred": "the mail server does not take our mail",
-    "MailRefused": "the mail server refused our mail for good",
+    Cause.MAIL_REFUSED: "the mail server refused our mail for good",
     "MessageRefused": "a mail cannot be written",
-    "OrderWithoutAccess": "an order without access",
-    "OrderWithoutCharge": "an order, and no charge at the processor",
-    "OrderWithoutReceipt": "an order without a receipt",
-    "OutcomeStillUnknown": "the processor still cannot say whether it was paid",
+    Cause.ORDER_WITHOUT_ACCESS: "an order without access",
+    Cause.ORDER_WITHOUT_CHARGE: "an order, and no charge at the processor",
+    Cause.ORDER_WITHOUT_RECEIPT: "an order without a receipt",
+    Cause.OUTCOME_STILL_UNKNOWN: "the processor still cannot say whether it was paid",
     "OutcomeUnknown": "the processor's answer was lost",
-    "PromiseOverdue": "we promised a word and did not send it",
-    "RefundFailed": "a refund came back, and the money is with us",
-    "RefundNotRecorded": "a refund at the processor that we did not know",
-    "RefundStillUnknown": "the processor cannot say whether it has the refund",
+    Cause.PROMISE_OVERDUE: "we promised a word and did not send it",
+    Cause.REFUND_FAILED: "a refund came back, and the money is with us",
+    Cause.REFUND_NOT_RECORDED: "a refund at the processor that we did not know",
+    Cause.REFUND_STILL_UNKNOWN: "the processor cannot say whether it has the refund",
     "RefusedByOurFault": "the processor refuses our request or our key",
     "RowMissing": "a row that should be there is not",
     "RuleBroken": "our own rules refused to write it",
-    "SecondCharge": "charged a second time",
-    "StaffOpened": "opened by a colleague",
-    "StuckCheckout": "nothing has moved for long",
+    Cause.SECOND_CHARGE: "charged a second time",
+    Cause.STAFF_OPENED: "opened by a colleague",
+    Cause.STUCK_CHECKOUT: "nothing has moved for long",
     "Throttled": "the processor asks us to slow down",
 }
 
-_TWICE = frozenset({"DuplicateCharge", "SecondCharge"})
-_REFUND = frozenset({"RefundFailed", "RefundStillUnknown", "DisputeOpened"})
+_TWICE = frozenset({Cause.DUPLICATE_CHARGE, Cause.SECOND_CHARGE})
+_REFUND = frozenset(
+    {Cause.REFUND_FAILED, Cause.REFUND_STILL_UNKNOWN, Cause.DISPUTE_OPENED}
+)
 _NO_WORD = frozenset(
     {
-        "LetterRefused",
-        "MailBounced",
+        Cause.LETTER_REFUSED,
+        Cause.MAIL_BOUNCED,
         "MailDeferred",
-        "MailRefused",
+        Cause.MAIL_REFUSED,
         "MessageRefused",
-        "OrderWithoutReceipt",
-        "PromiseOverdue",
+        Cause.ORDER_WITHOUT_RECEIPT,
+        Cause.PROMISE_OVERDUE,
     }
 )
-_BOOKS = frozenset({"OrderWithoutCharge", "AmountMismatch", "RefundNotRecorded"})
+_BOOKS = frozenset(
+    {Cause.ORDER_WITHOUT_CHARGE, Cause.AMOUNT_MISMATCH, Cause.REFUND_NOT_RECORDED}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ def urgency(standing: Standing) -> Urgency:
     ):
         if cause in causes:
             return found
-    return Urgency.WITHOUT_WORD if cause == CUSTOMER_WROTE else Urgency.OTHER
+    return Urgency.WITHOUT_WORD if cause == Cause.CUSTOMER_WROTE else Urgency.OTHER
 
 
 def order_of(standing: Standing) -> tuple[int, bool, float, float, int]:
@@ -158,7 +160,7 @@ def order_of(standing: Standing) -> tuple[int, bool, float, float, int]:
     amount = standing.amount.amount_minor if standing.amount else 0
     return (
         urgency(standing),
-        standing.cause != CUSTOMER_WROTE,
+        standing.cause != Cause.CUSTOMER_WROTE,
         due.timestamp(),
         standing.since.timestamp(),
         -amount,
@@ -213,16 +215,16 @@ def age_in_words(age: timedelta) -> str:
     return f"{hours // 24} days"
 
 
-_LACKS = {
-    "AddressDisputed": "somebody may have taken their purchase",
-    CUSTOMER_WROTE: "waits for an answer",
-    "DisputeOpened": "disputed at the bank",
-    "LetterRefused": "our letter does not reach them",
-    "MailBounced": "our mail does not reach them",
-    "MailRefused": "our mail does not reach them",
-    "PromiseOverdue": "was promised a word",
-    "RefundFailed": "has not got the refund",
-    "RefundStillUnknown": "refund sent or not: unknown",
+_LACKS: dict[str, str] = {
+    Cause.ADDRESS_DISPUTED: "somebody may have taken their purchase",
+    Cause.CUSTOMER_WROTE: "waits for an answer",
+    Cause.DISPUTE_OPENED: "disputed at the bank",
+    Cause.LETTER_REFUSED: "our letter does not reach them",
+    Cause.MAIL_BOUNCED: "our mail does not reach them",
+    Cause.MAIL_REFUSED: "our mail does not reach them",
+    Cause.PROMISE_OVERDUE: "was promised a word",
+    Cause.REFUND_FAILED: "has not got the refund",
+    Cause.REFUND_STILL_UNKNOWN: "refund sent or not: unknown",
 }
 
 _MONEY = {

@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 
 from database import reconciliation
 from database.reconciliation import Reconciled
-from domain.reconciliation import LATE_AFTER, ReconcileInput, ReconcileResult, Trigger
+from domain.reconciliation import ReconcileInput, ReconcileResult, Trigger
 from operating.address import ShopAddress
 from operating.database import NotDone, in_transaction
 from workflows.door import TASK_QUEUE, connect
@@ -149,16 +149,17 @@ def _result_as_json(result: ReconcileResult) -> dict[str, Any]:
 
 
 def _standing(found: Reconciled) -> str:
-    if found.watermark_at is None:
-        lines = ["No run has finished yet."]
-    else:
-        late = (
-            " That is late because it is held."
-            if found.held is not None
-            else " That is late: look at the worker and at Temporal."
-        )
-        until = f"Compared until {_at(found.watermark_at)}."
-        lines = [until + late if _is_late(found) else until]
+    late = (
+        " That is late because it is held."
+        if found.held is not None
+        else " That is late: look at the worker and at Temporal."
+    )
+    until = (
+        "No run has finished yet."
+        if found.watermark_at is None
+        else f"Compared until {_at(found.watermark_at)}."
+    )
+    lines = [until + late if found.is_late else until]
     if found.held is not None:
         lines.append(
             f"No repair is asked for since {_at(found.held.since)}, by "
@@ -174,15 +175,11 @@ def _standing(found: Reconciled) -> str:
     return "\n".join(lines)
 
 
-def _is_late(found: Reconciled) -> bool:
-    return found.age is not None and found.age > LATE_AFTER
-
-
 def _standing_as_json(found: Reconciled) -> dict[str, Any]:
     return {
         "watermark_at": found.watermark_at.isoformat() if found.watermark_at else None,
-        "age_seconds": found.age.total_seconds() if found.age else None,
-        "is_late": _is_late(found),
+        "age_seconds": found.age.total_seconds(),
+        "is_late": found.is_late,
         "held_by": found.held.actor if found.held else None,
         "held_reason": found.held.reason if found.held else None,
         "mail_held": found.mail_held,

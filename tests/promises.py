@@ -1,4 +1,4 @@
-"""Every time that a mail names has its follow-up: checked at the end of other tests.
+"""Every time that mail of ours names has its follow-up: a check to end tests with.
 
 A promise is followed up by the next mail that leaves, or by a person who is told that
 nothing followed (the case `PromiseOverdue`). One that is still to come must have
@@ -21,12 +21,12 @@ SLACK = PROMISE_GRACE + ROUND_LASTS + timedelta(minutes=1)
 
 #: Only mails that left have promised anything to anybody.
 _UNKEPT = """
-SELECT c.reference_code, e.kind, p.due_at, c.next_message_at
+SELECT c.reference_code, coalesce(e.kind, 'letter'), p.due_at, c.next_message_at
   FROM promises p
-  JOIN emails e ON e.email_id = p.email_id
+  LEFT JOIN emails e ON e.email_id = p.email_id
   JOIN checkouts c ON c.checkout_id = p.checkout_id
  WHERE p.kept_at IS NULL
-   AND e.state = 'sent'
+   AND (e.state = 'sent' OR p.reply_id IS NOT NULL)
    AND NOT EXISTS (SELECT FROM cases k WHERE k.checkout_id = p.checkout_id
                                          AND k.cause = 'PromiseOverdue')
    AND CASE WHEN p.due_at < now() THEN p.due_at + %(slack)s < now()

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.access import AccessActivities
     from activities.payments import PaymentActivities
     from activities.refunds import RefundActivities
+    from domain.causes import Cause
     from domain.changes import ChangeEntitlement
     from domain.payments import PaymentIntent, Verdict, judge
     from domain.refunds import (
@@ -175,7 +176,9 @@ class Aftercare:
             self._steps.leave_to_a_person()
         if step.is_late and not self._is_late_told:
             self._is_late_told = True
-            await self._steps.call_for_attention(policies.REFUND, "RefundStillUnknown")
+            await self._steps.call_for_attention(
+                policies.REFUND, Cause.REFUND_STILL_UNKNOWN
+            )
         return step
 
     async def _submit(self, request: RefundPaymentIntent) -> None:

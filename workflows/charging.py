@@ -16,6 +16,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
+    from domain.causes import Cause
     from domain.deadlines import (
         BANK_CHECK_FOR,
         MAY_LEAVE_AFTER,
@@ -297,7 +298,7 @@ class Charging:
         if not self._asked_for_attention and workflow.now() >= late_at:
             self._asked_for_attention = True
             await self._steps.call_for_attention(
-                policies.LOOK_UP, "OutcomeStillUnknown"
+                policies.LOOK_UP, Cause.OUTCOME_STILL_UNKNOWN
             )
 
     async def _cancel(self) -> PaymentIntent | None:

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.emails import EmailActivities
     from activities.orders import OrderActivities
     from domain.cadence import FIRST_WORD_AFTER
+    from domain.causes import Cause
     from domain.deadlines import GIVE_MAIL_UP_AFTER, rung
     from domain.messages import (
         Correspondence,
@@ -111,7 +112,7 @@ class Correspondent:
             if plan.is_promise_overdue and not self._was_overdue:
                 self._was_overdue = True
                 await self._steps.call_for_attention(
-                    policies.PLAN_MAIL, "PromiseOverdue", keep=True
+                    policies.PLAN_MAIL, Cause.PROMISE_OVERDUE, keep=True
                 )
             # One mail that cannot be handed over must not keep the others back.
             sent = [await self._send(email_id) for email_id in plan.email_ids]
@@ -212,7 +213,7 @@ class Correspondent:
             self._done.append("sent the receipt" if is_receipt else "sent a mail")
         elif not (outcome.is_needless or outcome.is_held or outcome.is_no_loss):
             await self._steps.call_for_attention(
-                step, "MailRefused", why=outcome.refusal or "", keep=True
+                step, Cause.MAIL_REFUSED, why=outcome.refusal or "", keep=True
             )
 
     async def _stumble(self, error: ActivityError) -> None:

@@ -8,7 +8,7 @@ call starts the desk if it is not there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -23,10 +23,18 @@ from temporalio.service import RPCError
 
 from domain.desk import Answer, Answered, Desk
 from domain.oncall import Finding
+from observability import logs
 from workflows.door import DEADLINE, TASK_QUEUE, TASK_TIMEOUT, DoorClosed
 from workflows.on_call import OnCallWorkflow
 
 WORKFLOW_ID = "on-call"
+
+#: How often to look whether Temporal still has the desk: one call, of which nothing is
+#: kept.
+_KEPT_SECONDS = 30.0
+
+#: Until it is open, nobody is told of anything.
+_AGAIN_SECONDS = 5.0
 
 _SUMMARY = "On-call desk: incidents, alerts, digest, heartbeat"
 
@@ -34,6 +42,8 @@ _SUMMARY = "On-call desk: incidents, alerts, digest, heartbeat"
 _ANSWER_SECONDS = 10
 
 R = TypeVar("R")
+
+_log = logs.get_logger()
 
 
 class OnCallDesk:
@@ -44,6 +54,7 @@ class OnCallDesk:
         task_queue: Where the workers listen.
         workflow_id: The desk's; tests have desks of their own.
         deadline: How long a call may take; a loop that calls again has little time.
+        rest: Waits so many seconds.
     """
 
     def __init__(
@@ -53,11 +64,29 @@ class OnCallDesk:
         workflow_id: str = WORKFLOW_ID,
         *,
         deadline: timedelta = DEADLINE,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._id = workflow_id
         self._deadline = deadline
+        self._rest = rest
+
+    async def keep_open(self) -> None:
+        """Open the desk, and open it again whatever Temporal loses; for ever.
+
+        Temporal may come back with nothing in it, and a shop in which nothing new goes
+        wrong would then have no desk: no digest, no sign of life, and nothing of what
+        lasts.
+        """
+        while True:
+            wait = _KEPT_SECONDS
+            try:
+                await self.open()
+            except DoorClosed as closed:
+                _log.warning("desk_not_open_yet", reason=str(closed))
+                wait = _AGAIN_SECONDS
+            await self._rest(wait)
 
     async def open(self) -> None:
         """Start the desk, or find it started.
@@ -103,7 +132,7 @@ class OnCallDesk:
             async with asyncio.timeout(self._deadline.total_seconds()):
                 await self._client.start_workflow(
                     OnCallWorkflow.run,
-                    Desk(),
+                    Desk(is_new=True),
                     id=self._id,
                     task_queue=self._task_queue,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

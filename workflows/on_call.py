@@ -97,7 +97,7 @@ class OnCallWorkflow:
 
     @workflow.update
     def snooze(self, answer: Answer) -> Answered:
-        """Be silent about an incident until a time."""
+        """Be silent about an incident until a time, or until it is worth a page."""
         until = answer.until
         if until is None or until <= workflow.now() or not answer.reason.strip():
             return Answered(
@@ -106,9 +106,12 @@ class OnCallWorkflow:
 
         def snoozed(incident: Incident) -> str:
             self._desk = states.snooze(
-                self._desk, incident.incident_id, answer.who, until, answer.reason
+                self._desk, incident.incident_id, answer, workflow.now()
             )
-            return f"Incident {incident.code} is silent until {until:%d %b, %H:%M} UTC."
+            return (
+                f"Incident {incident.code} is silent until {until:%d %b, %H:%M} UTC, "
+                "unless it grows into a page."
+            )
 
         return self._answered(answer, snoozed)
 
@@ -120,7 +123,10 @@ class OnCallWorkflow:
             self._desk = states.resolve(
                 self._desk, incident.incident_id, answer.who, workflow.now()
             )
-            return f"Incident {incident.code} is over; more of it is another one."
+            return (
+                f"Incident {incident.code} is over; more of it is another one, and "
+                "so is what lasts in a quarter of an hour."
+            )
 
         return self._answered(answer, resolved)
 

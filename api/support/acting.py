@@ -35,6 +35,7 @@ from database.audit import Outcome, StaffAction, digest_of, record_action
 from database.cases import open_payment_case
 from database.checkouts import CheckoutNotFound, read_checkout
 from database.staff import find_staff
+from domain.causes import Cause
 from domain.staff import Access, may
 
 router = console_router()
@@ -289,7 +290,7 @@ async def open_case_of_payment(
             connection,
             payment,
             "find out whose payment it is",
-            "ChargeWithoutCheckout",
+            Cause.CHARGE_WITHOUT_CHECKOUT,
             f"{staff.display_name} found it at the processor.",
         )
         case_id = await console.find_orphan(connection, payment)

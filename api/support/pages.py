@@ -120,7 +120,7 @@ class ReconciliationPage:
 
     Attributes:
         compared_until: Empty before the first run has finished.
-        age: How long ago that is.
+        age: How long ago that is; before the first run, how old the first checkout is.
         held: Since when, by whom and why no repair is asked for; empty while it is.
         mail_held: Customers who were delivered in bulk and not written to.
         samples: Path and reference of some of them.

@@ -23,7 +23,6 @@ from database import reconciliation
 from database.audit import Outcome, digest_of, record_action
 from database.reconciliation import Reconciled, RunRow
 from domain.reconciliation import (
-    LATE_AFTER,
     DiscrepancyKind,
     ReconcileInput,
     RunState,
@@ -191,8 +190,8 @@ def _page(
     held = found.held
     return ReconciliationPage(
         compared_until=_moment(found.watermark_at),
-        age="" if found.age is None else age_in_words(found.age),
-        is_late=found.age is not None and found.age > LATE_AFTER,
+        age=age_in_words(found.age),
+        is_late=found.is_late,
         held=""
         if held is None
         else f"since {moment_in_words(held.since)} by {held.actor}: {held.reason}",

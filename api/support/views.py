@@ -16,7 +16,6 @@ from api.support.timeline import (
     refund_in_words,
     tell,
 )
-from database.cases import SECOND_CHARGE
 from database.checkouts import CheckoutRow
 from database.console import CaseRow, Line, Record, Returned, returned_minor
 from domain.case_view import (
@@ -26,6 +25,7 @@ from domain.case_view import (
     propose,
     status_in_words,
 )
+from domain.causes import Cause
 from domain.changes import why_no_days
 from domain.customer_view import CATALOGUE
 from domain.emails import EmailKind
@@ -302,7 +302,7 @@ def orphan_page(
     """Write the page of a payment that no checkout of ours stands for."""
     stands = case.standing
     lines = tuple(tell(line) for line in notes)
-    is_second = stands.cause == SECOND_CHARGE
+    is_second = stands.cause == Cause.SECOND_CHARGE
     return CasePage(
         title="Perhaps charged twice" if is_second else "Paid, no order",
         reference=case.payment_intent_id or "",

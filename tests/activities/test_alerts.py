@@ -24,6 +24,12 @@ from activities.alerts import (
     check_channels,
 )
 from database.engine import make_engine
+from database.oncall import (
+    NewFinding,
+    list_findings_to_tell,
+    mark_findings_told,
+    write_finding,
+)
 from database.pauses import read_pause
 from domain.desk import Desk, Errand, ErrandKind, SendAlert, Told, take
 from domain.due import Setup
@@ -269,6 +275,24 @@ async def test_a_look_sees_the_pause_and_writes_the_digest(engine: AsyncEngine) 
     assert "Nobody is waiting." in digest.body
     assert "Pages at night this month: 0 of 2." in digest.body
     assert "New payments are paused since" in digest.body
+
+
+@pytest.mark.postgres
+async def test_a_new_desk_begins_with_what_lasts(engine: AsyncEngine) -> None:
+    """A lost desk takes nothing with it: what lasts waits to be told once more."""
+    new = NewFinding(
+        kind=FindingKind.BOOKS_DIFFER, step="", error="MailHeld", subject="shop"
+    )
+    async with engine.begin() as connection:
+        await write_finding(connection, new)
+        await mark_findings_told(connection, await list_findings_to_tell(connection, 9))
+    opened_at = datetime.now(UTC) + timedelta(seconds=1)
+    errand = Errand(kind=ErrandKind.RECORD, takes_over_at=opened_at)
+    await run(DeskActivities(engine, SETUP).record_desk, errand)
+
+    async with engine.connect() as connection:
+        found = await list_findings_to_tell(connection, 9)
+    assert [one.error for one in found] == ["MailHeld"]
 
 
 async def test_a_database_that_is_away_keeps_nobody_from_being_told(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import unescape
 from typing import Any
 
 import httpx
 import pytest
 
+from api.starter import Starter
 from domain.reconciliation import Trigger
 from domain.staff import Role
+from operating.reconciliation import status
 from tests.api.doubles import Shop, text_of
 from tests.api.staffing import Colleague, actions, hire, seen_by
 
@@ -78,6 +81,23 @@ async def test_how_far_it_has_come_is_told(shop: Shop, dana: Colleague) -> None:
     assert "They are compared every five minutes." in good
     assert "20 min ago: that is late" in late
     assert "Look at the worker and at Temporal." in late
+
+
+async def test_a_first_run_that_does_not_come_is_late(
+    shop: Shop, dana: Colleague, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Page, command and alarm agree, also before anything was ever compared."""
+    await shop.open()
+    shop.sql("UPDATE checkouts SET created_at = now() - interval '20 min'")
+    page = await read(dana)
+    await asyncio.to_thread(status, shop.database.app_url, as_json=False)
+    await Starter(shop.parts).round()
+
+    assert "the first checkout is 20 min old: that is late" in page
+    assert (
+        "That is late: look at the worker and at Temporal." in capsys.readouterr().out
+    )
+    assert shop.sql("SELECT kind FROM findings") == [("reconciliation_late",)]
 
 
 async def test_runs_under_a_hold_are_not_denied(shop: Shop, dana: Colleague) -> None:

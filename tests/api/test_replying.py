@@ -15,12 +15,20 @@ import pytest
 
 from api.starter import Starter
 from database.cases import open_case
-from domain.messages import OpenCase
+from database.console import resolve_case
+from database.correspondence import plan_correspondence
+from database.emails import record_email
+from domain.cadence import PROMISE_GRACE
+from domain.identifiers import derived_id
+from domain.messages import EmailOutcome, OpenCase, PlanCorrespondence, RecordEmail
+from domain.working_hours import WorkingHours
 from mail.sender import MailDeferred, MailRefused
 from tests.api.doubles import Opened, Shop, text_of
 from tests.api.staffing import Colleague, actions, hire
 
 pytestmark = pytest.mark.postgres
+
+HOURS = WorkingHours.parse("Monday to Friday, 09:00 to 17:00 UTC")
 
 
 @pytest.fixture
@@ -279,8 +287,9 @@ async def test_a_letter_keeps_what_was_promised(shop: Shop, dana: Colleague) -> 
         opened.checkout_id,
     )
     shop.sql(
-        "INSERT INTO promises (email_id, checkout_id, due_at, by_person)"
-        " VALUES (%s, %s, now() - interval '1 hour', true)",
+        "INSERT INTO promises (promise_id, email_id, checkout_id, due_at, by_person)"
+        " VALUES (%s, %s, %s, now() - interval '1 hour', true)",
+        email_id,
         email_id,
         opened.checkout_id,
     )
@@ -293,6 +302,57 @@ async def test_a_letter_keeps_what_was_promised(shop: Shop, dana: Colleague) -> 
     assert shop.sql("SELECT count(*) FROM findings WHERE over_at IS NULL") == [(0,)]
     named = shop.mailer.letters[0]["In-Reply-To"]
     assert str(named).startswith("<received.ord-")
+
+
+async def with_time(colleague: Colleague, opened: Opened) -> httpx.Response:
+    """Sign a letter that says that we write again within four hours."""
+    chosen = {"next_key": "4h", "step": "show", "opening": ""}
+    shown = await colleague.browser.get(f"{editor_of(opened)}?situation=went-through")
+    shown = await colleague.browser.post(
+        editor_of(opened), data=fields_of(shown.text) | chosen
+    )
+    sending = {"next_key": "4h", "step": "send", "confirmed": "true"}
+    return await colleague.browser.post(
+        editor_of(opened), data=fields_of(shown.text) | sending
+    )
+
+
+async def test_a_time_that_a_letter_names_is_a_promise(
+    shop: Shop, dana: Colleague
+) -> None:
+    """It has a row of its own, which no automatic mail keeps and the next letter does.
+
+    A person is told when nobody wrote by then, and who closes that case ends it.
+    """
+    opened = await asking(shop, access="PENDING")
+    answer = await with_time(dana, opened)
+    page = unescape(text_of((await dana.browser.get(answer.headers["location"])).text))
+    ((due_at, by_person, next_at),) = shop.sql(
+        "SELECT due_at, by_person, next_message_at FROM promises"
+        " JOIN checkouts USING (checkout_id)"
+    )
+    first = PlanCorrespondence(checkout_id=opened.checkout_id, now=due_at)
+    async with shop.parts.engine.begin() as connection:
+        owed = await plan_correspondence(connection, first, HOURS)
+        for email_id in owed.email_ids:
+            sent = RecordEmail(email_id=email_id, outcome=EmailOutcome(is_sent=True))
+            await record_email(connection, sent)
+        late = replace(first, now=due_at + PROMISE_GRACE)
+        overdue = await plan_correspondence(connection, late, HOURS)
+    open_letters = "SELECT kept_by FROM promises WHERE reply_id IS NOT NULL"
+
+    assert by_person
+    assert next_at <= due_at
+    assert "a person writes by" in page
+    assert owed.email_ids
+    assert overdue.is_promise_overdue
+    assert shop.sql(open_letters) == [(None,)]
+    await with_time(dana, opened)
+    assert sorted(shop.sql(open_letters), key=str) == [("reply",), (None,)]
+    shop.sql("UPDATE promises SET due_at = now() WHERE kept_at IS NULL")
+    async with shop.parts.engine.begin() as connection:
+        await resolve_case(connection, derived_id(opened.checkout_id, "case"))
+    assert shop.sql(f"{open_letters} AND kept_by <> 'reply'") == [("case closed",)]
 
 
 async def test_who_wrote_again_meanwhile_is_not_answered(

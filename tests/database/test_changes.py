@@ -465,8 +465,9 @@ async def test_a_notice_keeps_no_promise_and_its_loss_is_nobodys_case(
     notice = await _notice(engine, checkout_id)
     with database.connect_as_owner() as owner:
         owner.execute(
-            "INSERT INTO promises (email_id, checkout_id, due_at) SELECT email_id,"
-            " checkout_id, now() + interval '1 hour' FROM emails WHERE kind='receipt'"
+            "INSERT INTO promises (promise_id, email_id, checkout_id, due_at)"
+            " SELECT email_id, email_id, checkout_id, now() + interval '1 hour'"
+            " FROM emails WHERE kind='receipt'"
         )
 
     async with engine.begin() as connection:

@@ -15,11 +15,13 @@ from database.inbox import InboxEvent, receive_event
 from database.oncall import (
     NewFinding,
     count_night_pages,
+    end_findings,
     list_findings_to_tell,
     mark_findings_told,
     read_desk,
     read_digest_facts,
     read_signs,
+    take_over,
     write_drill,
     write_finding,
     write_incidents,
@@ -27,7 +29,7 @@ from database.oncall import (
 )
 from database.pauses import pause_payments
 from database.reconciliation import begin_run, finish_run
-from database.tables import cases
+from database.tables import cases, findings
 from domain.alerts import CaseCount
 from domain.desk import IncidentRecord, Notification
 from domain.messages import OpenCase
@@ -235,6 +237,42 @@ async def test_an_older_state_never_overwrites_a_newer(engine: AsyncEngine) -> N
     async with engine.connect() as connection:
         found = await read_desk(connection, NOW)
     assert [one.title for one in found.incidents] == ["newest"]
+
+
+async def test_a_new_desk_hears_of_all_that_lasts(engine: AsyncEngine) -> None:
+    """What a lost desk was told is told again; its incidents are over, but new ones."""
+    opened_at = datetime.now(UTC) + timedelta(seconds=1)
+    subjects = ("lasts", "is over", "is new")
+    async with engine.begin() as connection:
+        for subject in subjects:
+            await write_finding(
+                connection,
+                NewFinding(
+                    kind=FindingKind.BOOKS_DIFFER, step="", error="", subject=subject
+                ),
+            )
+        told = await list_findings_to_tell(connection, 9)
+        await mark_findings_told(connection, told)
+        await end_findings(connection, "is over")
+        await mark_findings_told(connection, await list_findings_to_tell(connection, 9))
+        await connection.execute(
+            update(findings)
+            .where(findings.c.subject == "is new")
+            .values(told_at=opened_at + timedelta(seconds=1))
+        )
+        await write_incidents(connection, [_record(37, "of the lost desk")])
+        await take_over(connection, opened_at)
+        found = await list_findings_to_tell(connection, 9)
+        left = await read_desk(connection, NOW)
+        # The first finding names the incident: the new desk's has the same id.
+        same = replace(_record(1, "of the new desk"), opened_at=opened_at)
+        await write_incidents(connection, [same])
+        await write_incidents(connection, [_record(38, "of the lost desk")])
+        shown = await read_desk(connection, NOW)
+
+    assert [one.subject for one in found] == ["lasts"]
+    assert left.incidents == ()
+    assert [one.title for one in shown.incidents] == ["of the new desk"]
 
 
 def _page(minutes: int, incident: int, *, delivered: bool = True) -> Notification:

@@ -112,7 +112,10 @@ async def test_a_promise_counts_until_it_is_kept_or_has_passed(
         due = row.now + timedelta(hours=1)
         await connection.execute(
             insert(promises).values(
-                email_id=email_id, checkout_id=checkout_id, due_at=due
+                promise_id=email_id,
+                email_id=email_id,
+                checkout_id=checkout_id,
+                due_at=due,
             )
         )
     found.append((await _facts(engine, checkout_id)).next_message_at)

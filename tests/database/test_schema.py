@@ -92,9 +92,14 @@ RULES = {
     },
     "promises": {
         "pk_promises",
+        "uq_promises_email_id",
+        "uq_promises_reply_id",
         "fk_promises_email_id",
+        "fk_promises_reply_id",
         "fk_promises_checkout_id",
         "ck_promises_kept_by_something",
+        "ck_promises_one_word",
+        "ck_promises_letter_is_by_person",
     },
     "processor_events": {
         "pk_processor_events",

@@ -38,6 +38,7 @@ def test_the_howto_names_real_settings() -> None:
         ("After 5 minutes the second person is paged", due.SECOND_AFTER),
         ("After 15 minutes checkout pauses by itself", due.PAUSE_AFTER),
         ("end by themselves after 15 quiet minutes", due.RESOLVE_AFTER),
+        ("still lasts 15 minutes after a `resolve` is told again", due.RAISE_AFTER),
     ],
 )
 def test_the_howto_promises_what_the_desk_does(sentence: str, minutes: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,7 @@ class Office:
         deaf: Who cannot be reached.
         is_database_away: Rows and the switch fail.
         heard: Who heard what when.
+        taken_over: When the desks opened that took the rows over.
     """
 
     now: Callable[[], Awaitable[datetime]]
@@ -60,6 +62,7 @@ class Office:
     heard: list[tuple[str, Use, str]] = field(default_factory=list)
     alerts: list[SendAlert] = field(default_factory=list)
     rows: dict[UUID, int] = field(default_factory=dict)
+    taken_over: list[datetime] = field(default_factory=list)
     beats: int = 0
     busy: int = 0
 
@@ -81,6 +84,8 @@ class Office:
     async def record_desk(self, errand: Errand) -> None:
         """Keep the newest version of each incident."""
         await self._pass()
+        if errand.takes_over_at is not None:
+            self.taken_over.append(errand.takes_over_at)
         for record in errand.records:
             self.rows[record.incident_id] = record.version
 
@@ -125,6 +130,28 @@ class Office:
         return [(at, who) for at, use, who in self.heard if use is not Use.DIGEST]
 
 
+class Rests:
+    """The rests of whoever keeps the desk open: each lasts until a test ends it."""
+
+    def __init__(self) -> None:
+        self._begun: asyncio.Queue[float] = asyncio.Queue()
+        self._ended: asyncio.Queue[None] = asyncio.Queue()
+
+    async def rest(self, seconds: float) -> None:
+        """Rest, as `OnCallDesk` asks to."""
+        await self._begun.put(seconds)
+        await self._ended.get()
+
+    async def end_next(self) -> None:
+        """Wait for the next rest, and end it."""
+        await self._begun.get()
+        await self._ended.put(None)
+
+    async def begun(self) -> None:
+        """Wait for the next rest, and leave it."""
+        await self._begun.get()
+
+
 @dataclass
 class Running:
     """A desk at work."""
@@ -133,6 +160,7 @@ class Running:
     desk: OnCallDesk
     handle: WorkflowHandle[OnCallWorkflow, None]
     pass_time: Callable[[timedelta], Awaitable[None]]
+    rests: Rests
 
     async def only_code(self) -> str:
         """Return what people call the only open incident."""
@@ -180,6 +208,7 @@ async def begin(skipping: WorkflowEnvironment) -> AsyncIterator[Begin]:
             await skipping.sleep(start_at - now)
             office = Office(now=skipping.get_current_time, **changes)  # type: ignore[arg-type]  # The fields of Office.
             queue, name = str(uuid4()), f"on-call-{uuid4()}"
+            rests = Rests()
             await parts.enter_async_context(
                 Worker(
                     skipping.client,
@@ -197,7 +226,11 @@ async def begin(skipping: WorkflowEnvironment) -> AsyncIterator[Begin]:
                 )
             )
             door = OnCallDesk(
-                skipping.client, queue, name, deadline=timedelta(seconds=20)
+                skipping.client,
+                queue,
+                name,
+                deadline=timedelta(seconds=20),
+                rest=rests.rest,
             )
             if desk is None:
                 await door.open()
@@ -211,7 +244,11 @@ async def begin(skipping: WorkflowEnvironment) -> AsyncIterator[Begin]:
                 await skipping.sleep(span)
 
             running = Running(
-                office=office, desk=door, handle=handle, pass_time=pass_time
+                office=office,
+                desk=door,
+                handle=handle,
+                pass_time=pass_time,
+                rests=rests,
             )
             parts.push_async_callback(running.end)
             return running
@@ -373,6 +410,27 @@ async def test_a_fresh_history_remembers_everything(begin: Begin) -> None:
     assert next_run.office.loud == []
     (incident,) = (await next_run.state()).open_incidents
     assert incident.total == 3
+
+
+async def test_a_desk_that_was_lost_is_opened_again_and_takes_over(
+    begin: Begin,
+) -> None:
+    """Nothing new need go wrong for it: whoever keeps it open finds it gone."""
+    running = await begin(at_hour=10)
+    keeping = asyncio.create_task(running.desk.keep_open())
+    await running.desk.report(await findings(running.office, 1))
+    await running.pass_time(timedelta(minutes=2))
+    first = await running.state()
+    await running.end()
+    await running.rests.end_next()
+    await running.rests.begun()
+    await running.pass_time(timedelta(minutes=2))
+    second = await running.state()
+    keeping.cancel()
+
+    assert (len(first.incidents), second.incidents) == (1, ())
+    assert running.office.taken_over == [first.opened_at, second.opened_at]
+    assert not second.is_new
 
 
 async def test_a_grown_history_is_left_behind(

@@ -16,7 +16,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
-from database.cases import FOR_PEOPLE, MAIL_REFUSED
+from database.cases import FOR_PEOPLE
+from domain.causes import Cause
 from domain.emails import EmailKind
 from domain.messages import (
     CancelPaymentIntent,
@@ -457,7 +458,7 @@ class World:
         else:
             self.post.record(record.email_id, outcome, await self.now())
         is_missing = self.is_receipt_refused or self.post.has_refused
-        if outcome.is_sent and self.open_for == MAIL_REFUSED and not is_missing:
+        if outcome.is_sent and self.open_for == Cause.MAIL_REFUSED and not is_missing:
             self.is_case_open = False
 
     @activity.defn

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.desk import (
+    Answer,
     Desk,
     Errand,
     ErrandKind,
@@ -244,11 +245,50 @@ def test_a_snooze_is_silence_until_its_time() -> None:
     day.report([finding(1, DAY - timedelta(hours=1))])
     (incident,) = day.desk.incidents
     day.desk = snooze(
-        day.desk, incident.incident_id, "Eli", DAY + timedelta(hours=3), "known"
+        day.desk, incident.incident_id, silent(DAY + timedelta(hours=3)), day.now
     )
     day.until(DAY + timedelta(hours=4))
 
     assert [at for at, _, _ in day.loud] == ["13:00"]
+
+
+def silent(until: datetime) -> Answer:
+    """Eli's word that it may be silent until then."""
+    return Answer(code="", who="Eli", until=until, reason="known")
+
+
+def test_a_snooze_for_one_customer_does_not_hold_for_two_hundred() -> None:
+    """What nobody knew when it was snoozed wakes people, and pauses checkout."""
+    night = Night(NIGHT)
+    night.report([finding(1, NIGHT - timedelta(minutes=12))])
+    (incident,) = night.desk.incidents
+    until = NIGHT + timedelta(hours=8)
+    night.desk = snooze(night.desk, incident.incident_id, silent(until), night.now)
+    night.until(NIGHT + timedelta(hours=1))
+    quiet = list(night.loud)
+    night.report([finding(number, night.now) for number in range(2, 202)])
+    night.until(NIGHT + timedelta(hours=2))
+
+    assert quiet == []
+    assert [(at, kind) for at, kind, _ in night.loud] == [
+        ("03:10", "page"),
+        ("03:15", "page"),
+        ("03:25", "pause"),
+        ("03:25", "notice"),
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_snooze_holds_for_what_it_was_given_to(count: int) -> None:
+    """Neither age nor what was worth a page already breaks it."""
+    night = Night(NIGHT)
+    night.report(many(count, NIGHT - timedelta(minutes=12)))
+    (incident,) = night.desk.incidents
+    until = NIGHT + timedelta(hours=8)
+    night.desk = snooze(night.desk, incident.incident_id, silent(until), night.now)
+    night.until(NIGHT + timedelta(hours=8, minutes=30))
+
+    assert night.loud[0][0] == "10:00"
 
 
 def test_an_incident_ends_after_a_quarter_of_an_hour_without_trouble() -> None:
@@ -285,6 +325,74 @@ def test_what_a_person_ended_begins_anew() -> None:
     assert find(day.desk, second.code) == second
     assert find(day.desk, first.code) is None
     assert find(day.desk, "") is None
+
+
+def test_what_outlasts_the_word_that_it_is_over_is_told_again() -> None:
+    """Who ends an incident too soon hears of what is left, and of that alone."""
+    night = Night(NIGHT)
+    night.report(many(9, NIGHT - timedelta(minutes=12)))
+    night.until(NIGHT + timedelta(minutes=2))
+    (first,) = night.desk.open_incidents
+    night.desk = resolve(night.desk, first.incident_id, "Eli", night.now)
+    mended = many(4, NIGHT - timedelta(minutes=12))
+    night.report([replace(one, is_over=True) for one in mended])
+    quiet = night.desk.open_incidents
+    night.until(NIGHT + timedelta(minutes=18))
+
+    (second,) = night.desk.open_incidents
+    assert quiet == ()
+    assert (second.subjects, second.came_back) == (5, 1)
+    assert second.incident_id != first.incident_id
+    assert night.loud[:2] == [("02:01", "page", ("Eli",)), ("02:17", "page", ("Eli",))]
+    night.report([replace(one, is_over=True) for one in many(9, NIGHT)])
+    night.until(NIGHT + timedelta(hours=2))
+    assert night.desk.open_incidents == ()
+
+
+def test_what_outlasts_an_end_joins_what_came_since() -> None:
+    """One cause is one incident, whoever ended it in between."""
+    day = Night(DAY)
+    day.report([finding(1, DAY - timedelta(hours=1))])
+    (first,) = day.desk.open_incidents
+    day.desk = resolve(day.desk, first.incident_id, "Eli", day.now)
+    day.now += timedelta(minutes=5)
+    day.report([finding(2, DAY)])
+    day.until(DAY + timedelta(minutes=16))
+
+    (second,) = day.desk.open_incidents
+    assert (second.subjects, second.total) == (2, 2)
+
+
+def test_an_end_by_hand_is_the_end_once_nothing_lasts() -> None:
+    """Whoever was right hears no more of it, of the shop's own trouble neither."""
+    day = Night(DAY)
+    away = shop_findings(day.desk, Signs(), DAY - timedelta(hours=1))
+    day.report([*away, finding(1, DAY - timedelta(hours=1))])
+    day.until(DAY + timedelta(minutes=2))
+    for one in day.desk.open_incidents:
+        day.desk = resolve(day.desk, one.incident_id, "Eli", day.now)
+    told = len(day.loud)
+    again = shop_findings(day.desk, Signs(), day.now)
+    back = shop_findings(day.desk, Signs(answers=True), day.now)
+    day.report([*back, replace(finding(1, DAY), is_over=True)])
+    day.until(DAY + timedelta(hours=2))
+
+    assert again == ()
+    assert [one.is_over for one in back] == [True]
+    assert (day.desk.open_incidents, len(day.loud)) == ((), told)
+
+
+def test_a_new_desk_takes_the_rows_over_once() -> None:
+    """A desk that was lost left rows behind; they are taken over when they can be."""
+    night = Night(NIGHT, desk=Desk(is_new=True), fate=nothing_works)
+    night.until(NIGHT + timedelta(minutes=1))
+    night.fate = all_is_well
+    night.until(NIGHT + timedelta(hours=2))
+
+    rows = [errand for _, errand in night.did if errand.kind is ErrandKind.RECORD]
+    assert [one.takes_over_at for one in rows] == [NIGHT] * len(rows)
+    assert len(rows) == 3
+    assert not night.desk.is_new
 
 
 def test_the_third_night_page_of_a_month_is_none() -> None:
@@ -362,6 +470,28 @@ def test_a_consequence_is_told_with_its_root() -> None:
     (push,) = [errand for _, errand in day.did if errand.kind is ErrandKind.PUSH]
     assert "1 webhook endpoint" in push.body
     assert "1 reconciliation" in push.body
+
+
+@pytest.mark.parametrize(("left", "pages"), [(1, 2), (5, 1)])
+def test_what_is_left_of_a_lead_speaks_for_nobody_new(left: int, pages: int) -> None:
+    """A page that was answered covers what follows only while it is as bad."""
+    night = Night(NIGHT)
+    old = many(6, NIGHT - timedelta(minutes=12))
+    night.report(old)
+    night.until(NIGHT + timedelta(minutes=2))
+    night.acknowledge("Eli")
+    night.report([replace(one, is_over=True) for one in old[left:]])
+    night.until(NIGHT + timedelta(hours=1))
+    since = night.now - timedelta(minutes=12)
+    night.report(
+        [
+            finding(number, since, error="ApplicationRefused")
+            for number in range(100, 130)
+        ]
+    )
+    night.until(NIGHT + timedelta(minutes=62))
+
+    assert [kind for _, kind, _ in night.loud] == ["page"] * pages
 
 
 def test_the_digest_comes_every_working_day() -> None:

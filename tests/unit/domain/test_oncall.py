@@ -33,6 +33,7 @@ from domain.oncall import (
     lead_of,
     severity_of,
 )
+from domain.reconciliation import MENDED_BY_STEPS, DiscrepancyKind, cause_of
 from domain.states import AccessState, MoneyState
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -229,6 +230,43 @@ def test_a_case_is_read_by_its_customers_harm(
 ) -> None:
     """The same failure is another matter before and after the charge."""
     assert kind_of_case(cause, MoneyState(money), AccessState(access)) is kind
+
+
+#: What each difference is at the desk where neither money nor access is known, as with
+#: a payment that no checkout of ours stands for.
+_OF_DIFFERENCES = {
+    DiscrepancyKind.CHARGE_WITHOUT_ORDER: FindingKind.CHARGE_WITHOUT_ORDER,
+    DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT: FindingKind.CHARGE_WITHOUT_ORDER,
+    DiscrepancyKind.FOREIGN_CHARGE: FindingKind.CHARGE_WITHOUT_ORDER,
+    DiscrepancyKind.AMOUNT_MISMATCH: FindingKind.BOOKS_DIFFER,
+    DiscrepancyKind.DUPLICATE_CHARGE: FindingKind.CHARGED_TWICE,
+    DiscrepancyKind.REFUND_NOT_RECORDED: FindingKind.BOOKS_DIFFER,
+    DiscrepancyKind.DISPUTE_OPENED: FindingKind.DISPUTE_OPENED,
+    DiscrepancyKind.ORDER_WITHOUT_CHARGE: FindingKind.BOOKS_DIFFER,
+    # These three are read from the checkout, which they always have.
+    DiscrepancyKind.ORDER_WITHOUT_ACCESS: FindingKind.STEP_STUCK,
+    DiscrepancyKind.ORDER_WITHOUT_RECEIPT: FindingKind.STEP_STUCK,
+    DiscrepancyKind.STUCK_CHECKOUT: FindingKind.STEP_STUCK,
+}
+
+
+@pytest.mark.parametrize("kind", DiscrepancyKind)
+def test_every_difference_is_as_loud_as_its_harm(kind: DiscrepancyKind) -> None:
+    """What a comparison finds is told, even of a payment that names nobody of ours."""
+    found = kind_of_case(cause_of(kind), None, None)
+
+    assert found is _OF_DIFFERENCES[kind]
+    if kind not in MENDED_BY_STEPS:
+        # Only a person settles it, and a digest alone is read too late for that.
+        alone = incident(found, 1, minutes=0)
+        assert severity_of(alone, None, NOW) >= Level.PUSH
+
+
+def test_a_flock_of_charges_that_name_nobody_is_worth_a_page() -> None:
+    """Another shop on our key, or lost metadata: buyers pay and nobody serves them."""
+    kind = kind_of_case(cause_of(DiscrepancyKind.FOREIGN_CHARGE), None, None)
+
+    assert severity_of(incident(kind, 5), None, NOW) is Level.PAGE
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from domain.causes import Cause
 from domain.changes import TELL_STEP
 from domain.money import Money
 from domain.reconciliation import DiscrepancyKind, cause_of
 from domain.states import AccessState, CaseState, MoneyState
 from domain.triage import (
-    CUSTOMER_WROTE,
     Lane,
     Standing,
     Urgency,
@@ -59,7 +59,7 @@ OPEN = {"access": AccessState.ACTIVE}
             Urgency.PAID_WITHOUT_ACCESS,
         ),
         (OPEN | {"cause": "MailBounced"}, Urgency.WITHOUT_WORD),
-        (OPEN | {"cause": CUSTOMER_WROTE}, Urgency.WITHOUT_WORD),
+        (OPEN | {"cause": Cause.CUSTOMER_WROTE}, Urgency.WITHOUT_WORD),
         (OPEN | {"cause": "RefundFailed"}, Urgency.REFUND),
         (OPEN | {"cause": "AmountMismatch"}, Urgency.BOOKS),
         (OPEN | {"cause": "SomethingNew"}, Urgency.OTHER),
@@ -76,7 +76,7 @@ def test_inside_a_class_who_wrote_comes_first() -> None:
     due = NOW + timedelta(minutes=5)
     in_order = [
         standing(money=MoneyState.UNKNOWN),
-        standing(cause=CUSTOMER_WROTE),
+        standing(cause=Cause.CUSTOMER_WROTE),
         standing(promise_due_at=due),
         standing(promise_due_at=due + timedelta(minutes=1)),
         standing(since=NOW - timedelta(hours=5)),
@@ -131,7 +131,7 @@ def test_every_pair_of_states_has_words() -> None:
 @pytest.mark.parametrize(
     ("cause", "words"),
     [
-        (CUSTOMER_WROTE, "waits for an answer"),
+        (Cause.CUSTOMER_WROTE, "waits for an answer"),
         ("RefundFailed", "has not got the refund"),
         ("MailBounced", "our mail does not reach them"),
     ],
