@@ -6,12 +6,13 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.cases import insert_repair, mark_told
+from api.telling import tell_repair
+from database.cases import insert_repair
 from database.emails import owe_again
 from domain.messages import CheckoutInput, RepairRequest
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
-from workflows.door import CheckoutDoor, DoorClosed, connect
+from operating.telling import teller_of
 
 
 def send_again(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -> None:
@@ -55,11 +56,6 @@ async def _knock(
     checkout: CheckoutInput,
     repair: RepairRequest,
 ) -> str:
-    client = await connect(shop.temporal_address, shop.temporal_namespace)
-    try:
-        await CheckoutDoor(client).request_repair(checkout, repair)
-    except DoorClosed:
-        return " Temporal does not answer; they leave as soon as it does."
-    async with engine.begin() as connection:
-        await mark_told(connection, repair.repair_id)
-    return ""
+    if await tell_repair(await teller_of(shop, engine), checkout, repair):
+        return ""
+    return " Temporal does not answer; they leave as soon as it does."

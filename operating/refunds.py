@@ -7,12 +7,12 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.telling import tell_refund
 from database.checkouts import CheckoutRow
 from database.refunds import (
     RefundRefused,
     cancel_refund,
     cancellable_refund,
-    mark_knocked,
     request_refund,
 )
 from domain.messages import CheckoutInput
@@ -20,7 +20,7 @@ from domain.money import parse_money
 from domain.refunds import CANCEL_WITHIN, RefundRequest
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
-from workflows.door import CheckoutDoor, DoorClosed, connect
+from operating.telling import teller_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +106,9 @@ async def _knock(
     shop: ShopAddress, engine: AsyncEngine, row: CheckoutRow, request: RefundRequest
 ) -> str:
     """Tell the workflow; when Temporal is down the starter loop does it later."""
-    client = await connect(shop.temporal_address, shop.temporal_namespace)
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
-    try:
-        await CheckoutDoor(client).request_refund(checkout, request)
-    except DoorClosed:
-        return " Temporal does not answer; it is told as soon as it does."
-    async with engine.begin() as connection:
-        await mark_knocked(connection, request.refund_id)
-    return ""
+    if await tell_refund(await teller_of(shop, engine), checkout, request):
+        return ""
+    return " Temporal does not answer; it is told as soon as it does."

@@ -7,7 +7,6 @@ second finds the first one's.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -19,8 +18,8 @@ from starlette.responses import Response
 from api.parts import Parts, TheParts
 from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
-from api.support.repairing import IN_CONSOLE
 from api.support.said import Said, back_to_checkout
+from api.telling import tell_refund
 from database.audit import Outcome, digest_of, record_action
 from database.checkouts import CheckoutRow
 from database.console import Record, read_record
@@ -29,14 +28,12 @@ from database.refunds import (
     cancel_refund,
     cancellable_refund,
     lock_paid,
-    mark_knocked,
     request_refund,
 )
 from domain.messages import CheckoutInput
 from domain.money import Money, parse_money
 from domain.refunds import RefundRequest, RefundRow
 from domain.staff import Access
-from workflows.door import DoorClosed
 
 router = console_router()
 
@@ -204,10 +201,4 @@ async def _knock(parts: Parts, row: CheckoutRow, request: RefundRequest) -> None
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
-    # What they typed stays in the row: a workflow's history cannot be erased.
-    told = replace(request, reason=IN_CONSOLE)
-    try:
-        await parts.door.request_refund(checkout, told)
-    except DoorClosed:
-        return
-    await parts.records.write(lambda c: mark_knocked(c, request.refund_id))
+    await tell_refund(parts, checkout, request)

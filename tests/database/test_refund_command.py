@@ -12,22 +12,10 @@ from operating import refunds
 from operating.address import ShopAddress
 from operating.database import NotDone
 from operating.refunds import RefundOrder
-from stack.places import free_port
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def shop(database: Database) -> ShopAddress:
-    """This database, and a Temporal that is not there."""
-    return ShopAddress(
-        public_url="https://shop.test",
-        database_url=database.app_url,
-        temporal_address=f"127.0.0.1:{free_port()}",
-        temporal_namespace="default",
-    )
 
 
 def order(checkout_id: UUID, amount: str) -> RefundOrder:
