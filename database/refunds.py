@@ -79,8 +79,12 @@ class WaitingRefund:
 
 async def request_refund(
     connection: AsyncConnection, checkout_id: UUID, request: RefundRequest
-) -> RefundRow:
+) -> tuple[RefundRow, bool]:
     """Make a person's request durable; the same id twice is one refund.
+
+    Returns:
+        The refund as it stands, and whether this call asked for it: of the same id
+        another may have been asked for before, which may be over by now.
 
     Raises:
         CheckoutNotFound: There is no such checkout.
@@ -89,7 +93,7 @@ async def request_refund(
     paid = await lock_paid(connection, checkout_id)
     known = await read_refunds(connection, refunds.c.refund_id == request.refund_id)
     if known:
-        return known[0]
+        return known[0], False
     if paid.stage != Stage.CHARGED:
         msg = (
             f"{paid.reference_code} was not charged, so there is nothing to give back."
@@ -118,7 +122,7 @@ async def request_refund(
         not_before=func.clock_timestamp() + CANCEL_WITHIN,
     )
     (row,) = await read_refunds(connection, refunds.c.refund_id == request.refund_id)
-    return row
+    return row, True
 
 
 async def cancel_refund(
@@ -362,6 +366,7 @@ async def read_refunds(
             amount=money_of(row),
             purpose=RefundPurpose(row.purpose),
             state=RefundState(row.state),
+            actor=row.actor,
             ends_access=row.ends_access,
             requested_at=row.requested_at,
             not_before=row.not_before,

@@ -52,7 +52,7 @@ def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
                 reason=order.reason,
                 ends_access=not order.keeps_access,
             )
-            refund = await request_refund(connection, row.checkout_id, request)
+            refund, _ = await request_refund(connection, row.checkout_id, request)
         told = await _knock(shop, engine, row, request)
         minutes = int(CANCEL_WITHIN.total_seconds()) // 60
         return Said(

@@ -22,23 +22,32 @@ from api.support.said import Said, back_to_checkout
 from api.telling import tell_refund
 from database.audit import Outcome, digest_of, record_action
 from database.checkouts import CheckoutRow
-from database.console import Record, read_record
 from database.refunds import (
     RefundRefused,
     cancel_refund,
     cancellable_refund,
-    lock_paid,
     request_refund,
 )
 from domain.messages import CheckoutInput
 from domain.money import Money, parse_money
 from domain.refunds import RefundRequest, RefundRow
 from domain.staff import Access
+from domain.states import RefundState
 
 router = console_router()
 
 #: Makes a refund's id from its checkout and its turn.
 _REFUNDS = UUID("b5a1f0e9-6a41-4d2f-8a57-0f5c0a0c9d11")
+
+#: What a press came to, by where the refund stands that it asked for.
+_SAID = {
+    RefundState.REQUESTED: Said.REFUND_ASKED,
+    RefundState.SUBMITTING: Said.REFUND_SENT_BEFORE,
+    RefundState.PENDING: Said.REFUND_SENT_BEFORE,
+    RefundState.SUCCEEDED: Said.REFUND_SENT_BEFORE,
+    RefundState.FAILED: Said.REFUND_CAME_BACK,
+    RefundState.CANCELED: Said.REFUND_WAS_TAKEN_BACK,
+}
 
 
 class RefundForm(StaffForm):
@@ -66,16 +75,17 @@ async def refund(
         request = _request(checkout_id, staff, form, amount)
         if form.turn > len(record.returned):
             raise RefundRefused("This page is not one of ours. Open the case again.")
-        is_theirs = await _ask(parts, staff, (checkout_id, case_id), request)
+        asked = await _ask(parts, staff, (checkout_id, case_id), request)
     except (RefundRefused, ValueError) as refused:
         await _write_refusal(parts, staff, checkout_id, form)
         return parts.console.problem(
             staff, f"{refused} Nothing was sent.", f"/support/checkouts/{checkout_id}"
         )
-    if not is_theirs:
+    if asked is None:
         return back_to_checkout(checkout_id, Said.REFUND_BY_OTHER)
-    await _knock(parts, row, request)
-    return back_to_checkout(checkout_id, Said.REFUND_ASKED)
+    if asked.state is RefundState.REQUESTED:
+        await _knock(parts, row, request)
+    return back_to_checkout(checkout_id, _SAID[asked.state])
 
 
 @router.post("/checkouts/{checkout_id}/refund/take-back")
@@ -139,27 +149,28 @@ async def _ask(
     staff: Staff,
     about: tuple[UUID, UUID | None],
     request: RefundRequest,
-) -> bool:
-    """Make a request durable once; False when another stands in its place.
+) -> RefundRow | None:
+    """Make a request durable once, and write down what became of the press.
 
     The checkout's lock lets one ask at a time, so that what the audit has of two who
-    press at once is what became of each. Who presses twice is written down once.
+    press at once is what became of each. Who presses twice is written down once, unless
+    what they asked for is over or on its way: then the second press came to nothing.
+
+    Returns:
+        The refund as it stands; None when another stands in its place.
     """
     checkout_id, case_id = about
 
-    async def work(connection: AsyncConnection) -> bool:
-        await lock_paid(connection, checkout_id)
-        record = await read_record(connection, checkout_id, case_id)
-        asked = await request_refund(connection, checkout_id, request)
-        is_new = all(one.refund_id != request.refund_id for one in record.returned)
-        is_theirs = not _is_of_another(request, asked, record)
-        if is_theirs and not is_new:
-            return True
+    async def work(connection: AsyncConnection) -> RefundRow | None:
+        asked, is_new = await request_refund(connection, checkout_id, request)
+        is_theirs = not _is_of_another(request, asked)
+        if is_theirs and not is_new and asked.state is RefundState.REQUESTED:
+            return asked
         await record_action(
             connection,
             staff.did(
                 "refund.asked",
-                outcome=Outcome.DONE if is_theirs else Outcome.REFUSED,
+                outcome=Outcome.DONE if is_new else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
                 refund=str(request.refund_id),
@@ -167,9 +178,10 @@ async def _ask(
                 currency=request.amount.currency,
                 ends_access=request.ends_access,
                 reason_sha256=digest_of(request.reason),
+                **({} if is_new else {"why": f"found one {asked.state}"}),
             ),
         )
-        return is_theirs
+        return asked if is_theirs else None
 
     return await parts.records.write(work)
 
@@ -187,13 +199,13 @@ async def _write_refusal(
     await parts.records.write(lambda c: record_action(c, row))
 
 
-def _is_of_another(request: RefundRequest, asked: RefundRow, record: Record) -> bool:
-    """Whether somebody else's refund stands where this one was meant to."""
-    known = {one.refund_id: one for one in record.returned}
-    before = known.get(request.refund_id)
-    if before is not None and before.actor != request.actor:
-        return True
-    return asked.amount != request.amount or asked.ends_access != request.ends_access
+def _is_of_another(request: RefundRequest, asked: RefundRow) -> bool:
+    """Whether another refund stands where this one was meant to."""
+    return (asked.actor, asked.amount, asked.ends_access) != (
+        request.actor,
+        request.amount,
+        request.ends_access,
+    )
 
 
 async def _knock(parts: Parts, row: CheckoutRow, request: RefundRequest) -> None:

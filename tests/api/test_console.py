@@ -829,6 +829,48 @@ async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
     ]
 
 
+def move_refund(shop: Shop, refund_id: UUID, *states: str) -> None:
+    """Bring a refund on as the workflow does, a state at a time."""
+    for state in states:
+        shop.sql(
+            "UPDATE refunds SET state=%s, processor_refund_id='re_1', failure='x',"
+            " accepted_at=now(), next_look_at=now(), submitted_at=now(),"
+            " finished_at=CASE WHEN %s IN ('succeeded', 'failed', 'canceled')"
+            " THEN now() END WHERE refund_id=%s",
+            state,
+            state,
+            refund_id,
+        )
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["submitting"], "refund-sent-before"),
+        (["submitting", "succeeded"], "refund-sent-before"),
+        (["submitting", "failed"], "refund-came-back"),
+        (["canceled"], "refund-was-taken-back"),
+    ],
+)
+async def test_a_press_that_finds_an_old_refund_says_so(
+    shop: Shop, dana: Colleague, states: list[str], said: str
+) -> None:
+    """From a page of before, nothing is added, promised or told to the workflow."""
+    opened = await stuck(shop)
+    await refund(dana, opened, amount="100.00", turn="0")
+    ((refund_id,),) = shop.sql("SELECT refund_id FROM refunds")
+    move_refund(shop, refund_id, *states)
+
+    again = await refund(dana, opened, amount="100.00", turn="0")
+
+    assert again.headers["location"].endswith(f"?said={said}")
+    assert shop.sql("SELECT state FROM refunds") == [(states[-1],)]
+    assert len(shop.door.refunds) == 1
+    asked = [row for row in actions(shop) if row[1] == "refund.asked"]
+    assert [row[2] for row in asked] == ["done", "refused"]
+    assert asked[1][3]["why"] == f"found one {states[-1]}"
+
+
 async def test_no_history_keeps_what_people_typed(shop: Shop, dana: Colleague) -> None:
     """Temporal is told that it was asked for; a row, which can be erased, says why."""
     opened = await stuck(shop)
