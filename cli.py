@@ -412,6 +412,10 @@ def refund(
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Take back a refund not sent yet.")
     ] = False,
+    refund_id: Annotated[
+        str | None,
+        typer.Option("--id", help="Which one to take back; the beginning is enough."),
+    ] = None,
     data: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -420,7 +424,9 @@ def refund(
 
     if cancel:
         _with_workflows(
-            lambda: take_back(_shop_at(data), checkout, actor=actor, as_json=as_json)
+            lambda: take_back(
+                _shop_at(data), checkout, actor=actor, refund=refund_id, as_json=as_json
+            )
         )
     if amount is None or reason is None:
         print("A refund needs --amount and --reason.", file=sys.stderr)

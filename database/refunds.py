@@ -126,23 +126,27 @@ async def request_refund(
 
 
 async def cancel_refund(
-    connection: AsyncConnection, refund_id: UUID, actor: str
-) -> bool:
-    """Take a request back, unless it was sent: `requested -> canceled`.
+    connection: AsyncConnection, checkout_id: UUID, refund_id: UUID, actor: str
+) -> tuple[RefundRow | None, bool]:
+    """Take one request back, unless it was sent: `requested -> canceled`.
 
     The checkout's lock puts this and the workflow's first step in a line: exactly one
-    of them finds it requested.
+    of them finds it requested. It is named, so that two who mean the same one do not
+    take another back.
+
+    Returns:
+        The refund as it stands now, None when the checkout has no such one; and whether
+        this call took it back.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
     """
-    await connection.execute(
-        select(checkouts.c.checkout_id)
-        .join(refunds, refunds.c.checkout_id == checkouts.c.checkout_id)
-        .where(refunds.c.refund_id == refund_id)
-        .with_for_update(of=checkouts)
-    )
+    await lock_paid(connection, checkout_id)
+    this = (refunds.c.refund_id == refund_id, refunds.c.checkout_id == checkout_id)
     moved = await connection.execute(
         update(refunds)
         .where(
-            refunds.c.refund_id == refund_id,
+            *this,
             refunds.c.state == RefundState.REQUESTED,
             refunds.c.purpose == RefundPurpose.ASKED,
         )
@@ -153,20 +157,31 @@ async def cancel_refund(
         )
         .returning(refunds.c.refund_id)
     )
-    return moved.scalar_one_or_none() is not None
+    is_taken = moved.scalar_one_or_none() is not None
+    found = await read_refunds(connection, *this)
+    return (found[0] if found else None), is_taken
 
 
-async def cancellable_refund(
+async def list_meant_to_take_back(
     connection: AsyncConnection, checkout_id: UUID
-) -> RefundRow | None:
-    """Return the newest request of a person that was not sent yet."""
-    rows = await read_refunds(
+) -> list[RefundRow]:
+    """Return the refunds that somebody may mean who wants to take one back.
+
+    Those that a person asked for and that were not sent; and those that were taken back
+    as lately as that was possible: a colleague may have meant the same one.
+    """
+    return await read_refunds(
         connection,
         refunds.c.checkout_id == checkout_id,
-        refunds.c.state == RefundState.REQUESTED,
         refunds.c.purpose == RefundPurpose.ASKED,
+        or_(
+            refunds.c.state == RefundState.REQUESTED,
+            and_(
+                refunds.c.state == RefundState.CANCELED,
+                refunds.c.finished_at > func.clock_timestamp() - CANCEL_WITHIN,
+            ),
+        ),
     )
-    return rows[-1] if rows else None
 
 
 async def left_to_refund(connection: AsyncConnection, checkout_id: UUID) -> Money:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,12 +12,13 @@ from database.checkouts import CheckoutRow
 from database.refunds import (
     RefundRefused,
     cancel_refund,
-    cancellable_refund,
+    list_meant_to_take_back,
     request_refund,
 )
 from domain.messages import CheckoutInput
 from domain.money import parse_money
-from domain.refunds import CANCEL_WITHIN, RefundRequest
+from domain.refunds import CANCEL_WITHIN, RefundRequest, RefundRow
+from domain.states import RefundState
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
 from operating.telling import teller_of
@@ -58,7 +59,8 @@ def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
         return Said(
             text=f"{request.amount} of {row.reference_code} goes back at "
             f"{refund.not_before:%H:%M} UTC, in {minutes} minutes. Until then: "
-            f"refund {row.reference_code} --cancel{told}",
+            f"refund {row.reference_code} --cancel "
+            f"--id {short_id(refund.refund_id)}{told}",
             content={
                 "refund_id": str(request.refund_id),
                 "checkout_id": str(row.checkout_id),
@@ -69,37 +71,86 @@ def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
     on_shop(shop, work, as_json=as_json)
 
 
-def take_back(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -> None:
-    """Take the newest request back that was not sent.
+def take_back(
+    shop: ShopAddress, checkout: str, *, actor: str, refund: str | None, as_json: bool
+) -> None:
+    """Take a request back that was not sent.
+
+    Args:
+        shop: Where.
+        checkout: Its id or reference code.
+        actor: Who does it.
+        refund: How the refund's id begins; None when only one can be meant.
+        as_json: For programs.
 
     Raises:
         DatabaseAway: The database did not answer.
-        NotDone: There is no such checkout, or nothing can be taken back.
+        NotDone: There is no such checkout, nothing can be taken back, or several could
+            be meant.
     """
 
     async def work(engine: AsyncEngine) -> Said:
         async with engine.begin() as connection:
             row = await find_checkout(connection, checkout)
-            refund = await cancellable_refund(connection, row.checkout_id)
-            if refund is None or not await cancel_refund(
-                connection, refund.refund_id, actor
-            ):
-                msg = f"{row.reference_code} has no refund that can be taken back."
-                raise RefundRefused(msg)
+            meant = await list_meant_to_take_back(connection, row.checkout_id)
+            one = _which(row.reference_code, meant, refund)
+            _, is_taken = await cancel_refund(
+                connection, row.checkout_id, one.refund_id, actor
+            )
+            if not is_taken:
+                raise RefundRefused(_nothing_to_take_back(row.reference_code))
         request = RefundRequest(
-            refund_id=refund.refund_id,
-            amount=refund.amount,
+            refund_id=one.refund_id,
+            amount=one.amount,
             actor=actor,
             reason="taken back",
-            ends_access=refund.ends_access,
+            ends_access=one.ends_access,
         )
         told = await _knock(shop, engine, row, request)
         return Said(
-            text=f"{refund.amount} of {row.reference_code} stays: taken back.{told}",
-            content={"refund_id": str(refund.refund_id)},
+            text=f"{one.amount} of {row.reference_code} stays: taken back.{told}",
+            content={"refund_id": str(one.refund_id)},
         )
 
     on_shop(shop, work, as_json=as_json)
+
+
+def _which(code: str, meant: list[RefundRow], named: str | None) -> RefundRow:
+    """Return the one refund that can be meant.
+
+    Raises:
+        RefundRefused: None can be taken back, or several could be meant.
+    """
+    if named is not None:
+        wanted = named.strip().lower()
+        meant = [
+            one for one in meant if wanted and str(one.refund_id).startswith(wanted)
+        ]
+    waiting = [one for one in meant if one.state is RefundState.REQUESTED]
+    if not waiting:
+        raise RefundRefused(_nothing_to_take_back(code))
+    if len(meant) > 1:
+        lines = [
+            f"{one.amount}, asked for by {one.actor}: --id {short_id(one.refund_id)}"
+            for one in waiting
+        ]
+        lines += [
+            f"{one.amount}, asked for by {one.actor}: taken back already"
+            for one in meant
+            if one not in waiting
+        ]
+        msg = f"Several refunds of {code} can be meant; say which. Nothing was changed."
+        raise RefundRefused("\n".join([msg, *lines]))
+    return waiting[0]
+
+
+def _nothing_to_take_back(code: str) -> str:
+    return f"{code} has no refund that can be taken back."
+
+
+def short_id(refund_id: UUID) -> str:
+    """Return what people call a refund at the command line."""
+    return str(refund_id)[:8]
 
 
 async def _knock(

@@ -25,7 +25,6 @@ from database.checkouts import CheckoutRow
 from database.refunds import (
     RefundRefused,
     cancel_refund,
-    cancellable_refund,
     request_refund,
 )
 from domain.messages import CheckoutInput
@@ -57,6 +56,12 @@ class RefundForm(StaffForm):
     reason: Reason
     turn: int = Field(ge=0, le=1000)
     keeps_access: bool = False
+
+
+class TakeBackForm(StaffForm):
+    """Which refund the button stood beside."""
+
+    refund_id: UUID
 
 
 @router.post("/checkouts/{checkout_id}/refund")
@@ -94,17 +99,15 @@ async def take_back(
     parts: TheParts,
     staff: TheStaff,
     checkout_id: UUID,
-    form: Annotated[StaffForm, Form()],
+    form: Annotated[TakeBackForm, Form()],
 ) -> Response:
-    """Take the newest refund back that was not sent."""
-    del form  # The guard has looked at it.
+    """Take the refund back that stands beside the button, if it was not sent."""
     case, row, _ = await read_case_facts(parts, checkout_id)
     case_id = None if case is None else case.case_id
 
-    async def work(connection: AsyncConnection) -> RefundRow | None:
-        found = await cancellable_refund(connection, checkout_id)
-        is_taken = found is not None and await cancel_refund(
-            connection, found.refund_id, staff.name
+    async def work(connection: AsyncConnection) -> tuple[RefundRow | None, bool]:
+        found, is_taken = await cancel_refund(
+            connection, checkout_id, form.refund_id, staff.name
         )
         await record_action(
             connection,
@@ -113,14 +116,15 @@ async def take_back(
                 outcome=Outcome.DONE if is_taken else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
-                refund=None if found is None else str(found.refund_id),
+                refund=str(form.refund_id),
+                **({} if is_taken or found is None else {"why": found.state.value}),
             ),
         )
-        return found if is_taken else None
+        return found, is_taken
 
-    taken = await parts.records.write(work)
-    if taken is None:
-        return back_to_checkout(checkout_id, Said.REFUND_TOO_LATE)
+    taken, is_taken = await parts.records.write(work)
+    if taken is None or not is_taken:
+        return back_to_checkout(checkout_id, _not_taken(taken))
     request = RefundRequest(
         refund_id=taken.refund_id,
         amount=taken.amount,
@@ -130,6 +134,14 @@ async def take_back(
     )
     await _knock(parts, row, request)
     return back_to_checkout(checkout_id, Said.REFUND_TAKEN_BACK)
+
+
+def _not_taken(refund: RefundRow | None) -> Said:
+    if refund is None:
+        return Said.REPAIR_STALE
+    if refund.state is RefundState.CANCELED:
+        return Said.REFUND_TAKEN_BEFORE
+    return Said.REFUND_TOO_LATE
 
 
 def _request(

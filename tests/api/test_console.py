@@ -741,6 +741,25 @@ async def refund(who: Colleague, opened: Opened, **fields: str) -> httpx.Respons
     return await who.browser.post(f"{checkout_of(opened)}/refund", data=data | fields)
 
 
+def offered_back(page: httpx.Response) -> dict[int, str]:
+    """Return the refunds that a page offers to take back: id by minor units."""
+    lines = re.findall(
+        r"<li>\$([0-9.]+), asked for.*?name=\"refund_id\" value=\"([^\"]+)\"",
+        page.text,
+        re.DOTALL,
+    )
+    return {round(float(amount) * 100): refund_id for amount, refund_id in lines}
+
+
+async def take_back(who: Colleague, opened: Opened, refund_id: str) -> httpx.Response:
+    """Press the button beside a refund."""
+    return await who.post(
+        f"{checkout_of(opened)}/refund/take-back",
+        checkout_of(opened),
+        refund_id=refund_id,
+    )
+
+
 def make_stale(shop: Shop) -> None:
     """Let the last code be older than money allows."""
     shop.sql("UPDATE staff_sessions SET code_at = now() - interval '6 minutes'")
@@ -795,20 +814,54 @@ async def test_a_refund_can_be_taken_back_in_time(shop: Shop, dana: Colleague) -
     opened = await stuck(shop)
     await refund(dana, opened, amount="50")
     shown = await dana.browser.get(checkout_of(opened))
-    path = f"{checkout_of(opened)}/refund/take-back"
+    beside = offered_back(shown)
 
-    back = await dana.post(path, checkout_of(opened))
-    again = await dana.post(path, checkout_of(opened))
+    back = await take_back(dana, opened, beside[5000])
+    again = await take_back(dana, opened, beside[5000])
 
     assert "$50.00, asked for by dana: can still be taken back until" in said_by(shown)
     assert "$199.00 can still go back." in said_by(shown)
     assert "said=refund-taken-back" in back.headers["location"]
-    assert "said=refund-too-late" in again.headers["location"]
+    assert "said=refund-taken-before" in again.headers["location"]
     assert shop.sql("SELECT state FROM refunds") == [("canceled",)]
     assert [row[1:3] for row in actions(shop)][-2:] == [
         ("refund.taken_back", "done"),
         ("refund.taken_back", "refused"),
     ]
+
+
+async def test_a_button_takes_back_the_refund_beside_it(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Two who mean the same one take it back once; the other goes on its way."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+    for amount in ("50.00", "100.00"):
+        await refund(dana, opened, amount=amount)
+    beside = offered_back(await dana.browser.get(checkout_of(opened)))
+
+    answers = [await take_back(who, opened, beside[10000]) for who in (dana, eli)]
+    other = await take_back(eli, await stuck(shop, "eve@example.com"), beside[5000])
+
+    said = [one.headers["location"].partition("said=")[2] for one in (*answers, other)]
+    assert said == ["refund-taken-back", "refund-taken-before", "repair-stale"]
+    assert dict(shop.sql("SELECT amount_minor, state FROM refunds")) == {
+        5000: "requested",
+        10000: "canceled",
+    }
+
+
+async def test_what_was_sent_is_not_taken_back(shop: Shop, dana: Colleague) -> None:
+    """Who presses too late is told that it is with the bank."""
+    opened = await stuck(shop)
+    await refund(dana, opened, amount="50.00")
+    beside = offered_back(await dana.browser.get(checkout_of(opened)))
+    move_refund(shop, UUID(beside[5000]), "submitting")
+
+    late = await take_back(dana, opened, beside[5000])
+
+    assert "said=refund-too-late" in late.headers["location"]
+    assert shop.sql("SELECT state FROM refunds") == [("submitting",)]
 
 
 async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:

@@ -83,6 +83,7 @@ FORMS: dict[str, dict[str, str]] = {
         "reason": "x",
         "turn": "0",
     },
+    "/support/checkouts/{checkout_id}/refund/take-back": {"refund_id": str(uuid4())},
     "/support/checkouts/{checkout_id}/days": {"days": "1", "reason": "x", "turn": "0"},
     "/support/checkouts/{checkout_id}/address": {
         "email": "mara@example.org",

@@ -34,10 +34,14 @@ async def ask(shop: ShopAddress, order: RefundOrder) -> None:
     await asyncio.to_thread(lambda: refunds.ask(shop, order, as_json=False))
 
 
-async def take_back(shop: ShopAddress, checkout: str, actor: str) -> None:
+async def take_back(
+    shop: ShopAddress, checkout: str, actor: str, refund: str | None = None
+) -> None:
     """Run the command that takes a request back."""
     await asyncio.to_thread(
-        lambda: refunds.take_back(shop, checkout, actor=actor, as_json=False)
+        lambda: refunds.take_back(
+            shop, checkout, actor=actor, refund=refund, as_json=False
+        )
     )
 
 
@@ -61,6 +65,32 @@ async def test_asked_and_taken_back(
         assert owner.execute(
             "SELECT amount_minor, state, ends_access, actor, failure FROM refunds"
         ).fetchall() == [(9900, "canceled", False, "dana", "taken back by elio")]
+
+
+async def test_of_two_refunds_only_the_named_one_is_taken_back(
+    shop: ShopAddress, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """Two colleagues who mean the same one take it back once, and the other goes."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    for amount in ("50.00", "100.00"):
+        await ask(shop, order(checkout_id, amount))
+    ids = dict(database.sql("SELECT amount_minor, refund_id::text FROM refunds"))
+
+    with pytest.raises(
+        NotDone, match=f"(?s)say which.*--id {ids[10000][:8]}"
+    ) as several:
+        await take_back(shop, str(checkout_id), "elio")
+    await take_back(shop, str(checkout_id), "elio", ids[10000][:8])
+    with pytest.raises(NotDone, match="no refund that can be taken back"):
+        await take_back(shop, str(checkout_id), "dana", ids[10000][:8])
+    with pytest.raises(NotDone, match="asked for by dana: taken back already"):
+        await take_back(shop, str(checkout_id), "dana")
+
+    assert f"--id {ids[5000][:8]}" in str(several.value)
+    assert dict(database.sql("SELECT amount_minor, state FROM refunds")) == {
+        5000: "requested",
+        10000: "canceled",
+    }
 
 
 @pytest.mark.parametrize(
