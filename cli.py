@@ -409,6 +409,10 @@ def refund(
     keep_access: Annotated[
         bool, typer.Option("--keep-access", help="Access stays, whatever goes back.")
     ] = False,
+    nth: Annotated[
+        int,
+        typer.Option(min=1, help="Which refund of this amount it is; 2 for one more."),
+    ] = 1,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Take back a refund not sent yet.")
     ] = False,
@@ -437,6 +441,7 @@ def refund(
         actor=actor,
         reason=reason,
         keeps_access=keep_access,
+        nth=nth,
     )
     _with_workflows(lambda: ask(_shop_at(data), order, as_json=as_json))
 

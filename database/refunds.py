@@ -78,9 +78,20 @@ class WaitingRefund:
 
 
 async def request_refund(
-    connection: AsyncConnection, checkout_id: UUID, request: RefundRequest
+    connection: AsyncConnection,
+    checkout_id: UUID,
+    request: RefundRequest,
+    *,
+    nth: int | None = None,
 ) -> tuple[RefundRow, bool]:
     """Make a person's request durable; the same id twice is one refund.
+
+    Args:
+        connection: In a transaction.
+        checkout_id: Whose money.
+        request: Who wants what.
+        nth: For who has no id of a page's: which refund of this amount it is, so that
+            the same wish given twice goes back once. None asks for no such count.
 
     Returns:
         The refund as it stands, and whether this call asked for it: of the same id
@@ -88,7 +99,8 @@ async def request_refund(
 
     Raises:
         CheckoutNotFound: There is no such checkout.
-        RefundRefused: Nothing, or less, is left to give back; or it is disputed.
+        RefundRefused: Nothing, or less, is left to give back; it is disputed; or an
+            equal one stands already.
     """
     paid = await lock_paid(connection, checkout_id)
     known = await read_refunds(connection, refunds.c.refund_id == request.refund_id)
@@ -102,6 +114,8 @@ async def request_refund(
     if request.amount.amount_minor <= 0:
         raise RefundRefused("A refund is more than nothing.")
     await _refuse_if_frozen(connection, paid)
+    if nth is not None:
+        await _refuse_if_equal(connection, paid, request.amount, nth)
     left = await left_to_refund(connection, checkout_id)
     if request.amount.currency != left.currency:
         raise RefundRefused(f"It was paid in {left.currency.upper()}.")
@@ -320,6 +334,34 @@ async def _refuse_if_frozen(
             "itself if it decides so. Refunds are frozen until then."
         )
         raise RefundRefused(msg)
+
+
+async def _refuse_if_equal(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    amount: Money,
+    nth: int,
+) -> None:
+    equal = await read_refunds(
+        connection,
+        refunds.c.payment_intent_id == paid.payment_intent_id,
+        refunds.c.amount_minor == amount.amount_minor,
+        refunds.c.currency == amount.currency,
+        refunds.c.state.in_(LIVE_REFUNDS),
+    )
+    if nth == len(equal) + 1:
+        return
+    if not equal:
+        msg = f"No refund of {amount} of {paid.reference_code} stands: leave --nth out."
+        raise RefundRefused(msg)
+    last = equal[-1]
+    times = "once" if len(equal) == 1 else f"{len(equal)} times"
+    msg = (
+        f"{amount} of {paid.reference_code} goes back {times} already, the last as "
+        f"{last.actor} asked on {last.requested_at:%d %b at %H:%M} UTC. Nothing was "
+        f"added. If it shall go back once more, add: --nth {len(equal) + 1}"
+    )
+    raise RefundRefused(msg)
 
 
 async def lock_paid(

@@ -26,13 +26,18 @@ from operating.telling import teller_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundOrder:
-    """What an operator typed."""
+    """What an operator typed.
+
+    Attributes:
+        nth: Which refund of this amount it is: given twice, a command is one refund.
+    """
 
     checkout: str
     amount: str
     actor: str
     reason: str
     keeps_access: bool
+    nth: int = 1
 
 
 def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
@@ -53,7 +58,9 @@ def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
                 reason=order.reason,
                 ends_access=not order.keeps_access,
             )
-            refund, _ = await request_refund(connection, row.checkout_id, request)
+            refund, _ = await request_refund(
+                connection, row.checkout_id, request, nth=order.nth
+            )
         told = await _knock(shop, engine, row, request)
         minutes = int(CANCEL_WITHIN.total_seconds()) // 60
         return Said(

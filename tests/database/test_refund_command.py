@@ -18,7 +18,7 @@ from tests.database.conftest import OpenCheckout
 pytestmark = pytest.mark.postgres
 
 
-def order(checkout_id: UUID, amount: str) -> RefundOrder:
+def order(checkout_id: UUID, amount: str, nth: int = 1) -> RefundOrder:
     """Return what an operator types."""
     return RefundOrder(
         checkout=str(checkout_id),
@@ -26,6 +26,7 @@ def order(checkout_id: UUID, amount: str) -> RefundOrder:
         actor="dana",
         reason="the customer asked",
         keeps_access=True,
+        nth=nth,
     )
 
 
@@ -91,6 +92,39 @@ async def test_of_two_refunds_only_the_named_one_is_taken_back(
         5000: "requested",
         10000: "canceled",
     }
+
+
+async def test_given_twice_a_part_goes_back_once(
+    shop: ShopAddress, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """A command may be repeated; who means a second equal part says so, once too."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await ask(shop, order(checkout_id, "50.00"))
+
+    with pytest.raises(NotDone, match=r"goes back once already.* add: --nth 2"):
+        await ask(shop, order(checkout_id, "50.00"))
+    await ask(shop, order(checkout_id, "50.00", nth=2))
+    for nth, said in ((2, r"2 times already.*--nth 3"), (4, "2 times already")):
+        with pytest.raises(NotDone, match=said):
+            await ask(shop, order(checkout_id, "50.00", nth=nth))
+    with pytest.raises(NotDone, match="leave --nth out"):
+        await ask(shop, order(checkout_id, "10.00", nth=2))
+
+    assert database.sql("SELECT amount_minor FROM refunds") == [(5000,), (5000,)]
+
+
+async def test_what_was_taken_back_can_be_asked_for_anew(
+    shop: ShopAddress, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """A refund that was taken back does not stand in the way of an equal one."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await ask(shop, order(checkout_id, "50.00"))
+    await take_back(shop, str(checkout_id), "dana")
+
+    await ask(shop, order(checkout_id, "50.00"))
+
+    states = database.sql("SELECT state FROM refunds ORDER BY requested_at")
+    assert states == [("canceled",), ("requested",)]
 
 
 @pytest.mark.parametrize(
