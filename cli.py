@@ -315,19 +315,27 @@ def hold(
 
 
 @reconcile.command()
-def release(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+def release(
+    *, actor: ActorOption, data: StackOption = None, as_json: JsonOption = False
+) -> None:
     """Ask for repairs again; the next run takes up what was withheld."""
     from operating import reconciliation
 
-    _in_shop(data, lambda url: reconciliation.release(url, as_json=as_json))
+    _in_shop(
+        data, lambda url: reconciliation.release(url, actor=actor, as_json=as_json)
+    )
 
 
 @reconcile.command()
-def let_mail_go(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+def let_mail_go(
+    *, actor: ActorOption, data: StackOption = None, as_json: JsonOption = False
+) -> None:
     """Let the mails leave that a bulk repair has held back."""
     from operating import reconciliation
 
-    _in_shop(data, lambda url: reconciliation.let_mail_go(url, as_json=as_json))
+    _in_shop(
+        data, lambda url: reconciliation.let_mail_go(url, actor=actor, as_json=as_json)
+    )
 
 
 def _shop_at(data: Path | None) -> "ShopAddress":

@@ -167,8 +167,10 @@ class DeskActivities:
         """
         with sorted_failures():
             async with self._engine.begin() as connection:
-                await write_incidents(connection, errand.records)
                 await write_notifications(connection, errand.notifications)
+                # Last: what people answered goes into the audit, whose writers wait
+                # for each other.
+                await write_incidents(connection, errand.records)
 
     @activity.defn
     async def pause_checkout(self, reason: str) -> None:

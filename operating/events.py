@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from api.telling import Messenger
 from api.webhooks import apply_event
+from database.audit import digest_of, record_action
 from database.inbox import (
     InboxEvent,
     InboxRow,
@@ -27,6 +28,7 @@ from database.inbox import (
 )
 from operating.address import ShopAddress
 from operating.database import NotDone, in_transaction, on_database
+from operating.recording import did
 from operating.telling import teller_of
 from workflows.door import DoorClosed
 
@@ -63,9 +65,22 @@ def ignore(
         DatabaseAway: The database did not answer.
         NotDone: It does not wait.
     """
-    is_ignored = in_transaction(
-        database_url, lambda c: ignore_event(c, event_id, actor=actor, reason=reason)
-    )
+
+    async def work(connection: AsyncConnection) -> bool:
+        is_ignored = await ignore_event(
+            connection, event_id, actor=actor, reason=reason
+        )
+        if is_ignored:
+            action = did(
+                actor,
+                "event.ignored",
+                event=event_id,
+                reason_sha256=digest_of(reason),
+            )
+            await record_action(connection, action)
+        return is_ignored
+
+    is_ignored = in_transaction(database_url, work)
     row = in_transaction(database_url, lambda c: read_event(c, event_id))
     if row is None:
         raise NotDone(f"No event is called {event_id}.")
@@ -87,11 +102,15 @@ def replay(
 
     async def work(engine: AsyncEngine) -> _Replay:
         messenger = await teller_of(shop, engine)
+        # One row for the command; which events it told stands with each of them.
+        asked = did(actor, "events.replayed", event=event_id)
         if event_id is None:
+            await messenger.records.write(lambda c: record_action(c, asked))
             return await _replay_all(messenger, actor)
         row = await messenger.records.read(lambda c: read_event(c, event_id))
         if row is None:
             raise NotDone(f"No event is called {event_id}.")
+        await messenger.records.write(lambda c: record_action(c, asked))
         done = _Replay(told=[], stuck=[])
         await _tell(messenger, row.event, actor, done)
         return done

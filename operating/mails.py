@@ -7,11 +7,13 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.telling import tell_repair
+from database.audit import record_action
 from database.cases import insert_repair
 from database.emails import owe_again
 from domain.messages import CheckoutInput, RepairRequest
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
+from operating.recording import did
 from operating.telling import teller_of
 
 
@@ -38,6 +40,14 @@ def send_again(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -
                 reason=f"send again: {', '.join(kinds)}",
             )
             await insert_repair(connection, row.checkout_id, repair)
+            action = did(
+                actor,
+                "mail.sent_again",
+                checkout_id=row.checkout_id,
+                repair=str(repair.repair_id),
+                mails=", ".join(kinds),
+            )
+            await record_action(connection, action)
         this = CheckoutInput(
             checkout_id=row.checkout_id, reference_code=row.reference_code
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.telling import tell_refund
+from database.audit import Outcome, digest_of, record_action
 from database.checkouts import CheckoutRow
 from database.refunds import (
     RefundRefused,
@@ -21,6 +24,7 @@ from domain.refunds import CANCEL_WITHIN, RefundRequest, RefundRow
 from domain.states import RefundState
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
+from operating.recording import did
 from operating.telling import teller_of
 
 
@@ -51,16 +55,9 @@ def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
     async def work(engine: AsyncEngine) -> Said:
         async with engine.begin() as connection:
             row = await find_checkout(connection, order.checkout)
-            request = RefundRequest(
-                refund_id=uuid4(),
-                amount=parse_money(order.amount, row.price.currency),
-                actor=order.actor,
-                reason=order.reason,
-                ends_access=not order.keeps_access,
-            )
-            refund, _ = await request_refund(
-                connection, row.checkout_id, request, nth=order.nth
-            )
+        async with _refusals_written(engine, order.actor, "refund.asked", row):
+            request = _request(order, row)
+            refund = await _write(engine, row, request, order)
         told = await _knock(shop, engine, row, request)
         minutes = int(CANCEL_WITHIN.total_seconds()) // 60
         return Said(
@@ -76,6 +73,53 @@ def ask(shop: ShopAddress, order: RefundOrder, *, as_json: bool) -> None:
         )
 
     on_shop(shop, work, as_json=as_json)
+
+
+def _request(order: RefundOrder, row: CheckoutRow) -> RefundRequest:
+    return RefundRequest(
+        refund_id=uuid4(),
+        amount=parse_money(order.amount, row.price.currency),
+        actor=order.actor,
+        reason=order.reason,
+        ends_access=not order.keeps_access,
+    )
+
+
+async def _write(
+    engine: AsyncEngine, row: CheckoutRow, request: RefundRequest, order: RefundOrder
+) -> RefundRow:
+    async with engine.begin() as connection:
+        refund, _ = await request_refund(
+            connection, row.checkout_id, request, nth=order.nth
+        )
+        action = did(
+            order.actor,
+            "refund.asked",
+            checkout_id=row.checkout_id,
+            refund=str(request.refund_id),
+            amount_minor=request.amount.amount_minor,
+            currency=request.amount.currency,
+            ends_access=request.ends_access,
+            reason_sha256=digest_of(request.reason),
+        )
+        await record_action(connection, action)
+    return refund
+
+
+@asynccontextmanager
+async def _refusals_written(
+    engine: AsyncEngine, actor: str, action: str, row: CheckoutRow
+) -> AsyncIterator[None]:
+    """Keep in the audit that somebody was refused, whose own transaction is undone."""
+    try:
+        yield
+    except (RefundRefused, ValueError):
+        refused = did(
+            actor, action, outcome=Outcome.REFUSED, checkout_id=row.checkout_id
+        )
+        async with engine.begin() as connection:
+            await record_action(connection, refused)
+        raise
 
 
 def take_back(
@@ -99,13 +143,8 @@ def take_back(
     async def work(engine: AsyncEngine) -> Said:
         async with engine.begin() as connection:
             row = await find_checkout(connection, checkout)
-            meant = await list_meant_to_take_back(connection, row.checkout_id)
-            one = _which(row.reference_code, meant, refund)
-            _, is_taken = await cancel_refund(
-                connection, row.checkout_id, one.refund_id, actor
-            )
-            if not is_taken:
-                raise RefundRefused(_nothing_to_take_back(row.reference_code))
+        async with _refusals_written(engine, actor, "refund.taken_back", row):
+            one = await _cancel(engine, row, actor, refund)
         request = RefundRequest(
             refund_id=one.refund_id,
             amount=one.amount,
@@ -120,6 +159,27 @@ def take_back(
         )
 
     on_shop(shop, work, as_json=as_json)
+
+
+async def _cancel(
+    engine: AsyncEngine, row: CheckoutRow, actor: str, named: str | None
+) -> RefundRow:
+    async with engine.begin() as connection:
+        meant = await list_meant_to_take_back(connection, row.checkout_id)
+        one = _which(row.reference_code, meant, named)
+        _, is_taken = await cancel_refund(
+            connection, row.checkout_id, one.refund_id, actor
+        )
+        if not is_taken:
+            raise RefundRefused(_nothing_to_take_back(row.reference_code))
+        action = did(
+            actor,
+            "refund.taken_back",
+            checkout_id=row.checkout_id,
+            refund=str(one.refund_id),
+        )
+        await record_action(connection, action)
+    return one
 
 
 def _which(code: str, meant: list[RefundRow], named: str | None) -> RefundRow:

@@ -11,10 +11,12 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.telling import tell_repair
+from database.audit import digest_of, record_action
 from database.cases import insert_repair
 from domain.messages import CheckoutInput, RepairRequest
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
+from operating.recording import did
 from operating.telling import teller_of
 
 
@@ -33,6 +35,15 @@ def repair(
         async with engine.begin() as connection:
             row = await find_checkout(connection, checkout)
             await insert_repair(connection, row.checkout_id, request)
+            action = did(
+                actor,
+                "repair.asked",
+                checkout_id=row.checkout_id,
+                repair=str(request.repair_id),
+                is_new=True,
+                reason_sha256=digest_of(reason),
+            )
+            await record_action(connection, action)
         asked = CheckoutInput(
             checkout_id=row.checkout_id, reference_code=row.reference_code
         )

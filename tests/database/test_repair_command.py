@@ -61,7 +61,7 @@ async def test_kill_switch_is_turned_and_shown(
         reconciliation.hold(url, actor="dana", reason="I look first", as_json=True)
         reconciliation.hold(url, actor="elio", reason="me too", as_json=True)
         reconciliation.status(url, as_json=True)
-        reconciliation.release(url, as_json=True)
+        reconciliation.release(url, actor="dana", as_json=True)
         reconciliation.status(url, as_json=True)
 
     def hold_before_any_run() -> None:
