@@ -7,6 +7,7 @@ follows for money and access, is in `database.aftermath`.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -55,7 +56,9 @@ class ToldRefund:
         failed_at: When it came back: the money is with us.
         reference: By which a bank finds it: its own number, else the processor's id.
         is_confirmed: The bank has given it a number of its own.
-        keeps_access: Access stays although money went back.
+        keeps_access: Access stays although money went back: less than the whole price
+            has by this one, or it was asked for so.
+        is_second_charge: It returns a charge that the order does not stand for.
     """
 
     sequence: int
@@ -66,6 +69,7 @@ class ToldRefund:
     reference: str
     is_confirmed: bool
     keeps_access: bool
+    is_second_charge: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,21 +229,29 @@ async def list_told_refunds(
 ) -> list[ToldRefund]:
     """Read the refunds that the processor took on, or that failed, as asked for."""
     found = await connection.execute(
-        select(refunds, checkouts.c.access_state)
+        select(
+            refunds,
+            checkouts.c.access_state,
+            checkouts.c.payment_intent_id.label("paid_by"),
+        )
         .join(checkouts, checkouts.c.checkout_id == refunds.c.checkout_id)
         .where(refunds.c.checkout_id == checkout_id)
         .order_by(refunds.c.requested_at, refunds.c.refund_id)
     )
-    return [
-        _told(sequence, row)
-        for sequence, row in enumerate(found, 1)
-        if row.state in {*ACCEPTED_REFUNDS, RefundState.FAILED}
-    ]
+    told: list[ToldRefund] = []
+    returned: Counter[str] = Counter()
+    for sequence, row in enumerate(found, 1):
+        if row.state in ACCEPTED_REFUNDS:
+            returned[row.payment_intent_id] += row.amount_minor
+        elif row.state != RefundState.FAILED:
+            continue
+        is_whole = returned[row.payment_intent_id] >= row.captured_minor
+        told.append(_told(sequence, row, is_whole=is_whole))
+    return told
 
 
-def _told(sequence: int, row: Row[tuple[object, ...]]) -> ToldRefund:
+def _told(sequence: int, row: Row[tuple[object, ...]], *, is_whole: bool) -> ToldRefund:
     failed = row.state == RefundState.FAILED
-    is_whole = row.amount_minor == row.captured_minor
     return ToldRefund(
         sequence=sequence,
         purpose=RefundPurpose(row.purpose),
@@ -250,6 +262,7 @@ def _told(sequence: int, row: Row[tuple[object, ...]]) -> ToldRefund:
         is_confirmed=row.bank_reference is not None,
         keeps_access=row.access_state != AccessState.ENDED
         and not (row.ends_access and is_whole and not failed),
+        is_second_charge=row.payment_intent_id != row.paid_by,
     )
 
 
