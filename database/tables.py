@@ -976,6 +976,17 @@ staff_actions = Table(
     CheckConstraint(
         "(action_id = 1) = (previous_hash IS NULL)", name="first_follows_none"
     ),
+    #: Failed sign-ins, which strangers write, apart from all else.
+    Index(
+        "ix_staff_actions_deeds",
+        "action_id",
+        postgresql_where=text("action <> 'sign_in'"),
+    ),
+    Index(
+        "ix_staff_actions_sign_ins",
+        "action_id",
+        postgresql_where=text("action = 'sign_in'"),
+    ),
 )
 
 #: What staff tell each other about a case. Append-only.

@@ -12,7 +12,7 @@ from api.pages import load_templates
 from api.staff.guard import Staff
 from api.support.choices import HOW_VERIFIED, Option
 from api.support.views import CasePage, Fact, QueueLine
-from database.audit import Outcome, RecordedAction, StaffAction
+from database.audit import AuditPage, Outcome, StaffAction
 from domain.changes import MOST_DAYS
 from domain.staff import Role
 from domain.triage import Lane
@@ -309,11 +309,9 @@ class Console:
             query="",
         )
 
-    def audit(self, staff: Staff, actions: Sequence[RecordedAction]) -> HTMLResponse:
-        """Show what everybody did lately."""
-        return self._render(
-            "console_audit.html", staff=staff, actions=actions, query=""
-        )
+    def audit(self, staff: Staff, page: AuditPage) -> HTMLResponse:
+        """Show what everybody did."""
+        return self._render("console_audit.html", staff=staff, page=page, query="")
 
     def _render(self, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
         text = self._templates.get_template(template).render(**facts)

@@ -1022,6 +1022,67 @@ async def test_the_audit_is_the_owners_to_read(shop: Shop, dana: Colleague) -> N
     assert "dana was kept out: refused (role)" in said
 
 
+def fill_audit(shop: Shop, action: str, count: int) -> None:
+    """Write so many more rows; their hashes are not looked at here."""
+    shop.sql(
+        "INSERT INTO staff_actions"
+        " (action_id, at, actor, action, outcome, about, previous_hash, hash)"
+        " SELECT last.action_id + n, now(), 'unknown', %s, 'refused', '{}',"
+        " CASE n WHEN 1 THEN last.hash"
+        " ELSE sha256((last.action_id + n - 1)::text::bytea) END,"
+        " sha256((last.action_id + n)::text::bytea)"
+        " FROM (SELECT * FROM staff_actions ORDER BY action_id DESC LIMIT 1) AS last,"
+        " generate_series(1, %s) AS n",
+        action,
+        count,
+    )
+
+
+async def rows_behind(who: Colleague, path: str) -> list[list[int]]:
+    """Follow the links to older rows; returns the numbers that each page shows."""
+    pages = []
+    while path:
+        shown = (await who.browser.get(path)).text
+        pages.append([int(number) for number in re.findall(r"Row (\d+)<", shown)])
+        older = re.search(r'href="([^"]+)">Older rows', shown)
+        path = unescape(older[1]) if older else ""
+    return pages
+
+
+async def test_strangers_push_nothing_out_of_the_audit(
+    shop: Shop, dana: Colleague
+) -> None:
+    """However many sign-ins fail, deeds come first; those are counted, and a link."""
+    olga = await hire(shop, "olga", Role.OWNER)
+    await press(dana, await stuck(shop))
+    before = len(actions(shop))
+    fill_audit(shop, "sign_in", 450)
+
+    said = said_by(await olga.browser.get("/support/audit"))
+    sign_ins = await rows_behind(olga, "/support/audit?among=sign-ins")
+
+    assert "dana asked for a repair" in said
+    assert "450 failed sign-ins in the same time are left out." in said
+    assert [len(page) for page in sign_ins] == [200, 200, 50]
+    numbers = [number for page in sign_ins for number in page]
+    assert numbers == list(range(before + 450, before, -1))
+
+
+async def test_older_rows_of_the_audit_are_reached(shop: Shop) -> None:
+    """Each row is on one page, down to the first; sign-ins between are counted."""
+    olga = await hire(shop, "olga", Role.OWNER)
+    for action, count in (("sign_in", 3), ("case.noted", 250), ("sign_in", 2)):
+        fill_audit(shop, action, count)
+    deeds = [row for row in actions(shop) if row[1] != "sign_in"]
+
+    newest = said_by(await olga.browser.get("/support/audit"))
+    pages = await rows_behind(olga, "/support/audit")
+
+    assert "2 failed sign-ins in the same time are left out." in newest
+    assert [len(page) for page in pages] == [200, len(deeds) - 200]
+    assert pages[-1][-1] == 1
+
+
 # Many of one cause
 
 

@@ -24,6 +24,18 @@ def upgrade() -> None:
         "checkouts",
         [sa.text("coalesce(charged_at, pay_requested_at, created_at)")],
     )
+    op.create_index(
+        "ix_staff_actions_deeds",
+        "staff_actions",
+        ["action_id"],
+        postgresql_where=sa.text("action <> 'sign_in'"),
+    )
+    op.create_index(
+        "ix_staff_actions_sign_ins",
+        "staff_actions",
+        ["action_id"],
+        postgresql_where=sa.text("action = 'sign_in'"),
+    )
 
 
 def downgrade() -> None:
