@@ -139,9 +139,10 @@ def let_mail_go(database_url: str, *, actor: str, as_json: bool) -> None:
     """Let the mails of a bulk repair leave."""
 
     async def work(connection: AsyncConnection) -> int:
-        count = await reconciliation.let_mail_go(connection)
-        await record_action(connection, did(actor, "mail.let_go", checkouts=count))
-        return count
+        held = await reconciliation.let_mail_go(connection)
+        action = did(actor, "mail.let_go", checkouts=held.count)
+        await record_action(connection, action)
+        return held.count
 
     count = in_transaction(database_url, work)
     text = (
@@ -203,10 +204,10 @@ def _standing(found: Reconciled) -> str:
         )
     lines += [f"{count:8}  {kind}" for kind, count in found.last_found.items()]
     lines += found.last_warnings
-    if found.mail_held:
+    if found.mail_held.count:
         lines.append(
-            f"The mails of {found.mail_held} checkouts are held. Look at them, then: "
-            "reconcile let-mail-go"
+            f"The mails of {found.mail_held.count} checkouts are held. Look at them, "
+            "then: reconcile let-mail-go"
         )
     return "\n".join(lines)
 
@@ -222,7 +223,7 @@ def _standing_as_json(found: Reconciled) -> dict[str, Any]:
         "is_late": _is_late(found),
         "held_by": found.held.actor if found.held else None,
         "held_reason": found.held.reason if found.held else None,
-        "mail_held": found.mail_held,
+        "mail_held": found.mail_held.count,
         "last_found": found.last_found,
         "last_warnings": list(found.last_warnings),
     }

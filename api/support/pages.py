@@ -125,6 +125,7 @@ class ReconciliationPage:
         mail_held: Customers who were delivered in bulk and not written to.
         samples: Path and reference of some of them.
         warnings: What the last run says looks broken about ourselves.
+        mail_seen: Which mail that is; see `HeldMail.seen`.
     """
 
     compared_until: str
@@ -135,6 +136,7 @@ class ReconciliationPage:
     samples: Sequence[tuple[str, str]]
     warnings: Sequence[str]
     runs: Sequence[RunLine]
+    mail_seen: str = ""
 
 
 _ACTIONS = {
