@@ -315,19 +315,27 @@ def hold(
 
 
 @reconcile.command()
-def release(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+def release(
+    *, actor: ActorOption, data: StackOption = None, as_json: JsonOption = False
+) -> None:
     """Ask for repairs again; the next run takes up what was withheld."""
     from operating import reconciliation
 
-    _in_shop(data, lambda url: reconciliation.release(url, as_json=as_json))
+    _in_shop(
+        data, lambda url: reconciliation.release(url, actor=actor, as_json=as_json)
+    )
 
 
 @reconcile.command()
-def let_mail_go(*, data: StackOption = None, as_json: JsonOption = False) -> None:
+def let_mail_go(
+    *, actor: ActorOption, data: StackOption = None, as_json: JsonOption = False
+) -> None:
     """Let the mails leave that a bulk repair has held back."""
     from operating import reconciliation
 
-    _in_shop(data, lambda url: reconciliation.let_mail_go(url, as_json=as_json))
+    _in_shop(
+        data, lambda url: reconciliation.let_mail_go(url, actor=actor, as_json=as_json)
+    )
 
 
 def _shop_at(data: Path | None) -> "ShopAddress":
@@ -409,9 +417,17 @@ def refund(
     keep_access: Annotated[
         bool, typer.Option("--keep-access", help="Access stays, whatever goes back.")
     ] = False,
+    nth: Annotated[
+        int,
+        typer.Option(min=1, help="Which refund of this amount it is; 2 for one more."),
+    ] = 1,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Take back a refund not sent yet.")
     ] = False,
+    refund_id: Annotated[
+        str | None,
+        typer.Option("--id", help="Which one to take back; the beginning is enough."),
+    ] = None,
     data: StackOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -420,7 +436,9 @@ def refund(
 
     if cancel:
         _with_workflows(
-            lambda: take_back(_shop_at(data), checkout, actor=actor, as_json=as_json)
+            lambda: take_back(
+                _shop_at(data), checkout, actor=actor, refund=refund_id, as_json=as_json
+            )
         )
     if amount is None or reason is None:
         print("A refund needs --amount and --reason.", file=sys.stderr)
@@ -431,6 +449,7 @@ def refund(
         actor=actor,
         reason=reason,
         keeps_access=keep_access,
+        nth=nth,
     )
     _with_workflows(lambda: ask(_shop_at(data), order, as_json=as_json))
 

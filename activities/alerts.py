@@ -172,8 +172,10 @@ class DeskActivities:
             async with self._engine.begin() as connection:
                 if errand.takes_over_at is not None:
                     await take_over(connection, errand.takes_over_at)
-                await write_incidents(connection, errand.records)
                 await write_notifications(connection, errand.notifications)
+                # Last: what people answered goes into the audit, whose writers wait
+                # for each other.
+                await write_incidents(connection, errand.records)
 
     @activity.defn
     async def pause_checkout(self, reason: str) -> None:

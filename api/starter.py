@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 from api.findings import pass_findings_on
@@ -23,6 +22,7 @@ from api.letters import hand_over
 from api.parts import Parts
 from api.records import RecordsUnavailable
 from api.sweep import Sweep
+from api.telling import pass_refund_on, pass_repair_on
 from api.webhooks import pass_on
 from database.cases import WaitingRepair, take_waiting_repairs, unmark_told
 from database.checkouts import (
@@ -51,10 +51,6 @@ _BATCH = 20
 _HINT_AFTER = timedelta(seconds=2)
 
 _PAUSE_SECONDS = 1.0
-
-#: All that a workflow is told of why: what people typed stays in rows, because its
-#: history cannot be erased.
-_WHY = "asked for before; its row says why"
 
 #: Between two looks at the reconciliation's age.
 _WATCH_EVERY_SECONDS = 30.0
@@ -163,9 +159,8 @@ class Starter:
         await asyncio.gather(*(self._tell(one) for one in waiting))
 
     async def _tell(self, waiting: WaitingRepair) -> None:
-        told = replace(waiting.repair, reason=_WHY)
         try:
-            await self._parts.door.request_repair(waiting.checkout, told)
+            await pass_repair_on(self._parts.door, waiting.checkout, waiting.repair)
         except DoorClosed as closed:
             self._down("temporal", str(closed))
             await self._parts.records.write(
@@ -190,9 +185,8 @@ class Starter:
         checkout = CheckoutInput(
             checkout_id=refund.checkout_id, reference_code=refund.reference_code
         )
-        told = replace(refund.request, reason=_WHY)
         try:
-            await self._parts.door.request_refund(checkout, told)
+            await pass_refund_on(self._parts.door, checkout, refund.request)
         except DoorClosed as closed:
             self._down("temporal", str(closed))
             await self._parts.records.write(

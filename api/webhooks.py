@@ -8,7 +8,6 @@ account is kept and ignored, whatever it names: our key could not look there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID, uuid5
 
 from fastapi import APIRouter
@@ -16,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.parts import Door, TheParts
-from api.records import Records, RecordsUnavailable
+from api.parts import TheParts
+from api.records import RecordsUnavailable
 from api.repairs import Unfinished, look_or_repair
+from api.telling import Messenger
 from database.aftermath import suspect_second_charge
 from database.cases import open_payment_case
 from database.checkouts import (
@@ -69,18 +69,6 @@ _AFTERMATH = frozenset(
 _REPAIRS = UUID("0b9f7a8e-52a4-4e0c-8f3e-3a4b2f4f6d55")
 
 _log = logs.get_logger("api.webhooks")
-
-
-class Messenger(Protocol):
-    """What passing a hint on takes; the parts of an API process are one."""
-
-    @property
-    def records(self) -> Records:
-        """The database."""
-
-    @property
-    def door(self) -> Door:
-        """The way to the workflows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ looking afresh is put right at once, before a person has read them.
 from __future__ import annotations
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Form
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import notices
-from api.buying import hint
 from api.limits import caller_of
 from api.pages import view_of
 from api.parts import Parts, TheParts
 from api.shop import ThePath, find_checkout
+from api.telling import tell_repair
 from database.checkouts import CheckoutRow
 from database.customer_messages import (
     MOST_CHARACTERS,
@@ -27,10 +26,9 @@ from database.customer_messages import (
     repair_of,
     write_message,
 )
-from domain.messages import CheckoutInput, RepairRequest
+from domain.messages import CheckoutInput
 from domain.working_hours import WorkingHours
 from observability import logs
-from workflows.door import DoorClosed
 
 router = APIRouter(include_in_schema=False)
 
@@ -88,20 +86,13 @@ async def _keep(parts: Parts, row: CheckoutRow, text: str) -> None:
     if not is_new:
         return
     _log.info("a customer wrote", checkout_id=str(row.checkout_id))
-    if repair is not None:
-        await hint(parts, row)
-        await _ask(parts, row.checkout_id, row.reference_code, repair)
-
-
-async def _ask(
-    parts: Parts, checkout_id: UUID, reference_code: str, repair: RepairRequest
-) -> None:
-    checkout = CheckoutInput(checkout_id=checkout_id, reference_code=reference_code)
-    try:
-        await parts.door.request_repair(checkout, repair)
-    except DoorClosed as closed:
-        # Its row is written: the starter loop knocks once more.
-        _log.warning("repair not passed on", cause=str(closed))
+    if repair is None:
+        return
+    checkout = CheckoutInput(
+        checkout_id=row.checkout_id, reference_code=row.reference_code
+    )
+    if not await tell_repair(parts, checkout, repair):
+        _log.warning("repair not passed on", checkout_id=str(row.checkout_id))
 
 
 def _clean(text: str) -> str:

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, insert, literal_column, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import staff_actions
@@ -31,6 +31,12 @@ _CHAIN = 0x43686169  # "Chai"
 
 #: In front of the first row.
 _NOTHING = bytes(32)
+
+#: Rows that are shown at once.
+ROWS_OF_PAGE = 200
+
+#: As the partial indexes have it: a bound value would not meet their condition.
+_IS_SIGN_IN = staff_actions.c.action == literal_column("'sign_in'")
 
 #: Rows that are held in memory while the chain is walked.
 _PAGE = 1000
@@ -102,6 +108,32 @@ class RecordedAction:
     action_id: int
     at: datetime
     action: StaffAction
+
+
+class Among(StrEnum):
+    """What the owners look through."""
+
+    #: What somebody did, or was refused, who was signed in or at the command line.
+    DEEDS = "deeds"
+    #: Failed sign-ins, which strangers can add to as long as they like.
+    SIGN_INS = "sign-ins"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """Rows as the owners read them, newest first.
+
+    Attributes:
+        sign_ins: How many failed sign-ins were written in the time of these rows.
+        is_newest: Nothing of its kind is newer than its first row.
+        older: The row before which the next page begins; None when there is none.
+    """
+
+    among: Among
+    actions: tuple[RecordedAction, ...]
+    sign_ins: int
+    is_newest: bool = True
+    older: int | None = None
 
 
 def parse_link(text: str) -> Link:
@@ -179,15 +211,52 @@ async def verify(connection: AsyncConnection, noted: Link | None = None) -> Verd
     return Verdict(rows=rows, head=last, faults=tuple(faults))
 
 
+async def read_page(
+    connection: AsyncConnection, among: Among, before: int | None = None
+) -> AuditPage:
+    """Read the newest rows of a kind, or those before a row.
+
+    Uses `ix_staff_actions_deeds` and `ix_staff_actions_sign_ins`.
+    """
+    found = await list_actions(
+        connection, among=among, before=before, most=ROWS_OF_PAGE + 1
+    )
+    shown = tuple(found[:ROWS_OF_PAGE])
+    has_more = len(found) > len(shown)
+    span = [_IS_SIGN_IN]
+    if has_more:
+        span.append(staff_actions.c.action_id > shown[-1].action_id)
+    if before is not None:
+        span.append(staff_actions.c.action_id < before)
+    counted = await connection.execute(
+        select(func.count()).select_from(staff_actions).where(*span)
+    )
+    return AuditPage(
+        among=among,
+        actions=shown,
+        sign_ins=counted.scalar_one(),
+        is_newest=before is None,
+        older=shown[-1].action_id if has_more else None,
+    )
+
+
 async def list_actions(
     connection: AsyncConnection,
     *,
     case_id: UUID | None = None,
     checkout_id: UUID | None = None,
-    most: int = 200,
+    among: Among | None = None,
+    before: int | None = None,
+    most: int = ROWS_OF_PAGE,
 ) -> list[RecordedAction]:
     """Read the newest actions, of one case or checkout if named; newest first."""
     wanted = select(staff_actions).order_by(staff_actions.c.action_id.desc())
+    if among is not None:
+        wanted = wanted.where(
+            _IS_SIGN_IN if among is Among.SIGN_INS else not_(_IS_SIGN_IN)
+        )
+    if before is not None:
+        wanted = wanted.where(staff_actions.c.action_id < before)
     if case_id is not None:
         wanted = wanted.where(staff_actions.c.case_id == case_id)
     if checkout_id is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -113,6 +113,26 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMail:
+    """Mail that a bulk repair holds back: of how many checkouts, the newest since when.
+
+    Another bulk of as many has another time: whoever looked at one does not let the
+    other go.
+    """
+
+    count: int
+    newest_at: datetime | None
+
+    @property
+    def seen(self) -> str:
+        """What somebody knows who reads of it now; see `api.support.views.seen_of`."""
+        at = (
+            "" if self.newest_at is None else self.newest_at.astimezone(UTC).isoformat()
+        )
+        return f"{self.count} {at}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciled:
     """How far the processor and we have been compared.
 
@@ -129,7 +149,7 @@ class Reconciled:
     watermark_at: datetime | None
     age: timedelta
     held: Held | None
-    mail_held: int
+    mail_held: HeldMail
     last_found: dict[str, int]
     last_warnings: tuple[str, ...]
 
@@ -811,7 +831,7 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
         return warnings
     # What lasts stays one finding: it is neither over nor told anew each five minutes.
     lasting = set(troubles)
-    if await _count_mail_held(connection):
+    if (await _read_mail_held(connection)).count:
         lasting.add(OwnTrouble.MAIL_HELD)
     await end_findings(connection, SUBJECT, unless=tuple(lasting))
     for trouble in sorted(lasting):
@@ -862,24 +882,31 @@ async def let_go(connection: AsyncConnection) -> bool:
     return let.scalar_one_or_none() is not None
 
 
-async def let_mail_go(connection: AsyncConnection) -> int:
+async def let_mail_go(connection: AsyncConnection) -> HeldMail:
     """Let held mail leave: the sweep finds its checkouts within a minute.
 
     Returns:
-        How many checkouts were held.
+        What was held.
     """
+    held = (
+        select(checkouts.c.checkout_id, checkouts.c.mail_held_at)
+        .where(checkouts.c.mail_held_at.is_not(None))
+        .with_for_update()
+        .cte("held")
+    )
     released = await connection.execute(
         update(checkouts)
-        .where(checkouts.c.mail_held_at.is_not(None))
+        .where(checkouts.c.checkout_id == held.c.checkout_id)
         .values(
             mail_held_at=None,
             next_message_at=func.least(
                 checkouts.c.next_message_at, func.clock_timestamp()
             ),
         )
-        .returning(checkouts.c.checkout_id)
+        .returning(held.c.mail_held_at)
     )
-    return len(released.all())
+    times = [row.mail_held_at for row in released]
+    return HeldMail(count=len(times), newest_at=max(times, default=None))
 
 
 async def list_mail_held(
@@ -912,7 +939,7 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
         held=Held(since=state.held_at, actor=state.held_by, reason=state.held_reason)
         if is_held
         else None,
-        mail_held=await _count_mail_held(connection),
+        mail_held=await _read_mail_held(connection),
         last_found=dict(last.found) if last else {},
         last_warnings=tuple(last.warnings) if last else (),
     )
@@ -1006,10 +1033,11 @@ async def read_age(connection: AsyncConnection) -> timedelta:
     return age
 
 
-async def _count_mail_held(connection: AsyncConnection) -> int:
+async def _read_mail_held(connection: AsyncConnection) -> HeldMail:
     found = await connection.execute(
-        select(func.count())
-        .select_from(checkouts)
-        .where(checkouts.c.mail_held_at.is_not(None))
+        select(
+            func.count().label("n"), func.max(checkouts.c.mail_held_at).label("newest")
+        ).where(checkouts.c.mail_held_at.is_not(None))
     )
-    return int(found.scalar_one())
+    row = found.one()
+    return HeldMail(count=row.n, newest_at=row.newest)

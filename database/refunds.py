@@ -7,6 +7,7 @@ follows for money and access, is in `database.aftermath`.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -55,7 +56,9 @@ class ToldRefund:
         failed_at: When it came back: the money is with us.
         reference: By which a bank finds it: its own number, else the processor's id.
         is_confirmed: The bank has given it a number of its own.
-        keeps_access: Access stays although money went back.
+        keeps_access: Access stays although money went back: less than the whole price
+            has by this one, or it was asked for so.
+        is_second_charge: It returns a charge that the order does not stand for.
     """
 
     sequence: int
@@ -66,6 +69,7 @@ class ToldRefund:
     reference: str
     is_confirmed: bool
     keeps_access: bool
+    is_second_charge: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +82,34 @@ class WaitingRefund:
 
 
 async def request_refund(
-    connection: AsyncConnection, checkout_id: UUID, request: RefundRequest
-) -> RefundRow:
+    connection: AsyncConnection,
+    checkout_id: UUID,
+    request: RefundRequest,
+    *,
+    nth: int | None = None,
+) -> tuple[RefundRow, bool]:
     """Make a person's request durable; the same id twice is one refund.
+
+    Args:
+        connection: In a transaction.
+        checkout_id: Whose money.
+        request: Who wants what.
+        nth: For who has no id of a page's: which refund of this amount it is, so that
+            the same wish given twice goes back once. None asks for no such count.
+
+    Returns:
+        The refund as it stands, and whether this call asked for it: of the same id
+        another may have been asked for before, which may be over by now.
 
     Raises:
         CheckoutNotFound: There is no such checkout.
-        RefundRefused: Nothing, or less, is left to give back; or it is disputed.
+        RefundRefused: Nothing, or less, is left to give back; it is disputed; or an
+            equal one stands already.
     """
     paid = await lock_paid(connection, checkout_id)
     known = await read_refunds(connection, refunds.c.refund_id == request.refund_id)
     if known:
-        return known[0]
+        return known[0], False
     if paid.stage != Stage.CHARGED:
         msg = (
             f"{paid.reference_code} was not charged, so there is nothing to give back."
@@ -98,6 +118,8 @@ async def request_refund(
     if request.amount.amount_minor <= 0:
         raise RefundRefused("A refund is more than nothing.")
     await _refuse_if_frozen(connection, paid)
+    if nth is not None:
+        await _refuse_if_equal(connection, paid, request.amount, nth)
     left = await left_to_refund(connection, checkout_id)
     if request.amount.currency != left.currency:
         raise RefundRefused(f"It was paid in {left.currency.upper()}.")
@@ -118,27 +140,31 @@ async def request_refund(
         not_before=func.clock_timestamp() + CANCEL_WITHIN,
     )
     (row,) = await read_refunds(connection, refunds.c.refund_id == request.refund_id)
-    return row
+    return row, True
 
 
 async def cancel_refund(
-    connection: AsyncConnection, refund_id: UUID, actor: str
-) -> bool:
-    """Take a request back, unless it was sent: `requested -> canceled`.
+    connection: AsyncConnection, checkout_id: UUID, refund_id: UUID, actor: str
+) -> tuple[RefundRow | None, bool]:
+    """Take one request back, unless it was sent: `requested -> canceled`.
 
     The checkout's lock puts this and the workflow's first step in a line: exactly one
-    of them finds it requested.
+    of them finds it requested. It is named, so that two who mean the same one do not
+    take another back.
+
+    Returns:
+        The refund as it stands now, None when the checkout has no such one; and whether
+        this call took it back.
+
+    Raises:
+        CheckoutNotFound: There is no such checkout.
     """
-    await connection.execute(
-        select(checkouts.c.checkout_id)
-        .join(refunds, refunds.c.checkout_id == checkouts.c.checkout_id)
-        .where(refunds.c.refund_id == refund_id)
-        .with_for_update(of=checkouts)
-    )
+    await lock_paid(connection, checkout_id)
+    this = (refunds.c.refund_id == refund_id, refunds.c.checkout_id == checkout_id)
     moved = await connection.execute(
         update(refunds)
         .where(
-            refunds.c.refund_id == refund_id,
+            *this,
             refunds.c.state == RefundState.REQUESTED,
             refunds.c.purpose == RefundPurpose.ASKED,
         )
@@ -149,20 +175,31 @@ async def cancel_refund(
         )
         .returning(refunds.c.refund_id)
     )
-    return moved.scalar_one_or_none() is not None
+    is_taken = moved.scalar_one_or_none() is not None
+    found = await read_refunds(connection, *this)
+    return (found[0] if found else None), is_taken
 
 
-async def cancellable_refund(
+async def list_meant_to_take_back(
     connection: AsyncConnection, checkout_id: UUID
-) -> RefundRow | None:
-    """Return the newest request of a person that was not sent yet."""
-    rows = await read_refunds(
+) -> list[RefundRow]:
+    """Return the refunds that somebody may mean who wants to take one back.
+
+    Those that a person asked for and that were not sent; and those that were taken back
+    as lately as that was possible: a colleague may have meant the same one.
+    """
+    return await read_refunds(
         connection,
         refunds.c.checkout_id == checkout_id,
-        refunds.c.state == RefundState.REQUESTED,
         refunds.c.purpose == RefundPurpose.ASKED,
+        or_(
+            refunds.c.state == RefundState.REQUESTED,
+            and_(
+                refunds.c.state == RefundState.CANCELED,
+                refunds.c.finished_at > func.clock_timestamp() - CANCEL_WITHIN,
+            ),
+        ),
     )
-    return rows[-1] if rows else None
 
 
 async def left_to_refund(connection: AsyncConnection, checkout_id: UUID) -> Money:
@@ -192,21 +229,29 @@ async def list_told_refunds(
 ) -> list[ToldRefund]:
     """Read the refunds that the processor took on, or that failed, as asked for."""
     found = await connection.execute(
-        select(refunds, checkouts.c.access_state)
+        select(
+            refunds,
+            checkouts.c.access_state,
+            checkouts.c.payment_intent_id.label("paid_by"),
+        )
         .join(checkouts, checkouts.c.checkout_id == refunds.c.checkout_id)
         .where(refunds.c.checkout_id == checkout_id)
         .order_by(refunds.c.requested_at, refunds.c.refund_id)
     )
-    return [
-        _told(sequence, row)
-        for sequence, row in enumerate(found, 1)
-        if row.state in {*ACCEPTED_REFUNDS, RefundState.FAILED}
-    ]
+    told: list[ToldRefund] = []
+    returned: Counter[str] = Counter()
+    for sequence, row in enumerate(found, 1):
+        if row.state in ACCEPTED_REFUNDS:
+            returned[row.payment_intent_id] += row.amount_minor
+        elif row.state != RefundState.FAILED:
+            continue
+        is_whole = returned[row.payment_intent_id] >= row.captured_minor
+        told.append(_told(sequence, row, is_whole=is_whole))
+    return told
 
 
-def _told(sequence: int, row: Row[tuple[object, ...]]) -> ToldRefund:
+def _told(sequence: int, row: Row[tuple[object, ...]], *, is_whole: bool) -> ToldRefund:
     failed = row.state == RefundState.FAILED
-    is_whole = row.amount_minor == row.captured_minor
     return ToldRefund(
         sequence=sequence,
         purpose=RefundPurpose(row.purpose),
@@ -217,6 +262,7 @@ def _told(sequence: int, row: Row[tuple[object, ...]]) -> ToldRefund:
         is_confirmed=row.bank_reference is not None,
         keeps_access=row.access_state != AccessState.ENDED
         and not (row.ends_access and is_whole and not failed),
+        is_second_charge=row.payment_intent_id != row.paid_by,
     )
 
 
@@ -303,6 +349,34 @@ async def _refuse_if_frozen(
         raise RefundRefused(msg)
 
 
+async def _refuse_if_equal(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    amount: Money,
+    nth: int,
+) -> None:
+    equal = await read_refunds(
+        connection,
+        refunds.c.payment_intent_id == paid.payment_intent_id,
+        refunds.c.amount_minor == amount.amount_minor,
+        refunds.c.currency == amount.currency,
+        refunds.c.state.in_(LIVE_REFUNDS),
+    )
+    if nth == len(equal) + 1:
+        return
+    if not equal:
+        msg = f"No refund of {amount} of {paid.reference_code} stands: leave --nth out."
+        raise RefundRefused(msg)
+    last = equal[-1]
+    times = "once" if len(equal) == 1 else f"{len(equal)} times"
+    msg = (
+        f"{amount} of {paid.reference_code} goes back {times} already, the last as "
+        f"{last.actor} asked on {last.requested_at:%d %b at %H:%M} UTC. Nothing was "
+        f"added. If it shall go back once more, add: --nth {len(equal) + 1}"
+    )
+    raise RefundRefused(msg)
+
+
 async def lock_paid(
     connection: AsyncConnection, checkout_id: UUID
 ) -> Row[tuple[object, ...]]:
@@ -362,6 +436,7 @@ async def read_refunds(
             amount=money_of(row),
             purpose=RefundPurpose(row.purpose),
             state=RefundState(row.state),
+            actor=row.actor,
             ends_access=row.ends_access,
             requested_at=row.requested_at,
             not_before=row.not_before,

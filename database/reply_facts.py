@@ -30,7 +30,7 @@ from domain.replies import (
     ReplyFacts,
     ReturnedMoney,
 )
-from domain.states import AccessState, EmailState, RefundPurpose
+from domain.states import AccessState, EmailState
 from domain.words import masked
 
 
@@ -72,7 +72,7 @@ async def read_reply_facts(
             application_url=application_url,
         ),
         next_message_at=await _read_promise(connection, checkout_id),
-        refund=await _read_refund(connection, checkout_id),
+        refunds=await _read_refunds(connection, checkout_id),
         dispute=await _read_dispute(connection, checkout_id),
     )
     return await _with_changes(connection, row, facts)
@@ -207,22 +207,22 @@ async def _read_promise(
     return due_at
 
 
-async def _read_refund(
+async def _read_refunds(
     connection: AsyncConnection, checkout_id: UUID
-) -> ReturnedMoney | None:
-    """Read the newest refund that the processor took and no bank sent back."""
-    newest = None
-    for told in await list_told_refunds(connection, checkout_id):
-        if told.accepted_at is None or told.failed_at is not None:
-            continue
-        newest = ReturnedMoney(
+) -> tuple[ReturnedMoney, ...]:
+    """Read the refunds that the processor took and no bank sent back."""
+    returned = [
+        ReturnedMoney(
             amount=told.amount,
             returned_at=told.accepted_at,
             reference=told.reference,
-            is_second_charge=told.purpose is RefundPurpose.DUPLICATE,
+            is_second_charge=told.is_second_charge,
             ends_access=not told.keeps_access,
         )
-    return newest
+        for told in await list_told_refunds(connection, checkout_id)
+        if told.accepted_at is not None and told.failed_at is None
+    ]
+    return tuple(sorted(returned, key=lambda one: one.returned_at))
 
 
 async def _read_dispute(

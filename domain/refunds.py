@@ -216,6 +216,7 @@ class RefundRow:
     looked_at: datetime | None = None
     looks: int = 0
     next_look_at: datetime | None = None
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

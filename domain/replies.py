@@ -187,7 +187,7 @@ class ReplyFacts:
         customer_name: How they signed; never guessed from an address.
         wrote_at: When the letter that is being answered came in.
         next_message_at: By when we write next; something must be set to keep it.
-        refund: The newest refund that the processor took.
+        refunds: Those that the processor took and no bank sent back, oldest first.
         invoice: A finished invoice.
         added: Days that were added.
         dispute: An undecided dispute.
@@ -206,7 +206,7 @@ class ReplyFacts:
     customer_name: str | None = None
     wrote_at: datetime | None = None
     next_message_at: datetime | None = None
-    refund: ReturnedMoney | None = None
+    refunds: tuple[ReturnedMoney, ...] = ()
     invoice: Invoice | None = None
     added: AddedDays | None = None
     dispute: OpenDispute | None = None
@@ -217,6 +217,14 @@ class ReplyFacts:
     what_broke: str | None = None
     what_changed: str | None = None
     people: int | None = None
+
+    def returned(self, *, second: bool) -> tuple[ReturnedMoney, ...]:
+        """Return what went back: of a second charge, or of what the order stands for.
+
+        A letter speaks of one of them; whatever went back since of the other leaves it
+        as true as before.
+        """
+        return tuple(one for one in self.refunds if one.is_second_charge is second)
 
 
 class Fact(StrEnum):
@@ -536,8 +544,8 @@ def proof_of_no_charge(purchase: Purchase, now: datetime) -> CustomerView | None
 
 def times_of(facts: ReplyFacts) -> tuple[datetime, ...]:
     """Return every instant that the facts hold; a letter may name no other."""
-    beside = (facts.purchase, facts.refund, facts.added, facts.dispute)
-    parts = (facts, *beside, *facts.timeline)
+    beside = (facts.purchase, facts.added, facts.dispute)
+    parts = (facts, *beside, *facts.refunds, *facts.timeline)
     return tuple(
         value
         for part in parts
@@ -605,8 +613,8 @@ _KNOWN: dict[Fact, _Test] = {
     Fact.NEXT_MESSAGE: lambda f, _: (
         f.next_message_at is not None and f.next_message_at > f.now
     ),
-    Fact.REFUND: lambda f, _: f.refund is not None and not f.refund.is_second_charge,
-    Fact.SECOND_REFUND: lambda f, _: f.refund is not None and f.refund.is_second_charge,
+    Fact.REFUND: lambda f, _: bool(f.returned(second=False)),
+    Fact.SECOND_REFUND: lambda f, _: bool(f.returned(second=True)),
     Fact.RECEIPT: lambda _, p: p.receipt_left_at is not None,
     Fact.VERIFIED: lambda f, _: f.verified is not None,
     Fact.NEW_ADDRESS: lambda f, _: (
@@ -635,8 +643,13 @@ _SIGNS: tuple[tuple[Situation, _Test], ...] = (
     ),
     (Situation.AFTER_THE_FIX, _KNOWN[Fact.WHAT_CHANGED]),
     (Situation.MANY_PEOPLE, lambda f, _: f.people is not None and f.people > 1),
-    (Situation.PAID_TWICE, _KNOWN[Fact.SECOND_REFUND]),
+    # What went back last is what they mostly write about.
+    (
+        Situation.PAID_TWICE,
+        lambda f, _: bool(f.refunds) and f.refunds[-1].is_second_charge,
+    ),
     (Situation.MONEY_BACK, _KNOWN[Fact.REFUND]),
+    (Situation.PAID_TWICE, _KNOWN[Fact.SECOND_REFUND]),
     (
         Situation.COMPENSATION,
         lambda f, _: f.added is not None and _is_news(f.added.added_at, f),

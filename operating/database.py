@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from api.records import RecordsUnavailable
 from database.engine import make_engine
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def on_database(database_url: str, work: Callable[[AsyncEngine], Awaitable[T]]) 
 
     try:
         return asyncio.run(run())
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, RecordsUnavailable) as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise DatabaseAway(
             f"The database did not answer as it should: {cause[0] if cause else error}"

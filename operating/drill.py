@@ -7,12 +7,15 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.alerts import Send, WatcherActivities, send_by_apprise
+from database.audit import record_action
 from database.oncall import write_drill
 from domain.rota import Channel
 from operating.address import ShopAddress
 from operating.database import in_transaction
+from operating.recording import did
 from settings import OnCallSettings, load_on_call
 
 #: What the watcher is called among the channels.
@@ -38,7 +41,14 @@ def drill(shop: ShopAddress, actor: str) -> int:
     )
     gap = settings.on_call_gap
     sys.stdout.write(report_of(results, gap))
-    in_transaction(shop.database_url, lambda c: write_drill(c, actor, results))
+
+    async def keep(connection: AsyncConnection) -> None:
+        await write_drill(connection, actor, results)
+        taken = sum(results.values())
+        action = did(actor, "drill.held", channels=len(results), taken=taken)
+        await record_action(connection, action)
+
+    in_transaction(shop.database_url, keep)
     is_whole = bool(settings.on_call_ways) and all(results.values())
     return 0 if is_whole and gap is None else 1
 

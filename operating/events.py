@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from api.parts import Door
-from api.records import Records, RecordsUnavailable
+from api.telling import Messenger
 from api.webhooks import apply_event
+from database.audit import digest_of, record_action
 from database.inbox import (
     InboxEvent,
     InboxRow,
@@ -27,19 +27,13 @@ from database.inbox import (
     read_event,
 )
 from operating.address import ShopAddress
-from operating.database import DatabaseAway, NotDone, in_transaction, on_database
-from workflows.door import CheckoutDoor, DoorClosed, connect
+from operating.database import NotDone, in_transaction, on_database
+from operating.recording import did
+from operating.telling import teller_of
+from workflows.door import DoorClosed
 
 #: Events read at a time for a replay of all.
 _BATCH = 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Messenger:
-    """What `apply_event` takes of an API process."""
-
-    records: Records
-    door: Door
 
 
 @dataclass(slots=True)
@@ -71,9 +65,22 @@ def ignore(
         DatabaseAway: The database did not answer.
         NotDone: It does not wait.
     """
-    is_ignored = in_transaction(
-        database_url, lambda c: ignore_event(c, event_id, actor=actor, reason=reason)
-    )
+
+    async def work(connection: AsyncConnection) -> bool:
+        is_ignored = await ignore_event(
+            connection, event_id, actor=actor, reason=reason
+        )
+        if is_ignored:
+            action = did(
+                actor,
+                "event.ignored",
+                event=event_id,
+                reason_sha256=digest_of(reason),
+            )
+            await record_action(connection, action)
+        return is_ignored
+
+    is_ignored = in_transaction(database_url, work)
     row = in_transaction(database_url, lambda c: read_event(c, event_id))
     if row is None:
         raise NotDone(f"No event is called {event_id}.")
@@ -94,22 +101,21 @@ def replay(
     """
 
     async def work(engine: AsyncEngine) -> _Replay:
-        client = await connect(shop.temporal_address, shop.temporal_namespace)
-        messenger = _Messenger(records=Records(engine), door=CheckoutDoor(client))
+        messenger = await teller_of(shop, engine)
+        # One row for the command; which events it told stands with each of them.
+        asked = did(actor, "events.replayed", event=event_id)
         if event_id is None:
+            await messenger.records.write(lambda c: record_action(c, asked))
             return await _replay_all(messenger, actor)
         row = await messenger.records.read(lambda c: read_event(c, event_id))
         if row is None:
             raise NotDone(f"No event is called {event_id}.")
+        await messenger.records.write(lambda c: record_action(c, asked))
         done = _Replay(told=[], stuck=[])
         await _tell(messenger, row.event, actor, done)
         return done
 
-    try:
-        done = on_database(shop.database_url, work)
-    except RecordsUnavailable as error:
-        msg = f"The database did not answer as it should: {error}."
-        raise DatabaseAway(msg) from error
+    done = on_database(shop.database_url, work)
     told = f"{len(done.told)} of {len(done.told) + len(done.stuck)} events were told."
     if done.stuck:
         raise NotDone(f"{done.trouble} {told} What was not told waits as before.")
@@ -117,7 +123,7 @@ def replay(
     _say(text, {"replayed": done.told}, as_json=as_json)
 
 
-async def _replay_all(messenger: _Messenger, actor: str) -> _Replay:
+async def _replay_all(messenger: Messenger, actor: str) -> _Replay:
     """Tell of all that wait, oldest first; stop where Temporal is down."""
     done = _Replay(told=[], stuck=[])
     while True:
@@ -133,7 +139,7 @@ async def _replay_all(messenger: _Messenger, actor: str) -> _Replay:
 
 
 async def _tell(
-    messenger: _Messenger, event: InboxEvent, actor: str, done: _Replay
+    messenger: Messenger, event: InboxEvent, actor: str, done: _Replay
 ) -> None:
     """Tell of one event, and write down by whose wish.
 

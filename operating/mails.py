@@ -6,12 +6,15 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.cases import insert_repair, mark_told
+from api.telling import tell_repair
+from database.audit import record_action
+from database.cases import insert_repair
 from database.emails import owe_again
 from domain.messages import CheckoutInput, RepairRequest
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
-from workflows.door import CheckoutDoor, DoorClosed, connect
+from operating.recording import did
+from operating.telling import teller_of
 
 
 def send_again(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -> None:
@@ -37,6 +40,14 @@ def send_again(shop: ShopAddress, checkout: str, *, actor: str, as_json: bool) -
                 reason=f"send again: {', '.join(kinds)}",
             )
             await insert_repair(connection, row.checkout_id, repair)
+            action = did(
+                actor,
+                "mail.sent_again",
+                checkout_id=row.checkout_id,
+                repair=str(repair.repair_id),
+                mails=", ".join(kinds),
+            )
+            await record_action(connection, action)
         this = CheckoutInput(
             checkout_id=row.checkout_id, reference_code=row.reference_code
         )
@@ -55,11 +66,6 @@ async def _knock(
     checkout: CheckoutInput,
     repair: RepairRequest,
 ) -> str:
-    client = await connect(shop.temporal_address, shop.temporal_namespace)
-    try:
-        await CheckoutDoor(client).request_repair(checkout, repair)
-    except DoorClosed:
-        return " Temporal does not answer; they leave as soon as it does."
-    async with engine.begin() as connection:
-        await mark_told(connection, repair.repair_id)
-    return ""
+    if await tell_repair(await teller_of(shop, engine), checkout, repair):
+        return ""
+    return " Temporal does not answer; they leave as soon as it does."

@@ -12,14 +12,17 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from database import reconciliation
+from database.audit import digest_of, record_action
 from database.reconciliation import Reconciled
 from domain.reconciliation import ReconcileInput, ReconcileResult, Trigger
 from operating.address import ShopAddress
 from operating.database import NotDone, in_transaction
+from operating.recording import did
 from workflows.door import TASK_QUEUE, connect
 from workflows.schedule import start_run
 
@@ -39,6 +42,7 @@ def run(
     """Carry out a run, and say what it found.
 
     Raises:
+        DatabaseAway: The database did not answer; nothing was compared.
         NotDone: Temporal did not answer, another run is under way, or it failed.
     """
     asked = ReconcileInput(
@@ -49,6 +53,16 @@ def run(
         is_deep=is_deep,
         since=since.replace(tzinfo=since.tzinfo or UTC) if since else None,
     )
+    action = did(
+        actor,
+        "reconciliation.asked",
+        run=str(asked.run_id),
+        deep=is_deep,
+        dry=is_dry,
+        since=asked.since.isoformat() if asked.since else None,
+    )
+    # First, as the console does: whatever becomes of the run, it was asked for.
+    in_transaction(shop.database_url, lambda c: record_action(c, action))
     result = asyncio.run(_run(shop, asked))
     if result.is_busy:
         raise NotDone(
@@ -86,9 +100,19 @@ def status(database_url: str, *, as_json: bool) -> None:
 
 def hold(database_url: str, *, actor: str, reason: str, as_json: bool) -> None:
     """Turn the kill switch on: find and tell, and ask for no repair."""
-    is_new = in_transaction(
-        database_url, lambda c: reconciliation.hold(c, actor, reason)
-    )
+
+    async def work(connection: AsyncConnection) -> bool:
+        is_new = await reconciliation.hold(connection, actor, reason)
+        action = did(
+            actor,
+            "reconciliation.held",
+            is_new=is_new,
+            reason_sha256=digest_of(reason),
+        )
+        await record_action(connection, action)
+        return is_new
+
+    is_new = in_transaction(database_url, work)
     text = (
         "No repair is asked for until: reconcile release"
         if is_new
@@ -97,16 +121,30 @@ def hold(database_url: str, *, actor: str, reason: str, as_json: bool) -> None:
     _say(text, {"is_new": is_new}, as_json=as_json)
 
 
-def release(database_url: str, *, as_json: bool) -> None:
+def release(database_url: str, *, actor: str, as_json: bool) -> None:
     """Turn the kill switch off; the next run asks for what was withheld."""
-    is_new = in_transaction(database_url, reconciliation.let_go)
+
+    async def work(connection: AsyncConnection) -> bool:
+        is_new = await reconciliation.let_go(connection)
+        action = did(actor, "reconciliation.released", is_new=is_new)
+        await record_action(connection, action)
+        return is_new
+
+    is_new = in_transaction(database_url, work)
     text = "Repairs are asked for again." if is_new else "It was not held."
     _say(text, {"is_new": is_new}, as_json=as_json)
 
 
-def let_mail_go(database_url: str, *, as_json: bool) -> None:
+def let_mail_go(database_url: str, *, actor: str, as_json: bool) -> None:
     """Let the mails of a bulk repair leave."""
-    count = in_transaction(database_url, reconciliation.let_mail_go)
+
+    async def work(connection: AsyncConnection) -> int:
+        held = await reconciliation.let_mail_go(connection)
+        action = did(actor, "mail.let_go", checkouts=held.count)
+        await record_action(connection, action)
+        return held.count
+
+    count = in_transaction(database_url, work)
     text = (
         f"The mails of {count} checkouts leave within minutes."
         if count
@@ -167,10 +205,10 @@ def _standing(found: Reconciled) -> str:
         )
     lines += [f"{count:8}  {kind}" for kind, count in found.last_found.items()]
     lines += found.last_warnings
-    if found.mail_held:
+    if found.mail_held.count:
         lines.append(
-            f"The mails of {found.mail_held} checkouts are held. Look at them, then: "
-            "reconcile let-mail-go"
+            f"The mails of {found.mail_held.count} checkouts are held. Look at them, "
+            "then: reconcile let-mail-go"
         )
     return "\n".join(lines)
 
@@ -182,7 +220,7 @@ def _standing_as_json(found: Reconciled) -> dict[str, Any]:
         "is_late": found.is_late,
         "held_by": found.held.actor if found.held else None,
         "held_reason": found.held.reason if found.held else None,
-        "mail_held": found.mail_held,
+        "mail_held": found.mail_held.count,
         "last_found": found.last_found,
         "last_warnings": list(found.last_warnings),
     }

@@ -10,11 +10,14 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.cases import insert_repair, mark_told
+from api.telling import tell_repair
+from database.audit import digest_of, record_action
+from database.cases import insert_repair
 from domain.messages import CheckoutInput, RepairRequest
 from operating.address import ShopAddress
 from operating.one_checkout import Said, find_checkout, on_shop
-from workflows.door import CheckoutDoor, DoorClosed, connect
+from operating.recording import did
+from operating.telling import teller_of
 
 
 def repair(
@@ -32,7 +35,15 @@ def repair(
         async with engine.begin() as connection:
             row = await find_checkout(connection, checkout)
             await insert_repair(connection, row.checkout_id, request)
-        client = await connect(shop.temporal_address, shop.temporal_namespace)
+            action = did(
+                actor,
+                "repair.asked",
+                checkout_id=row.checkout_id,
+                repair=str(request.repair_id),
+                is_new=True,
+                reason_sha256=digest_of(reason),
+            )
+            await record_action(connection, action)
         asked = CheckoutInput(
             checkout_id=row.checkout_id, reference_code=row.reference_code
         )
@@ -40,16 +51,12 @@ def repair(
             "repair_id": str(request.repair_id),
             "checkout_id": str(row.checkout_id),
         }
-        try:
-            await CheckoutDoor(client).request_repair(asked, request)
-        except DoorClosed:
+        if not await tell_repair(await teller_of(shop, engine), asked, request):
             text = (
                 f"Temporal does not answer. The request for {row.reference_code} is "
                 "kept, and carried out as soon as it does."
             )
             return Said(text=text, content=content | {"is_told": False})
-        async with engine.begin() as connection:
-            await mark_told(connection, request.repair_id)
         return Said(
             text=f"{row.reference_code} is being looked at afresh.",
             content=content | {"is_told": True},

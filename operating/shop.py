@@ -11,16 +11,30 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.audit import digest_of, record_action
 from database.overview import Overview, read_overview
 from database.pauses import Pause, pause_payments, resume_payments
 from operating.database import in_transaction
+from operating.recording import did
 
 
 def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
     """Stop new payments."""
-    made = in_transaction(
-        database_url, lambda c: pause_payments(c, reason=reason, actor=actor)
-    )
+
+    async def work(connection: AsyncConnection) -> Pause:
+        made = await pause_payments(connection, reason=reason, actor=actor)
+        action = did(
+            actor,
+            "payments.paused",
+            is_new=made.is_new,
+            reason_sha256=digest_of(reason),
+        )
+        await record_action(connection, action)
+        return made
+
+    made = in_transaction(database_url, work)
     since = f"New payments are paused since {_at(made.paused_at)}"
     text = (
         f"{since}. What was requested before goes on. End it with: cli.py resume"
@@ -32,7 +46,14 @@ def pause(database_url: str, *, reason: str, actor: str, as_json: bool) -> None:
 
 def resume(database_url: str, *, actor: str, as_json: bool) -> None:
     """Take new payments again."""
-    ended = in_transaction(database_url, lambda c: resume_payments(c, actor=actor))
+
+    async def work(connection: AsyncConnection) -> Pause | None:
+        ended = await resume_payments(connection, actor=actor)
+        action = did(actor, "payments.resumed", is_new=ended is not None)
+        await record_action(connection, action)
+        return ended
+
+    ended = in_transaction(database_url, work)
     text = (
         "New payments were not paused."
         if ended is None

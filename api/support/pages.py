@@ -12,7 +12,7 @@ from api.pages import load_templates
 from api.staff.guard import Staff
 from api.support.choices import HOW_VERIFIED, Option
 from api.support.views import CasePage, Fact, QueueLine
-from database.audit import Outcome, RecordedAction, StaffAction
+from database.audit import AuditPage, Outcome, StaffAction
 from domain.changes import MOST_DAYS
 from domain.staff import Role
 from domain.triage import Lane
@@ -125,6 +125,7 @@ class ReconciliationPage:
         mail_held: Customers who were delivered in bulk and not written to.
         samples: Path and reference of some of them.
         warnings: What the last run says looks broken about ourselves.
+        mail_seen: Which mail that is; see `HeldMail.seen`.
     """
 
     compared_until: str
@@ -135,6 +136,7 @@ class ReconciliationPage:
     samples: Sequence[tuple[str, str]]
     warnings: Sequence[str]
     runs: Sequence[RunLine]
+    mail_seen: str = ""
 
 
 _ACTIONS = {
@@ -153,7 +155,14 @@ _ACTIONS = {
     "case.opened": "opened a case",
     "case.released": "put a case back",
     "code.given": "gave a fresh code",
+    "drill.held": "rehearsed the on-call channels",
+    "event.ignored": "let an event of the processor be",
+    "events.replayed": "had events of the processor told again",
+    "incident.acknowledged": "took an incident",
+    "incident.resolved": "ended an incident",
+    "incident.snoozed": "silenced an incident",
     "mail.let_go": "let held mail go",
+    "mail.sent_again": "had mail sent again",
     "days.added": "added days to a plan",
     "payments.paused": "paused new payments",
     "payments.resumed": "took payments again",
@@ -302,11 +311,9 @@ class Console:
             query="",
         )
 
-    def audit(self, staff: Staff, actions: Sequence[RecordedAction]) -> HTMLResponse:
-        """Show what everybody did lately."""
-        return self._render(
-            "console_audit.html", staff=staff, actions=actions, query=""
-        )
+    def audit(self, staff: Staff, page: AuditPage) -> HTMLResponse:
+        """Show what everybody did."""
+        return self._render("console_audit.html", staff=staff, page=page, query="")
 
     def _render(self, template: str, status: int = 200, **facts: Any) -> HTMLResponse:
         text = self._templates.get_template(template).render(**facts)

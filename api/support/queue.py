@@ -16,7 +16,7 @@ from api.staff.guard import Staff, TheStaff, allows, console_router
 from api.support.pages import LANES, Alike, Group, Tab
 from api.support.views import QueueLine, queue_line
 from database import console
-from database.audit import list_actions
+from database.audit import Among, read_page
 from database.console import CaseRow
 from database.pauses import Pause, read_pause
 from domain.search import MOST_CHARACTERS, parse
@@ -28,6 +28,9 @@ router = console_router()
 
 #: More of one cause than this are offered together.
 _MANY = 5
+
+#: As far as PostgreSQL counts.
+_MOST_ROWS = 2**63 - 1
 
 #: No row holds a NUL character, and PostgreSQL refuses to look for one.
 _NO_NUL = r"^[^\x00]*$"
@@ -97,10 +100,15 @@ async def search(
 
 @router.api_route("/audit", methods=["GET", "HEAD"])
 @allows(Access.OWN)
-async def show_audit(parts: TheParts, staff: TheStaff) -> Response:
-    """Show what everybody did lately, refused actions too."""
-    actions = await parts.records.read(list_actions)
-    return parts.console.audit(staff, actions)
+async def show_audit(
+    parts: TheParts,
+    staff: TheStaff,
+    among: Among = Among.DEEDS,
+    before: Annotated[int | None, Query(ge=1, le=_MOST_ROWS)] = None,
+) -> Response:
+    """Show what everybody did, refused actions too, a page at a time."""
+    page = await parts.records.read(lambda c: read_page(c, among, before))
+    return parts.console.audit(staff, page)
 
 
 def _alike(rows: Sequence[CaseRow]) -> list[Alike]:

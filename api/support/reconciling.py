@@ -47,9 +47,9 @@ class RunForm(StaffForm):
 
 
 class MailForm(StaffForm):
-    """How many customers' mail the page said is held."""
+    """Which held mail the page showed; see `HeldMail.seen`."""
 
-    count: int = Field(ge=1, le=10_000_000)
+    seen: str = Field(max_length=60)
 
 
 @router.api_route("/reconciliation", methods=["GET", "HEAD"])
@@ -135,13 +135,13 @@ async def release(
 async def let_mail_go(
     parts: TheParts, staff: TheStaff, form: Annotated[MailForm, Form()]
 ) -> Response:
-    """Let the mails leave that a bulk repair has held back, if no more were since."""
+    """Let the mails leave that a bulk repair has held back, if they are those."""
 
     async def work(connection: AsyncConnection) -> None:
-        count = await reconciliation.let_mail_go(connection)
-        if count != form.count:
-            raise _OtherMail(count)
-        await record_action(connection, staff.did("mail.let_go", checkouts=count))
+        held = await reconciliation.let_mail_go(connection)
+        if held.seen != form.seen:
+            raise _OtherMail(held.count)
+        await record_action(connection, staff.did("mail.let_go", checkouts=held.count))
 
     try:
         await parts.records.write(work)
@@ -151,7 +151,6 @@ async def let_mail_go(
             outcome=Outcome.REFUSED,
             why="the list changed",
             checkouts=other.count,
-            shown=form.count,
         )
         await parts.records.write(lambda c: record_action(c, row))
         return _back(Said.MAIL_CHANGED if other.count else Said.NO_MAIL_HELD)
@@ -159,7 +158,7 @@ async def let_mail_go(
 
 
 class _OtherMail(Exception):
-    """More mail is held, or less, than the page said."""
+    """Other mail is held than the page showed."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -195,7 +194,8 @@ def _page(
         held=""
         if held is None
         else f"since {moment_in_words(held.since)} by {held.actor}: {held.reason}",
-        mail_held=found.mail_held,
+        mail_held=found.mail_held.count,
+        mail_seen=found.mail_held.seen,
         samples=[
             (f"/support/checkouts/{checkout_id}", reference)
             for checkout_id, reference in held_mail

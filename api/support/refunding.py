@@ -7,7 +7,6 @@ second finds the first one's.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 from uuid import UUID, uuid5
 
@@ -19,29 +18,35 @@ from starlette.responses import Response
 from api.parts import Parts, TheParts
 from api.staff.guard import Reason, Staff, StaffForm, TheStaff, allows, console_router
 from api.support.case import read_case_facts
-from api.support.repairing import IN_CONSOLE
 from api.support.said import Said, back_to_checkout
+from api.telling import tell_refund
 from database.audit import Outcome, digest_of, record_action
 from database.checkouts import CheckoutRow
-from database.console import Record, read_record
 from database.refunds import (
     RefundRefused,
     cancel_refund,
-    cancellable_refund,
-    lock_paid,
-    mark_knocked,
     request_refund,
 )
 from domain.messages import CheckoutInput
 from domain.money import Money, parse_money
 from domain.refunds import RefundRequest, RefundRow
 from domain.staff import Access
-from workflows.door import DoorClosed
+from domain.states import RefundState
 
 router = console_router()
 
 #: Makes a refund's id from its checkout and its turn.
 _REFUNDS = UUID("b5a1f0e9-6a41-4d2f-8a57-0f5c0a0c9d11")
+
+#: What a press came to, by where the refund stands that it asked for.
+_SAID = {
+    RefundState.REQUESTED: Said.REFUND_ASKED,
+    RefundState.SUBMITTING: Said.REFUND_SENT_BEFORE,
+    RefundState.PENDING: Said.REFUND_SENT_BEFORE,
+    RefundState.SUCCEEDED: Said.REFUND_SENT_BEFORE,
+    RefundState.FAILED: Said.REFUND_CAME_BACK,
+    RefundState.CANCELED: Said.REFUND_WAS_TAKEN_BACK,
+}
 
 
 class RefundForm(StaffForm):
@@ -51,6 +56,12 @@ class RefundForm(StaffForm):
     reason: Reason
     turn: int = Field(ge=0, le=1000)
     keeps_access: bool = False
+
+
+class TakeBackForm(StaffForm):
+    """Which refund the button stood beside."""
+
+    refund_id: UUID
 
 
 @router.post("/checkouts/{checkout_id}/refund")
@@ -69,16 +80,17 @@ async def refund(
         request = _request(checkout_id, staff, form, amount)
         if form.turn > len(record.returned):
             raise RefundRefused("This page is not one of ours. Open the case again.")
-        is_theirs = await _ask(parts, staff, (checkout_id, case_id), request)
+        asked = await _ask(parts, staff, (checkout_id, case_id), request)
     except (RefundRefused, ValueError) as refused:
         await _write_refusal(parts, staff, checkout_id, form)
         return parts.console.problem(
             staff, f"{refused} Nothing was sent.", f"/support/checkouts/{checkout_id}"
         )
-    if not is_theirs:
+    if asked is None:
         return back_to_checkout(checkout_id, Said.REFUND_BY_OTHER)
-    await _knock(parts, row, request)
-    return back_to_checkout(checkout_id, Said.REFUND_ASKED)
+    if asked.state is RefundState.REQUESTED:
+        await _knock(parts, row, request)
+    return back_to_checkout(checkout_id, _SAID[asked.state])
 
 
 @router.post("/checkouts/{checkout_id}/refund/take-back")
@@ -87,17 +99,15 @@ async def take_back(
     parts: TheParts,
     staff: TheStaff,
     checkout_id: UUID,
-    form: Annotated[StaffForm, Form()],
+    form: Annotated[TakeBackForm, Form()],
 ) -> Response:
-    """Take the newest refund back that was not sent."""
-    del form  # The guard has looked at it.
+    """Take the refund back that stands beside the button, if it was not sent."""
     case, row, _ = await read_case_facts(parts, checkout_id)
     case_id = None if case is None else case.case_id
 
-    async def work(connection: AsyncConnection) -> RefundRow | None:
-        found = await cancellable_refund(connection, checkout_id)
-        is_taken = found is not None and await cancel_refund(
-            connection, found.refund_id, staff.name
+    async def work(connection: AsyncConnection) -> tuple[RefundRow | None, bool]:
+        found, is_taken = await cancel_refund(
+            connection, checkout_id, form.refund_id, staff.name
         )
         await record_action(
             connection,
@@ -106,14 +116,15 @@ async def take_back(
                 outcome=Outcome.DONE if is_taken else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
-                refund=None if found is None else str(found.refund_id),
+                refund=str(form.refund_id),
+                **({} if is_taken or found is None else {"why": found.state.value}),
             ),
         )
-        return found if is_taken else None
+        return found, is_taken
 
-    taken = await parts.records.write(work)
-    if taken is None:
-        return back_to_checkout(checkout_id, Said.REFUND_TOO_LATE)
+    taken, is_taken = await parts.records.write(work)
+    if taken is None or not is_taken:
+        return back_to_checkout(checkout_id, _not_taken(taken))
     request = RefundRequest(
         refund_id=taken.refund_id,
         amount=taken.amount,
@@ -123,6 +134,14 @@ async def take_back(
     )
     await _knock(parts, row, request)
     return back_to_checkout(checkout_id, Said.REFUND_TAKEN_BACK)
+
+
+def _not_taken(refund: RefundRow | None) -> Said:
+    if refund is None:
+        return Said.REPAIR_STALE
+    if refund.state is RefundState.CANCELED:
+        return Said.REFUND_TAKEN_BEFORE
+    return Said.REFUND_TOO_LATE
 
 
 def _request(
@@ -142,27 +161,28 @@ async def _ask(
     staff: Staff,
     about: tuple[UUID, UUID | None],
     request: RefundRequest,
-) -> bool:
-    """Make a request durable once; False when another stands in its place.
+) -> RefundRow | None:
+    """Make a request durable once, and write down what became of the press.
 
     The checkout's lock lets one ask at a time, so that what the audit has of two who
-    press at once is what became of each. Who presses twice is written down once.
+    press at once is what became of each. Who presses twice is written down once, unless
+    what they asked for is over or on its way: then the second press came to nothing.
+
+    Returns:
+        The refund as it stands; None when another stands in its place.
     """
     checkout_id, case_id = about
 
-    async def work(connection: AsyncConnection) -> bool:
-        await lock_paid(connection, checkout_id)
-        record = await read_record(connection, checkout_id, case_id)
-        asked = await request_refund(connection, checkout_id, request)
-        is_new = all(one.refund_id != request.refund_id for one in record.returned)
-        is_theirs = not _is_of_another(request, asked, record)
-        if is_theirs and not is_new:
-            return True
+    async def work(connection: AsyncConnection) -> RefundRow | None:
+        asked, is_new = await request_refund(connection, checkout_id, request)
+        is_theirs = not _is_of_another(request, asked)
+        if is_theirs and not is_new and asked.state is RefundState.REQUESTED:
+            return asked
         await record_action(
             connection,
             staff.did(
                 "refund.asked",
-                outcome=Outcome.DONE if is_theirs else Outcome.REFUSED,
+                outcome=Outcome.DONE if is_new else Outcome.REFUSED,
                 case_id=case_id,
                 checkout_id=checkout_id,
                 refund=str(request.refund_id),
@@ -170,9 +190,10 @@ async def _ask(
                 currency=request.amount.currency,
                 ends_access=request.ends_access,
                 reason_sha256=digest_of(request.reason),
+                **({} if is_new else {"why": f"found one {asked.state}"}),
             ),
         )
-        return is_theirs
+        return asked if is_theirs else None
 
     return await parts.records.write(work)
 
@@ -190,13 +211,13 @@ async def _write_refusal(
     await parts.records.write(lambda c: record_action(c, row))
 
 
-def _is_of_another(request: RefundRequest, asked: RefundRow, record: Record) -> bool:
-    """Whether somebody else's refund stands where this one was meant to."""
-    known = {one.refund_id: one for one in record.returned}
-    before = known.get(request.refund_id)
-    if before is not None and before.actor != request.actor:
-        return True
-    return asked.amount != request.amount or asked.ends_access != request.ends_access
+def _is_of_another(request: RefundRequest, asked: RefundRow) -> bool:
+    """Whether another refund stands where this one was meant to."""
+    return (asked.actor, asked.amount, asked.ends_access) != (
+        request.actor,
+        request.amount,
+        request.ends_access,
+    )
 
 
 async def _knock(parts: Parts, row: CheckoutRow, request: RefundRequest) -> None:
@@ -204,10 +225,4 @@ async def _knock(parts: Parts, row: CheckoutRow, request: RefundRequest) -> None
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
-    # What they typed stays in the row: a workflow's history cannot be erased.
-    told = replace(request, reason=IN_CONSOLE)
-    try:
-        await parts.door.request_refund(checkout, told)
-    except DoorClosed:
-        return
-    await parts.records.write(lambda c: mark_knocked(c, request.refund_id))
+    await tell_refund(parts, checkout, request)

@@ -20,24 +20,23 @@ from api.support.asking import Shown
 from api.support.case import read_case_facts
 from api.support.said import Said, back_to_checkout, look_for_a_moment
 from api.support.views import facts_of
+from api.telling import tell_repair
 from database import console
 from database.audit import Outcome, StaffAction, record_action
-from database.cases import mark_told
 from database.checkouts import CheckoutRow
 from database.console import Asked, CaseRow, Record
 from database.emails import owe_again
 from domain.case_view import repair_id_of
 from domain.messages import CheckoutInput, RepairRequest
 from domain.staff import Access
-from workflows.door import DoorClosed
 
 router = console_router()
 
 #: Most repairs are over by then, and the page that follows can tell how they ended.
 _LOOKS = 4
 
-#: All that a workflow is told of why; the row has the words.
-IN_CONSOLE = "asked for in the console"
+#: The reason of who gave none.
+_IN_CONSOLE = "asked for in the console"
 
 
 class RepairForm(StaffForm):
@@ -67,7 +66,7 @@ async def repair(
     request = RepairRequest(
         repair_id=form.repair_id,
         actor=staff.name,
-        reason=form.reason.strip() or IN_CONSOLE,
+        reason=form.reason.strip() or _IN_CONSOLE,
     )
     asked = await write_repair(parts, staff, found, request)
     if asked is None:
@@ -136,18 +135,11 @@ async def knock(parts: Parts, row: CheckoutRow, asked: Asked) -> bool:
     checkout = CheckoutInput(
         checkout_id=row.checkout_id, reference_code=row.reference_code
     )
-    # As the first one's: the workflow takes the same id once. What they typed stays in
-    # the row, because a workflow's history cannot be erased.
+    # As the first one's: the workflow takes the same id once.
     first = RepairRequest(
-        repair_id=asked.repair_id, actor=asked.actor, reason=IN_CONSOLE
+        repair_id=asked.repair_id, actor=asked.actor, reason=asked.reason
     )
-    try:
-        await parts.door.request_repair(checkout, first)
-    except DoorClosed:
-        # The starter loop tells it as soon as Temporal is back.
-        return False
-    await parts.records.write(lambda c: mark_told(c, asked.repair_id))
-    return True
+    return await tell_repair(parts, checkout, first)
 
 
 async def _said(parts: Parts, checkout_id: UUID, asked: Asked, name: str) -> Said:

@@ -40,7 +40,11 @@ class Said(StrEnum):
     REPAIR_STALE = "repair-stale"
     REFUND_ASKED = "refund-asked"
     REFUND_BY_OTHER = "refund-by-other"
+    REFUND_SENT_BEFORE = "refund-sent-before"
+    REFUND_CAME_BACK = "refund-came-back"
+    REFUND_WAS_TAKEN_BACK = "refund-was-taken-back"
     REFUND_TAKEN_BACK = "refund-taken-back"
+    REFUND_TAKEN_BEFORE = "refund-taken-before"
     REFUND_TOO_LATE = "refund-too-late"
     RUN_DONE = "run-done"
     RUN_GOES_ON = "run-goes-on"
@@ -87,7 +91,15 @@ WORDS: dict[Said, str] = {
     "back below.",
     Said.REFUND_BY_OTHER: "Somebody asked for a refund since you opened this page. "
     "Nothing was added to it.",
+    Said.REFUND_SENT_BEFORE: "You asked for this refund before, and it was sent then. "
+    "Nothing was added to it.",
+    Said.REFUND_CAME_BACK: "You asked for this refund before, and the bank did not "
+    "take it. Nothing goes back by this press: see below how it stands.",
+    Said.REFUND_WAS_TAKEN_BACK: "This refund was taken back before it was sent. "
+    "Nothing goes back by this press: if it shall after all, ask for it anew below.",
     Said.REFUND_TAKEN_BACK: "Taken back. The money stays.",
+    Said.REFUND_TAKEN_BEFORE: "It was taken back before you pressed. Its money stays; "
+    "no other refund was touched.",
     Said.REFUND_TOO_LATE: "It was sent already, so it cannot be taken back.",
     Said.RUN_DONE: "Compared. The first line below says what differs.",
     Said.RUN_GOES_ON: "It compares, and goes on by itself. Look again in a moment.",

@@ -97,6 +97,7 @@ class Fact:
 class RefundLine:
     """Money on its way back, as a case page writes it."""
 
+    refund_id: UUID
     words: str
     may_be_taken_back: bool
 
@@ -451,7 +452,7 @@ def _refund_line(one: Returned, now: datetime) -> RefundLine:
     may = one.state is RefundState.REQUESTED and one.not_before > now
     if may:
         words += f" until {by_in_words(one.not_before, now=now)}"
-    return RefundLine(words=words, may_be_taken_back=may)
+    return RefundLine(refund_id=one.refund_id, words=words, may_be_taken_back=may)
 
 
 def _left(row: CheckoutRow, record: Record) -> Money | None:

@@ -73,7 +73,7 @@ def _one_day(facts: ReplyFacts) -> str | None:
 
 def _may_return(facts: ReplyFacts) -> bool:
     is_ours = words.purchase(facts).money is MoneyState.CHARGED
-    return is_ours and facts.dispute is None and facts.refund is None
+    return is_ours and facts.dispute is None and not facts.refunds
 
 
 def somebody_else(_facts: ReplyFacts, _company: Company) -> Said:

@@ -247,8 +247,10 @@ def _order(reading: Reading) -> Iterator[Remark]:
 
 def _known_amounts(facts: ReplyFacts, bought: Purchase) -> set[str]:
     known = {str(bought.price)}
-    if facts.refund is not None:
-        known.add(str(facts.refund.amount))
+    known |= {str(one.amount) for one in facts.refunds}
+    for second in (False, True):
+        if facts.returned(second=second):
+            known.add(str(words.returned(facts, second=second).amount))
     if facts.dispute is not None:
         known.add(str(facts.dispute.amount))
     return known | {amount.removesuffix(".00") for amount in known}
@@ -428,8 +430,7 @@ _CLAIMS: tuple[tuple[str, re.Pattern[str], _Proof, str], ...] = (
         "twice",
         _TWICE,
         lambda facts, bought: (
-            bought.money is MoneyState.DUPLICATE
-            or (facts.refund is not None and facts.refund.is_second_charge)
+            bought.money is MoneyState.DUPLICATE or bool(facts.returned(second=True))
         ),
         "Nothing proves a second charge. Ask the processor first.",
     ),
@@ -442,7 +443,7 @@ _CLAIMS: tuple[tuple[str, re.Pattern[str], _Proof, str], ...] = (
     (
         "returned",
         _RETURNED,
-        lambda facts, _: facts.refund is not None,
+        lambda facts, _: bool(facts.refunds),
         "No refund was taken by the processor yet. Refund from the case first.",
     ),
     (

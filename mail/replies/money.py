@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain.deadlines import UNKNOWN_FOR, in_words
-from domain.replies import Purchase, ReplyFacts, ReturnedMoney, proof_of_no_charge
+from domain.replies import Purchase, ReplyFacts, proof_of_no_charge
 from domain.states import AccessState, MoneyState, NotChargedReason
 from domain.words import card_in_words
 from mail.facts import Company, LetterNotDue
@@ -59,17 +59,16 @@ def _on_the_statement(bought: Purchase, company: Company) -> str:
 
 def paid_twice(facts: ReplyFacts, _company: Company) -> Said:
     """Answer "I paid twice" where it is true: the second payment has gone back."""
-    bought, refund = words.purchase(facts), words.returned(facts)
-    at = words.on(refund.returned_at, facts)
+    bought, back = words.purchase(facts), words.returned(facts, second=True)
     return Said(
         subjects=(
-            f"The second {refund.amount} is on its way back",
+            f"The second {back.amount} is on its way back",
             "Your second payment is on its way back",
         ),
-        fact=f"You're right: we charged you twice, and the second {refund.amount} "
-        f"went back {at}.",
+        fact=f"You're right: we charged you twice, and the second {back.amount} "
+        f"went back{back.when}.",
         to_do=words.NOTHING_TO_DO,
-        next_step=_banks(refund),
+        next_step=back.banks,
         more=(
             "It should not have happened, and I'm sorry. "
             f"You were right to ask. {facts.what_broke or ''}",
@@ -85,10 +84,6 @@ def _what_they_keep(bought: Purchase) -> str:
     if bought.access is AccessState.ENDED:
         return "The first payment was for your plan, which has ended."
     return f"You keep what you bought, {words.and_runs_until(bought)}."
-
-
-def _banks(refund: ReturnedMoney) -> str:
-    return f"{words.BANKS} {words.BY_NUMBER}" if refund.reference else words.BANKS
 
 
 def second_line_is_hold(facts: ReplyFacts, _company: Company) -> Said:
@@ -208,17 +203,16 @@ def declined(facts: ReplyFacts, company: Company) -> Said:
 
 def money_back(facts: ReplyFacts, _company: Company) -> Said:
     """Answer "I want my money back" with: done. No argument, no form."""
-    bought, refund = words.purchase(facts), words.returned(facts)
-    at = words.on(refund.returned_at, facts)
-    is_part = refund.amount != bought.price
+    bought, back = words.purchase(facts), words.returned(facts)
+    is_part = back.amount != bought.price
     what = (
-        f"{refund.amount} of your {bought.price}" if is_part else f"your {bought.price}"
+        f"{back.amount} of your {bought.price}" if is_part else f"your {bought.price}"
     )
     return Said(
-        subjects=(f"We returned {refund.amount} to you", "We returned your money"),
-        fact=f"Done: we returned {what} {at}.",
+        subjects=(f"We returned {back.amount} to you", "We returned your money"),
+        fact=f"Done: we returned {what}{back.when}.",
         to_do=words.NOTHING_TO_DO,
-        next_step=_banks(refund),
+        next_step=back.banks,
         more=(
             "Some banks show no new line. They take the first one away.",
             _plan_after(bought, facts),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from domain.customer_view import CustomerView, Page
 from domain.deadlines import BANK_CHECK_FOR, in_words
-from domain.replies import Purchase, ReplyFacts, ReturnedMoney, proof_of_no_charge
+from domain.money import Money
+from domain.replies import Purchase, ReplyFacts, proof_of_no_charge
 from domain.states import AccessState, DeclineClass, MoneyState
 from domain.words import (
     at_in_words,
@@ -25,6 +27,7 @@ NOTHING_TO_DO = "You don't need to do anything."
 NOT_AGAIN = "You don't need to pay again."
 BANKS = "Banks usually show it within 5 to 10 business days."
 BY_NUMBER = "Your bank can find it by the refund number below."
+BY_NUMBERS = "Your bank can find it by the refund numbers below."
 COMES_TO_ME = "just reply: your answer comes to me."
 OUR_FAULT = "That was our fault, and I'm sorry."
 
@@ -103,10 +106,9 @@ def standing(facts: ReplyFacts) -> Standing:
                 short=f"We charged you {bought.price} twice",
             )
         case MoneyState.REFUNDING | MoneyState.REFUNDED:
-            refund = returned(facts)
-            at = on(refund.returned_at, facts)
+            back = returned(facts)
             return _standing(
-                f"We returned your {refund.amount} {at}", NOTHING_TO_DO, BANKS
+                f"We returned your {back.amount}{back.when}", NOTHING_TO_DO, BANKS
             )
         case MoneyState.CHARGED:
             return _charged(facts, bought)
@@ -207,15 +209,43 @@ def purchase(facts: ReplyFacts) -> Purchase:
     return facts.purchase
 
 
-def returned(facts: ReplyFacts) -> ReturnedMoney:
-    """Return the refund that the letter tells of.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back:
+    """What went back, in one refund or in several, as one letter tells it.
+
+    Attributes:
+        amount: All of it.
+        when: When, or when the last part did; goes on after the amount.
+        banks: When a bank shows it, and how it finds it.
+        ends_access: The plan ends with it.
+    """
+
+    amount: Money
+    when: str
+    banks: str
+    ends_access: bool
+
+
+def returned(facts: ReplyFacts, *, second: bool = False) -> Back:
+    """Return what went back of the payment, or of a second one.
 
     Raises:
-        LetterNotDue: There is none.
+        LetterNotDue: Nothing did.
     """
-    if facts.refund is None:
+    parts = facts.returned(second=second)
+    if not parts:
         raise LetterNotDue("refund is not known: this letter is not due")
-    return facts.refund
+    last = parts[-1]
+    amount = sum(part.amount.amount_minor for part in parts)
+    at = on(last.returned_at, facts)
+    numbers = sum(part.reference is not None for part in parts)
+    by_number = ("", BY_NUMBER, BY_NUMBERS)[min(numbers, 2)]
+    return Back(
+        amount=Money(amount_minor=amount, currency=last.amount.currency),
+        when=f" {at}" if len(parts) == 1 else f", the last part {at}",
+        banks=f"{BANKS} {by_number}".strip(),
+        ends_access=last.ends_access,
+    )
 
 
 def known(moment: datetime | None) -> datetime:
@@ -256,21 +286,15 @@ def rows(
 ) -> tuple[tuple[str, str], ...]:
     """Return the facts that every letter shows, below its signature."""
     bought = purchase(facts)
-    refund = facts.refund
     not_charged = bought.money is MoneyState.NOT_CHARGED
     amount = f"{bought.price}, not charged" if not_charged else str(bought.price)
-    back = number = None
-    if refund is not None:
-        back = f"{refund.amount}, {moment_in_words(refund.returned_at)}"
-        number = refund.reference
     all_rows: Rows = (
         ("Reference", bought.reference_code),
         ("Plan", bought.plan_name),
         ("Amount", amount),
         ("Card", card_in_words(bought.card_brand, bought.card_last4)),
         ("Paid", bought.charged_at),
-        ("Returned", back),
-        ("Refund number", number),
+        *_returned_rows(facts),
         *more,
         ("Next e-mail", promised_at and f"by {moment_in_words(promised_at)}"),
     )
@@ -279,6 +303,13 @@ def rows(
         for label, value in all_rows
         if value
     )
+
+
+def _returned_rows(facts: ReplyFacts) -> Iterator[tuple[str, str | None]]:
+    """Write each refund with its number: a bank finds one at a time."""
+    for one in facts.refunds:
+        yield "Returned", f"{one.amount}, {moment_in_words(one.returned_at)}"
+        yield "Refund number", one.reference
 
 
 def bank_check_for() -> str:

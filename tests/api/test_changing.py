@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from api.starter import Starter
+from api.telling import WHY
 from domain.changes import change_id_of
 from domain.staff import Role
 from tests.api.doubles import Opened, Shop, text_of
@@ -91,7 +92,7 @@ async def test_days_are_added_and_told(shop: Shop, dana: Colleague) -> None:
     assert ends_at(shop) == timedelta(days=14)
     ((_, repair),) = shop.door.repairs
     assert repair.repair_id == change_id_of(opened.checkout_id, 0)
-    assert (repair.actor, repair.reason) == ("dana", "asked for in the console")
+    assert (repair.actor, repair.reason) == ("dana", WHY)
     assert shop.sql("SELECT reason, told_at IS NOT NULL FROM repairs") == [
         ("days were added to the plan", True)
     ]

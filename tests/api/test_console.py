@@ -741,6 +741,25 @@ async def refund(who: Colleague, opened: Opened, **fields: str) -> httpx.Respons
     return await who.browser.post(f"{checkout_of(opened)}/refund", data=data | fields)
 
 
+def offered_back(page: httpx.Response) -> dict[int, str]:
+    """Return the refunds that a page offers to take back: id by minor units."""
+    lines = re.findall(
+        r"<li>\$([0-9.]+), asked for.*?name=\"refund_id\" value=\"([^\"]+)\"",
+        page.text,
+        re.DOTALL,
+    )
+    return {round(float(amount) * 100): refund_id for amount, refund_id in lines}
+
+
+async def take_back(who: Colleague, opened: Opened, refund_id: str) -> httpx.Response:
+    """Press the button beside a refund."""
+    return await who.post(
+        f"{checkout_of(opened)}/refund/take-back",
+        checkout_of(opened),
+        refund_id=refund_id,
+    )
+
+
 def make_stale(shop: Shop) -> None:
     """Let the last code be older than money allows."""
     shop.sql("UPDATE staff_sessions SET code_at = now() - interval '6 minutes'")
@@ -795,20 +814,54 @@ async def test_a_refund_can_be_taken_back_in_time(shop: Shop, dana: Colleague) -
     opened = await stuck(shop)
     await refund(dana, opened, amount="50")
     shown = await dana.browser.get(checkout_of(opened))
-    path = f"{checkout_of(opened)}/refund/take-back"
+    beside = offered_back(shown)
 
-    back = await dana.post(path, checkout_of(opened))
-    again = await dana.post(path, checkout_of(opened))
+    back = await take_back(dana, opened, beside[5000])
+    again = await take_back(dana, opened, beside[5000])
 
     assert "$50.00, asked for by dana: can still be taken back until" in said_by(shown)
     assert "$199.00 can still go back." in said_by(shown)
     assert "said=refund-taken-back" in back.headers["location"]
-    assert "said=refund-too-late" in again.headers["location"]
+    assert "said=refund-taken-before" in again.headers["location"]
     assert shop.sql("SELECT state FROM refunds") == [("canceled",)]
     assert [row[1:3] for row in actions(shop)][-2:] == [
         ("refund.taken_back", "done"),
         ("refund.taken_back", "refused"),
     ]
+
+
+async def test_a_button_takes_back_the_refund_beside_it(
+    shop: Shop, dana: Colleague
+) -> None:
+    """Two who mean the same one take it back once; the other goes on its way."""
+    eli = await hire(shop, "eli")
+    opened = await stuck(shop)
+    for amount in ("50.00", "100.00"):
+        await refund(dana, opened, amount=amount)
+    beside = offered_back(await dana.browser.get(checkout_of(opened)))
+
+    answers = [await take_back(who, opened, beside[10000]) for who in (dana, eli)]
+    other = await take_back(eli, await stuck(shop, "eve@example.com"), beside[5000])
+
+    said = [one.headers["location"].partition("said=")[2] for one in (*answers, other)]
+    assert said == ["refund-taken-back", "refund-taken-before", "repair-stale"]
+    assert dict(shop.sql("SELECT amount_minor, state FROM refunds")) == {
+        5000: "requested",
+        10000: "canceled",
+    }
+
+
+async def test_what_was_sent_is_not_taken_back(shop: Shop, dana: Colleague) -> None:
+    """Who presses too late is told that it is with the bank."""
+    opened = await stuck(shop)
+    await refund(dana, opened, amount="50.00")
+    beside = offered_back(await dana.browser.get(checkout_of(opened)))
+    move_refund(shop, UUID(beside[5000]), "submitting")
+
+    late = await take_back(dana, opened, beside[5000])
+
+    assert "said=refund-too-late" in late.headers["location"]
+    assert shop.sql("SELECT state FROM refunds") == [("submitting",)]
 
 
 async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
@@ -827,6 +880,48 @@ async def test_two_people_refund_once(shop: Shop, dana: Colleague) -> None:
         ("dana", "refund.asked", "done"),
         ("eli", "refund.asked", "refused"),
     ]
+
+
+def move_refund(shop: Shop, refund_id: UUID, *states: str) -> None:
+    """Bring a refund on as the workflow does, a state at a time."""
+    for state in states:
+        shop.sql(
+            "UPDATE refunds SET state=%s, processor_refund_id='re_1', failure='x',"
+            " accepted_at=now(), next_look_at=now(), submitted_at=now(),"
+            " finished_at=CASE WHEN %s IN ('succeeded', 'failed', 'canceled')"
+            " THEN now() END WHERE refund_id=%s",
+            state,
+            state,
+            refund_id,
+        )
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["submitting"], "refund-sent-before"),
+        (["submitting", "succeeded"], "refund-sent-before"),
+        (["submitting", "failed"], "refund-came-back"),
+        (["canceled"], "refund-was-taken-back"),
+    ],
+)
+async def test_a_press_that_finds_an_old_refund_says_so(
+    shop: Shop, dana: Colleague, states: list[str], said: str
+) -> None:
+    """From a page of before, nothing is added, promised or told to the workflow."""
+    opened = await stuck(shop)
+    await refund(dana, opened, amount="100.00", turn="0")
+    ((refund_id,),) = shop.sql("SELECT refund_id FROM refunds")
+    move_refund(shop, refund_id, *states)
+
+    again = await refund(dana, opened, amount="100.00", turn="0")
+
+    assert again.headers["location"].endswith(f"?said={said}")
+    assert shop.sql("SELECT state FROM refunds") == [(states[-1],)]
+    assert len(shop.door.refunds) == 1
+    asked = [row for row in actions(shop) if row[1] == "refund.asked"]
+    assert [row[2] for row in asked] == ["done", "refused"]
+    assert asked[1][3]["why"] == f"found one {states[-1]}"
 
 
 async def test_no_history_keeps_what_people_typed(shop: Shop, dana: Colleague) -> None:
@@ -925,6 +1020,67 @@ async def test_the_audit_is_the_owners_to_read(shop: Shop, dana: Colleague) -> N
 
     assert "dana asked for a repair" in said
     assert "dana was kept out: refused (role)" in said
+
+
+def fill_audit(shop: Shop, action: str, count: int) -> None:
+    """Write so many more rows; their hashes are not looked at here."""
+    shop.sql(
+        "INSERT INTO staff_actions"
+        " (action_id, at, actor, action, outcome, about, previous_hash, hash)"
+        " SELECT last.action_id + n, now(), 'unknown', %s, 'refused', '{}',"
+        " CASE n WHEN 1 THEN last.hash"
+        " ELSE sha256((last.action_id + n - 1)::text::bytea) END,"
+        " sha256((last.action_id + n)::text::bytea)"
+        " FROM (SELECT * FROM staff_actions ORDER BY action_id DESC LIMIT 1) AS last,"
+        " generate_series(1, %s) AS n",
+        action,
+        count,
+    )
+
+
+async def rows_behind(who: Colleague, path: str) -> list[list[int]]:
+    """Follow the links to older rows; returns the numbers that each page shows."""
+    pages = []
+    while path:
+        shown = (await who.browser.get(path)).text
+        pages.append([int(number) for number in re.findall(r"Row (\d+)<", shown)])
+        older = re.search(r'href="([^"]+)">Older rows', shown)
+        path = unescape(older[1]) if older else ""
+    return pages
+
+
+async def test_strangers_push_nothing_out_of_the_audit(
+    shop: Shop, dana: Colleague
+) -> None:
+    """However many sign-ins fail, deeds come first; those are counted, and a link."""
+    olga = await hire(shop, "olga", Role.OWNER)
+    await press(dana, await stuck(shop))
+    before = len(actions(shop))
+    fill_audit(shop, "sign_in", 450)
+
+    said = said_by(await olga.browser.get("/support/audit"))
+    sign_ins = await rows_behind(olga, "/support/audit?among=sign-ins")
+
+    assert "dana asked for a repair" in said
+    assert "450 failed sign-ins in the same time are left out." in said
+    assert [len(page) for page in sign_ins] == [200, 200, 50]
+    numbers = [number for page in sign_ins for number in page]
+    assert numbers == list(range(before + 450, before, -1))
+
+
+async def test_older_rows_of_the_audit_are_reached(shop: Shop) -> None:
+    """Each row is on one page, down to the first; sign-ins between are counted."""
+    olga = await hire(shop, "olga", Role.OWNER)
+    for action, count in (("sign_in", 3), ("case.noted", 250), ("sign_in", 2)):
+        fill_audit(shop, action, count)
+    deeds = [row for row in actions(shop) if row[1] != "sign_in"]
+
+    newest = said_by(await olga.browser.get("/support/audit"))
+    pages = await rows_behind(olga, "/support/audit")
+
+    assert "2 failed sign-ins in the same time are left out." in newest
+    assert [len(page) for page in pages] == [200, len(deeds) - 200]
+    assert pages[-1][-1] == 1
 
 
 # Many of one cause

@@ -70,7 +70,7 @@ FORMS: dict[str, dict[str, str]] = {
     "/support/batch": {"cause": "x", "count": "1"},
     "/support/pause": {"reason": "x"},
     "/support/reconciliation/hold": {"reason": "x"},
-    "/support/reconciliation/let-mail-go": {"count": "1"},
+    "/support/reconciliation/let-mail-go": {"seen": "x"},
     "/support/payments/case": {"payment_intent": "pi_1"},
     "/support/checkouts/{checkout_id}/repair": {"repair_id": str(uuid4())},
     "/support/checkouts/{checkout_id}/reply": {
@@ -83,6 +83,7 @@ FORMS: dict[str, dict[str, str]] = {
         "reason": "x",
         "turn": "0",
     },
+    "/support/checkouts/{checkout_id}/refund/take-back": {"refund_id": str(uuid4())},
     "/support/checkouts/{checkout_id}/days": {"days": "1", "reason": "x", "turn": "0"},
     "/support/checkouts/{checkout_id}/address": {
         "email": "mara@example.org",

@@ -95,7 +95,7 @@ async def test_a_lost_knock_is_given_again(shop: Shop) -> None:
     ((checkout, told),) = shop.door.refunds
     assert checkout.checkout_id == opened.checkout_id
     # A workflow's history cannot be erased: what a person typed stays in the row.
-    assert told == replace(request, reason="asked for before; its row says why")
+    assert told == replace(request, reason="its row says why")
     assert shop.sql("SELECT reason FROM refunds") == [(request.reason,)]
 
 

@@ -45,6 +45,20 @@ async def test_a_message_opens_the_case_and_asks_for_a_repair(shop: Shop) -> Non
     assert repair_id in {repair.repair_id for _, repair in shop.door.repairs}
 
 
+async def test_a_message_is_one_signal(shop: Shop) -> None:
+    """The repair looks at everything a hint would, and is told no second time."""
+    opened = await paid_without_access(shop)
+
+    await write(shop, opened)
+
+    ((repair_id, is_told),) = shop.sql(
+        "SELECT repair_id, told_at IS NOT NULL FROM repairs"
+    )
+    assert is_told
+    assert [repair.repair_id for _, repair in shop.door.repairs] == [repair_id]
+    assert shop.door.hinted == []
+
+
 async def test_the_acknowledgement_has_the_facts_and_the_hours(shop: Shop) -> None:
     """The page's own words about the money, and when somebody is there."""
     opened = await paid_without_access(shop)

@@ -24,6 +24,11 @@ from domain.identifiers import reference_code
 from domain.messages import Charge, WriteOrder
 from domain.money import Money
 from domain.states import Stage
+from operating import telling
+from operating.address import ShopAddress
+from stack.places import free_port
+from tests.api.doubles import FakeDoor
+from tests.conftest import Database
 
 PRICE = Money(amount_minor=24900, currency="usd")
 
@@ -108,3 +113,22 @@ def open_checkout(engine: AsyncEngine) -> OpenCheckout:
         return new.checkout_id
 
     return make
+
+
+@pytest.fixture
+def shop(database: Database) -> ShopAddress:
+    """This database, and a Temporal that is not there."""
+    return ShopAddress(
+        public_url="https://shop.test",
+        database_url=database.app_url,
+        temporal_address=f"127.0.0.1:{free_port()}",
+        temporal_namespace="default",
+    )
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch) -> FakeDoor:
+    """A Temporal that takes everything from commands, and keeps what it was told."""
+    made = FakeDoor()
+    monkeypatch.setattr(telling, "CheckoutDoor", lambda _client: made)
+    return made

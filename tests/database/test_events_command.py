@@ -15,7 +15,6 @@ from domain.states import Stage
 from operating import events
 from operating.address import ShopAddress
 from operating.database import NotDone
-from stack.places import free_port
 from tests.api.doubles import FakeDoor
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
@@ -30,25 +29,6 @@ def owner(database: Database) -> Iterator[psycopg.Connection[tuple[object, ...]]
     """The owner's connection."""
     with database.connect_as_owner() as connection:
         yield connection
-
-
-@pytest.fixture
-def shop(database: Database) -> ShopAddress:
-    """This database, and a Temporal that is not there."""
-    return ShopAddress(
-        public_url="https://shop.test",
-        database_url=database.app_url,
-        temporal_address=f"127.0.0.1:{free_port()}",
-        temporal_namespace="default",
-    )
-
-
-@pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch) -> FakeDoor:
-    """A Temporal that is there."""
-    made = FakeDoor()
-    monkeypatch.setattr(events, "CheckoutDoor", lambda _client: made)
-    return made
 
 
 def point(

@@ -12,25 +12,13 @@ from operating import refunds
 from operating.address import ShopAddress
 from operating.database import NotDone
 from operating.refunds import RefundOrder
-from stack.places import free_port
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
 
 pytestmark = pytest.mark.postgres
 
 
-@pytest.fixture
-def shop(database: Database) -> ShopAddress:
-    """This database, and a Temporal that is not there."""
-    return ShopAddress(
-        public_url="https://shop.test",
-        database_url=database.app_url,
-        temporal_address=f"127.0.0.1:{free_port()}",
-        temporal_namespace="default",
-    )
-
-
-def order(checkout_id: UUID, amount: str) -> RefundOrder:
+def order(checkout_id: UUID, amount: str, nth: int = 1) -> RefundOrder:
     """Return what an operator types."""
     return RefundOrder(
         checkout=str(checkout_id),
@@ -38,6 +26,7 @@ def order(checkout_id: UUID, amount: str) -> RefundOrder:
         actor="dana",
         reason="the customer asked",
         keeps_access=True,
+        nth=nth,
     )
 
 
@@ -46,10 +35,14 @@ async def ask(shop: ShopAddress, order: RefundOrder) -> None:
     await asyncio.to_thread(lambda: refunds.ask(shop, order, as_json=False))
 
 
-async def take_back(shop: ShopAddress, checkout: str, actor: str) -> None:
+async def take_back(
+    shop: ShopAddress, checkout: str, actor: str, refund: str | None = None
+) -> None:
     """Run the command that takes a request back."""
     await asyncio.to_thread(
-        lambda: refunds.take_back(shop, checkout, actor=actor, as_json=False)
+        lambda: refunds.take_back(
+            shop, checkout, actor=actor, refund=refund, as_json=False
+        )
     )
 
 
@@ -73,6 +66,65 @@ async def test_asked_and_taken_back(
         assert owner.execute(
             "SELECT amount_minor, state, ends_access, actor, failure FROM refunds"
         ).fetchall() == [(9900, "canceled", False, "dana", "taken back by elio")]
+
+
+async def test_of_two_refunds_only_the_named_one_is_taken_back(
+    shop: ShopAddress, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """Two colleagues who mean the same one take it back once, and the other goes."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    for amount in ("50.00", "100.00"):
+        await ask(shop, order(checkout_id, amount))
+    ids = dict(database.sql("SELECT amount_minor, refund_id::text FROM refunds"))
+
+    with pytest.raises(
+        NotDone, match=f"(?s)say which.*--id {ids[10000][:8]}"
+    ) as several:
+        await take_back(shop, str(checkout_id), "elio")
+    await take_back(shop, str(checkout_id), "elio", ids[10000][:8])
+    with pytest.raises(NotDone, match="no refund that can be taken back"):
+        await take_back(shop, str(checkout_id), "dana", ids[10000][:8])
+    with pytest.raises(NotDone, match="asked for by dana: taken back already"):
+        await take_back(shop, str(checkout_id), "dana")
+
+    assert f"--id {ids[5000][:8]}" in str(several.value)
+    assert dict(database.sql("SELECT amount_minor, state FROM refunds")) == {
+        5000: "requested",
+        10000: "canceled",
+    }
+
+
+async def test_given_twice_a_part_goes_back_once(
+    shop: ShopAddress, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """A command may be repeated; who means a second equal part says so, once too."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await ask(shop, order(checkout_id, "50.00"))
+
+    with pytest.raises(NotDone, match=r"goes back once already.* add: --nth 2"):
+        await ask(shop, order(checkout_id, "50.00"))
+    await ask(shop, order(checkout_id, "50.00", nth=2))
+    for nth, said in ((2, r"2 times already.*--nth 3"), (4, "2 times already")):
+        with pytest.raises(NotDone, match=said):
+            await ask(shop, order(checkout_id, "50.00", nth=nth))
+    with pytest.raises(NotDone, match="leave --nth out"):
+        await ask(shop, order(checkout_id, "10.00", nth=2))
+
+    assert database.sql("SELECT amount_minor FROM refunds") == [(5000,), (5000,)]
+
+
+async def test_what_was_taken_back_can_be_asked_for_anew(
+    shop: ShopAddress, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """A refund that was taken back does not stand in the way of an equal one."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    await ask(shop, order(checkout_id, "50.00"))
+    await take_back(shop, str(checkout_id), "dana")
+
+    await ask(shop, order(checkout_id, "50.00"))
+
+    states = database.sql("SELECT state FROM refunds ORDER BY requested_at")
+    assert states == [("canceled",), ("requested",)]
 
 
 @pytest.mark.parametrize(

@@ -93,10 +93,15 @@ async def test_taking_back_and_sending(
     """A refund is taken back or sent, never both, in the last moment too."""
     outcomes = set()
 
-    async def take_back(request: RefundRequest, dice: random.Random) -> bool:
+    async def take_back(
+        checkout_id: UUID, request: RefundRequest, dice: random.Random
+    ) -> bool:
         await breathe(dice)
         async with engine.begin() as connection:
-            return await cancel_refund(connection, request.refund_id, "dana")
+            _, is_taken = await cancel_refund(
+                connection, checkout_id, request.refund_id, "dana"
+            )
+            return is_taken
 
     async def send(ask: AskNextRefundStep, dice: random.Random) -> bool:
         await breathe(dice)
@@ -111,7 +116,7 @@ async def test_taking_back_and_sending(
         async with engine.begin() as connection:
             row = await read_checkout(connection, checkout_id)
         due = AskNextRefundStep(checkout_id=checkout_id, now=row.now + CANCEL_WITHIN)
-        moves = [take_back(request, chance), send(due, chance)]
+        moves = [take_back(checkout_id, request, chance), send(due, chance)]
         is_first = chance.random() < 0.5
         results = await asyncio.gather(*(moves if is_first else reversed(moves)))
         is_back, is_sent = results if is_first else reversed(results)

@@ -11,22 +11,10 @@ from domain.states import Stage
 from operating import reconciliation, repairs
 from operating.address import ShopAddress
 from operating.database import NotDone
-from stack.places import free_port
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def shop(database: Database) -> ShopAddress:
-    """This database, and a Temporal that is not there."""
-    return ShopAddress(
-        public_url="https://shop.test",
-        database_url=database.app_url,
-        temporal_address=f"127.0.0.1:{free_port()}",
-        temporal_namespace="default",
-    )
 
 
 async def test_repair_is_kept_while_temporal_is_down(
@@ -73,7 +61,7 @@ async def test_kill_switch_is_turned_and_shown(
         reconciliation.hold(url, actor="dana", reason="I look first", as_json=True)
         reconciliation.hold(url, actor="elio", reason="me too", as_json=True)
         reconciliation.status(url, as_json=True)
-        reconciliation.release(url, as_json=True)
+        reconciliation.release(url, actor="dana", as_json=True)
         reconciliation.status(url, as_json=True)
 
     def hold_before_any_run() -> None:

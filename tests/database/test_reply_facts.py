@@ -64,7 +64,7 @@ async def test_a_paid_checkout_is_told_as_its_rows_say(
     assert (bought.card_brand, bought.card_last4) == ("visa", "4242")
     assert bought.page_url == f"https://shop.acme.test/c/01234567-{checkout_id}"
     assert (bought.access_url, bought.receipt_left_at) == (None, None)
-    assert (facts.email, facts.refund, facts.dispute) == (bought.email, None, None)
+    assert (facts.email, facts.refunds, facts.dispute) == (bought.email, (), None)
     blocked = prepare(Situation.WENT_THROUGH, facts)
     assert isinstance(blocked, Blocked)
     assert [one.fact for one in blocked.missing] == [Fact.NEXT_MESSAGE]
@@ -144,10 +144,55 @@ async def test_a_refund_counts_when_the_processor_took_it(
         )
     taken = await _facts(engine, checkout_id)
 
-    assert asked.refund is None
-    assert taken.refund is not None
-    assert taken.refund.amount.amount_minor == 10000
-    assert not taken.refund.is_second_charge
+    assert asked.refunds == ()
+    assert [one.amount.amount_minor for one in taken.refunds] == [10000]
+    assert not taken.refunds[0].is_second_charge
+
+
+async def test_every_refund_is_known_and_what_it_returns(
+    database: Database, engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Parts add up, the one that makes them whole ends access; a second is a second."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    taken = {
+        "state": "pending",
+        "accepted_at": "2026-11-24 09:00Z",
+        "next_look_at": "2026-11-24 09:00Z",
+    }
+    with database.connect_as_owner() as owner:
+        owner.execute(
+            "INSERT INTO second_charges (payment_intent_id, checkout_id, state,"
+            " amount_minor, currency) VALUES ('pi_2', %s, 'proven', 24900, 'usd')",
+            [checkout_id],
+        )
+        for minutes, amount, changes in (
+            (1, 10000, {}),
+            (2, 24900, {"payment_intent_id": "pi_2", "ends_access": False}),
+            (3, 14900, {}),
+        ):
+            values = (
+                taken
+                | changes
+                | {
+                    "amount_minor": amount,
+                    "processor_refund_id": f"re_{minutes}",
+                    "requested_at": f"2026-11-24 08:0{minutes}Z",
+                    "accepted_at": f"2026-11-24 09:0{minutes}Z",
+                }
+            )
+            put(owner, **columns(checkout_id, **values))
+
+    facts = await _facts(engine, checkout_id)
+
+    told = [
+        (r.amount.amount_minor, r.is_second_charge, r.ends_access)
+        for r in facts.refunds
+    ]
+    assert told == [
+        (10000, False, False),
+        (24900, True, False),
+        (14900, False, True),
+    ]
 
 
 async def test_an_undecided_dispute_comes_first(

@@ -15,22 +15,10 @@ from domain.states import Stage
 from operating import mails
 from operating.address import ShopAddress
 from operating.database import NotDone
-from stack.places import free_port
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def shop(database: Database) -> ShopAddress:
-    """This database, and a Temporal that is not there."""
-    return ShopAddress(
-        public_url="https://shop.test",
-        database_url=database.app_url,
-        temporal_address=f"127.0.0.1:{free_port()}",
-        temporal_namespace="default",
-    )
 
 
 async def test_refused_mail_is_sent_again_once_somebody_asks(

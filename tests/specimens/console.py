@@ -36,7 +36,7 @@ from api.support.views import (
     queue_line,
 )
 from api.support.writing import Composed, Known, Typed
-from database.audit import Outcome, RecordedAction, StaffAction
+from database.audit import Among, AuditPage, Outcome, RecordedAction, StaffAction
 from database.changes import Change
 from database.console import Asked, CaseRow, Line, Promised, Record, Returned
 from database.customer_messages import CustomerMessage
@@ -430,7 +430,7 @@ def _lists(settings: Settings) -> Iterator[tuple[str, str]]:
         ),
     )
     yield from _searches(console, lines)
-    yield "audit", _html(console.audit(DANA, _actions()))
+    yield "audit", _html(console.audit(DANA, _audit_page()))
     yield (
         "not-done",
         _html(
@@ -674,7 +674,7 @@ def _changed(receipt: ToldMail) -> Record:
     )
 
 
-def _actions() -> list[RecordedAction]:
+def _audit_page() -> AuditPage:
     def one(number: int, action: str, outcome: Outcome, **about: Any) -> RecordedAction:
         return RecordedAction(
             action_id=number,
@@ -690,11 +690,16 @@ def _actions() -> list[RecordedAction]:
             ),
         )
 
-    return [
-        one(33, "refund.asked", Outcome.DONE, amount_minor=24900, currency="usd"),
-        one(31, "repair.asked", Outcome.DONE, is_new=True),
-        one(30, "sign_in", Outcome.REFUSED, password_right=False, code_right=True),
-    ]
+    return AuditPage(
+        among=Among.DEEDS,
+        actions=(
+            one(33, "refund.asked", Outcome.DONE, amount_minor=24900, currency="usd"),
+            one(31, "repair.asked", Outcome.DONE, is_new=True),
+            one(30, "refused", Outcome.REFUSED, why="role"),
+        ),
+        sign_ins=27,
+        older=30,
+    )
 
 
 def _html(response: Any) -> str:

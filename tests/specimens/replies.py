@@ -198,17 +198,17 @@ def _paid() -> list[Variant]:
             s.WENT_THROUGH,
             with_purchase(replace(IN, access=AccessState.ENDED)),
         ),
-        ("paid-twice", s.PAID_TWICE, replace(FACTS, refund=SECOND)),
+        ("paid-twice", s.PAID_TWICE, replace(FACTS, refunds=(SECOND,))),
         (
             "paid-twice-with-cause",
             s.PAID_TWICE,
-            replace(FACTS, refund=unnamed, what_broke=BROKE),
+            replace(FACTS, refunds=(unnamed,), what_broke=BROKE),
         ),
         (
             "paid-twice-after-the-plan",
             s.PAID_TWICE,
             replace(
-                FACTS, refund=SECOND, purchase=replace(IN, access=AccessState.ENDED)
+                FACTS, refunds=(SECOND,), purchase=replace(IN, access=AccessState.ENDED)
             ),
         ),
         (
@@ -274,16 +274,33 @@ def _not_paid() -> list[Variant]:
 
 def _given_back() -> list[Variant]:
     part = replace(RETURNED, amount=Money(amount_minor=10000, currency="usd"))
+    rest = replace(
+        RETURNED,
+        amount=Money(amount_minor=14900, currency="usd"),
+        returned_at=datetime(2026, 11, 24, 9, 10, tzinfo=UTC),
+        reference="74627885231234567890124",
+    )
     gone = replace(IN, money=MoneyState.REFUNDED, access=AccessState.ENDED)
     going = replace(IN, money=MoneyState.REFUNDING)
     s = Situation
     return [
-        ("money-back", s.MONEY_BACK, with_purchase(gone, refund=RETURNED)),
-        ("money-back-on-its-way", s.MONEY_BACK, with_purchase(going, refund=RETURNED)),
+        ("money-back", s.MONEY_BACK, with_purchase(gone, refunds=(RETURNED,))),
+        (
+            "money-back-on-its-way",
+            s.MONEY_BACK,
+            with_purchase(going, refunds=(RETURNED,)),
+        ),
         (
             "money-back-in-part",
             s.MONEY_BACK,
-            replace(FACTS, refund=replace(part, ends_access=False)),
+            replace(FACTS, refunds=(replace(part, ends_access=False),)),
+        ),
+        (
+            "money-back-in-parts",
+            s.MONEY_BACK,
+            with_purchase(
+                gone, refunds=(SECOND, replace(part, ends_access=False), rest)
+            ),
         ),
         (
             "dispute",
@@ -407,7 +424,7 @@ def _in_every_state() -> list[Variant]:
         "returned": replace(
             told,
             purchase=replace(IN, money=MoneyState.REFUNDED, access=AccessState.ENDED),
-            refund=RETURNED,
+            refunds=(RETURNED,),
             next_message_at=None,
         ),
     }

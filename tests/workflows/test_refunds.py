@@ -246,7 +246,10 @@ async def test_taken_back_in_time_sends_nothing(shop: Shop) -> None:
     await shop.bought()
     request = await shop.world.ask()
     async with shop.world.engine.begin() as connection:
-        assert await cancel_refund(connection, request.refund_id, "elio")
+        _, is_taken = await cancel_refund(
+            connection, shop.world.checkout_id, request.refund_id, "elio"
+        )
+        assert is_taken
 
     result = await (await shop.start("request_refund", request)).result()
 
@@ -382,7 +385,9 @@ async def test_refund_taken_back_while_access_waits_opens_it(
     shop.world.is_application_away = False
 
     async with shop.world.engine.begin() as connection:
-        await cancel_refund(connection, request.refund_id, "dana")
+        await cancel_refund(
+            connection, shop.world.checkout_id, request.refund_id, "dana"
+        )
     result = await (await shop.start("request_refund", request)).result()
 
     assert result.end is CheckoutEnd.DELIVERED

@@ -70,8 +70,8 @@ SITUATIONS = pytest.mark.parametrize("situation", Situation)
 
 #: What takes each fact away again.
 WITHOUT: dict[Fact, dict[str, Any]] = {
-    Fact.REFUND: {"refund": None},
-    Fact.SECOND_REFUND: {"refund": RETURNED},
+    Fact.REFUND: {"refunds": ()},
+    Fact.SECOND_REFUND: {"refunds": (RETURNED,)},
     Fact.NEXT_MESSAGE: {"next_message_at": None},
     Fact.VERIFIED: {"verified": None},
     Fact.NEW_ADDRESS: {"address_corrected_at": None},
@@ -174,8 +174,8 @@ def test_the_first_three_sentences_are_money_to_do_and_what_comes(
     if request.situation is Situation.SOMEBODY_ELSE:
         assert "payment" in money
     else:
-        refund = facts.refund
-        amounts = {str(facts.purchase.price), str(refund.amount) if refund else ""}
+        refunds = {str(one.amount) for one in facts.refunds}
+        amounts = {str(facts.purchase.price), *refunds}
         assert any(amount and amount in money for amount in amounts)
     assert re.search(r"\b(you|your|please|card)\b", to_do, re.IGNORECASE)
     if facts.next_message_at is not None and _promises(letter.prose):
@@ -546,7 +546,10 @@ def test_the_second_charge_may_be_named_when_it_is_proven() -> None:
     """With both charges shown, "we charged you twice" is the truth."""
     opening = "Yes, we charged you twice: the second $249.00 went back. Do nothing."
 
-    assert _typed(Situation.PAID_TWICE, opening, replace(FACTS, refund=SECOND)) == set()
+    assert (
+        _typed(Situation.PAID_TWICE, opening, replace(FACTS, refunds=(SECOND,)))
+        == set()
+    )
 
 
 @given(opening=st.text(), subject=st.none() | st.text(), name=st.none() | st.text())
@@ -641,7 +644,7 @@ def test_the_bad_examples_are_refused_and_the_good_ones_are_not(bad: str) -> Non
         (Situation.WENT_THROUGH, with_purchase(replace(IN, was_interrupted=False))),
         (Situation.WENT_THROUGH, with_purchase(WAITING)),
         (Situation.NO_MAIL, with_purchase(replace(IN, receipt_came_back=True))),
-        (Situation.PAID_TWICE, replace(FACTS, refund=SECOND)),
+        (Situation.PAID_TWICE, replace(FACTS, refunds=(SECOND,))),
         (
             Situation.PAID_TWICE,
             with_purchase(replace(IN, money=MoneyState.DUPLICATE)),
@@ -658,7 +661,7 @@ def test_the_bad_examples_are_refused_and_the_good_ones_are_not(bad: str) -> Non
         ),
         (
             Situation.MONEY_BACK,
-            with_purchase(replace(IN, money=MoneyState.REFUNDED), refund=RETURNED),
+            with_purchase(replace(IN, money=MoneyState.REFUNDED), refunds=(RETURNED,)),
         ),
         (Situation.SLOW_ANSWER, replace(FACTS, wrote_at=NOW - timedelta(days=3))),
         (Situation.DISPUTE, _usual(Situation.DISPUTE).facts),
@@ -677,6 +680,47 @@ def test_the_likeliest_letter_comes_first(first: Situation, facts: ReplyFacts) -
     suggested = [one for one in suggest(facts) if one is not Situation.SLOW_ANSWER]
 
     assert first in (suggest(facts)[0], suggested[0])
+
+
+PART = replace(
+    RETURNED, amount=Money(amount_minor=10000, currency="usd"), ends_access=False
+)
+REST = replace(
+    RETURNED,
+    amount=Money(amount_minor=14900, currency="usd"),
+    returned_at=RETURNED.returned_at + timedelta(minutes=5),
+    reference="74627885231234567890124",
+)
+
+
+def test_money_back_in_parts_is_told_as_a_whole() -> None:
+    """Two parts that make the price are the price, each with the bank's number."""
+    gone = replace(IN, money=MoneyState.REFUNDED, access=AccessState.ENDED)
+    facts = with_purchase(gone, refunds=(PART, REST))
+
+    letter = letter_of(reply_to(Situation.MONEY_BACK, facts))
+
+    said = " ".join(letter.prose)
+    assert "Done: we returned your $249.00, the last part" in said
+    assert "by the refund numbers below" in said
+    shown = [value for label, value in letter.rows if label == "Refund number"]
+    assert shown == [PART.reference, REST.reference]
+
+
+def test_a_later_refund_leaves_the_other_letter_true() -> None:
+    """A part that went back hides no second charge, and a second charge no part."""
+    part_last = replace(FACTS, refunds=(SECOND, PART))
+    second_last = replace(FACTS, refunds=(PART, replace(SECOND, returned_at=NOW)))
+
+    for facts in (part_last, second_last):
+        twice, back = (
+            " ".join(letter_of(reply_to(situation, facts)).prose)
+            for situation in (Situation.PAID_TWICE, Situation.MONEY_BACK)
+        )
+        assert "we charged you twice, and the second $249.00 went back" in twice
+        assert "Done: we returned $100.00 of your $249.00" in back
+    assert suggest(part_last)[:2] == (Situation.MONEY_BACK, Situation.PAID_TWICE)
+    assert suggest(second_last)[:2] == (Situation.PAID_TWICE, Situation.MONEY_BACK)
 
 
 @pytest.mark.parametrize("access", AccessState)
@@ -834,11 +878,10 @@ def test_long_names_and_other_currencies_can_be_written(
     bought = request.facts.purchase
     assert bought is not None
     yen = Money(amount_minor=36000, currency="jpy")
-    refund = request.facts.refund
     facts = replace(
         request.facts,
         purchase=_renamed(bought, yen),
-        refund=refund and replace(refund, amount=yen),
+        refunds=tuple(replace(one, amount=yen) for one in request.facts.refunds),
         timeline=(),
     )
     company = replace(
