@@ -294,6 +294,7 @@ def view_of(row: CheckoutRow, *, again: bool = False) -> CustomerView:
             plan_name=row.plan_name,
             now=row.now,
             pay_requested_at=row.pay_requested_at,
+            bank_answered_at=row.bank_answered_at,
             reason=row.not_charged_reason,
             decline=row.decline_class,
             charged_at=row.charged_at,

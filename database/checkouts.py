@@ -85,6 +85,7 @@ class CheckoutRow:
         order_id: Set once the order is written.
         proven_at: When the last attempt was closed without a charge.
         asked_at: When the processor was last asked about a payment in doubt.
+        bank_answered_at: When the bank's question of this attempt was answered.
         mail_held_at: Since when nothing is mailed, after a bulk repair.
         paused_at: Since when no new payments are taken; None while they are.
         refunded: What was returned, or is being returned.
@@ -123,6 +124,7 @@ class CheckoutRow:
     access_until: datetime | None
     proven_at: datetime | None = None
     asked_at: datetime | None = None
+    bank_answered_at: datetime | None = None
     mail_held_at: datetime | None = None
     paused_at: datetime | None = None
     refunded: Money | None = None
@@ -294,6 +296,7 @@ async def request_payment(
             money_state=MoneyState.UNKNOWN,
             buyer_attempt=checkouts.c.buyer_attempt + 1,
             pay_requested_at=func.clock_timestamp(),
+            bank_answered_at=None,
             asked_at=None,
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             not_charged_reason=None,
@@ -481,7 +484,7 @@ async def record_processing(
 ) -> None:
     """The bank was answered, the outcome is open: `ACTION_NEEDED -> UNKNOWN`.
 
-    `pay_requested_at` starts anew, since the buyer's wait does.
+    The buyer's wait starts anew; when they pressed Pay stays what it was.
     """
     await connection.execute(
         update(checkouts)
@@ -492,7 +495,7 @@ async def record_processing(
         )
         .values(
             money_state=MoneyState.UNKNOWN,
-            pay_requested_at=func.clock_timestamp(),
+            bank_answered_at=func.clock_timestamp(),
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             next_action_url=None,
             updated_at=func.now(),
@@ -694,6 +697,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_until=row.access_until,
         proven_at=row.proven_at,
         asked_at=row.asked_at,
+        bank_answered_at=row.bank_answered_at,
         mail_held_at=row.mail_held_at,
         paused_at=row.paused_at,
         refunded=(

@@ -117,6 +117,7 @@ class Standing:
         hours: When people are there.
         said: Every mail that was owed so far.
         pay_requested_at: When the buyer last pressed Pay.
+        bank_answered_at: When the bank's question of this attempt was answered.
         ended_at: When the last attempt ended without a charge.
         reason: Why it did.
         charged_at: When the money moved.
@@ -139,6 +140,7 @@ class Standing:
     hours: WorkingHours
     said: tuple[Said, ...] = ()
     pay_requested_at: datetime | None = None
+    bank_answered_at: datetime | None = None
     ended_at: datetime | None = None
     reason: NotChargedReason | None = None
     charged_at: datetime | None = None
@@ -150,6 +152,11 @@ class Standing:
     open_again_turn: int = 1
     open_again_at: datetime | None = None
     refunds: tuple[RefundStanding, ...] = ()
+
+    @property
+    def waits_since(self) -> datetime | None:
+        """Since when the buyer waits for an outcome: Pay, or the answer to the bank."""
+        return self.bank_answered_at or self.pay_requested_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,20 +200,21 @@ def first_reminder(charged_at: datetime, access_until: datetime) -> datetime | N
 
 def _unknown(standing: Standing, now: datetime) -> list[Word]:
     """Not knowing: three words, then the answer, which is promised."""
-    asked_at = standing.pay_requested_at
-    if standing.money is not MoneyState.UNKNOWN or asked_at is None:
+    pressed_at, since = standing.pay_requested_at, standing.waits_since
+    is_unknown = standing.money is MoneyState.UNKNOWN
+    if not is_unknown or pressed_at is None or since is None:
         return []
     return _chain(
         standing,
         now,
-        since=asked_at,
+        since=since,
         first_after=CHECKING_AFTER,
         kinds=(
             EmailKind.CHECKING,
             EmailKind.CHECKING_STILL,
             EmailKind.CHECKING_PERSON,
         ),
-        last=lambda _: asked_at + ANSWER_WITHIN,
+        last=lambda _: pressed_at + ANSWER_WITHIN,
         by_person=False,
     )
 
@@ -276,13 +284,13 @@ def _not_charged(standing: Standing, _now: datetime) -> list[Word]:
 
     The page told everybody who waited longer than that a mail would come.
     """
-    asked_at, ended_at = standing.pay_requested_at, standing.ended_at
+    since, ended_at = standing.waits_since, standing.ended_at
     is_over = standing.money is MoneyState.NOT_CHARGED and standing.reason is not None
-    if not is_over or asked_at is None or ended_at is None:
+    if not is_over or since is None or ended_at is None:
         return []
     turn = standing.buyer_attempt
     was_told = _find(standing, EmailKind.CHECKING, turn) is not None
-    waited = ended_at - asked_at > MAY_LEAVE_AFTER
+    waited = ended_at - since > MAY_LEAVE_AFTER
     is_decline = standing.reason is NotChargedReason.DECLINED
     if was_told or (waited and not is_decline):
         return [Word(kind=EmailKind.NOT_CHARGED, sequence=turn, due_at=ended_at)]

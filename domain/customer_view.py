@@ -74,6 +74,7 @@ class CustomerFacts:
         plan_name: What is bought.
         now: The moment the page speaks of, from the database's clock.
         pay_requested_at: When the buyer last pressed Pay; None before.
+        bank_answered_at: When the bank's question of this attempt was answered.
         reason: Why the last attempt ended without a charge; None when there was none.
         decline: How it was declined, when it was.
         proven_at: When the last attempt was closed without a charge.
@@ -96,6 +97,7 @@ class CustomerFacts:
     plan_name: str
     now: datetime
     pay_requested_at: datetime | None = None
+    bank_answered_at: datetime | None = None
     reason: NotChargedReason | None = None
     decline: DeclineClass | None = None
     proven_at: datetime | None = None
@@ -544,7 +546,8 @@ def _not_charged(facts: CustomerFacts) -> str:
 
 
 def _unknown(facts: CustomerFacts) -> str:
-    waited = facts.now - (facts.pay_requested_at or facts.now)
+    since = facts.bank_answered_at or facts.pay_requested_at or facts.now
+    waited = facts.now - since
     if waited < MAY_LEAVE_AFTER:
         return "confirming"
     return "confirming_longer" if waited < CONFIRMING_FOR else "unknown"

@@ -235,6 +235,7 @@ class World:
                 money=MoneyState.UNKNOWN,
                 buyer_attempt=self.attempt,
                 pay_requested_at=await self.now(),
+                bank_answered_at=None,
             )
         return PaymentClaim(
             stage=self.stage,
@@ -323,7 +324,7 @@ class World:
         """Fake."""
         self._note("record_processing")
         assert record.buyer_attempt == self.attempt
-        self.post.stands(money=MoneyState.UNKNOWN, pay_requested_at=await self.now())
+        self.post.stands(money=MoneyState.UNKNOWN, bank_answered_at=await self.now())
 
     @activity.defn
     async def record_asked(self, record: RecordAsked) -> None:
