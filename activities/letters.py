@@ -60,6 +60,7 @@ class Letters:
             card_brand=checkout.card_brand,
             card_last4=checkout.card_last4,
             pay_requested_at=checkout.pay_requested_at,
+            bank_asked_at=checkout.bank_asked_at,
             reason=checkout.not_charged_reason,
             decline=checkout.decline_class,
             charged_at=checkout.charged_at,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, insert, or_, select, true, update
+from sqlalchemy import Row, and_, case, func, insert, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.pauses import (
@@ -28,6 +28,7 @@ from database.tables import (
     subscriptions,
 )
 from domain.cadence import CHECKING_AFTER, DECLINED_AFTER
+from domain.deadlines import MAY_LEAVE_AFTER
 from domain.messages import (
     Charge,
     PaymentClaim,
@@ -85,7 +86,8 @@ class CheckoutRow:
         order_id: Set once the order is written.
         proven_at: When the last attempt was closed without a charge.
         asked_at: When the processor was last asked about a payment in doubt.
-        bank_answered_at: When the bank's question of this attempt was answered.
+        bank_asked_at: When the bank asked the buyer of this attempt.
+        bank_answered_at: When its question was answered.
         mail_held_at: Since when nothing is mailed, after a bulk repair.
         paused_at: Since when no new payments are taken; None while they are.
         refunded: What was returned, or is being returned.
@@ -124,6 +126,7 @@ class CheckoutRow:
     access_until: datetime | None
     proven_at: datetime | None = None
     asked_at: datetime | None = None
+    bank_asked_at: datetime | None = None
     bank_answered_at: datetime | None = None
     mail_held_at: datetime | None = None
     paused_at: datetime | None = None
@@ -224,6 +227,15 @@ _READ = (
 )
 
 
+#: The buyer of a running attempt has waited so long that the page let them go, and
+#: named the time of a mail.
+_MAY_HAVE_LEFT = (
+    func.clock_timestamp()
+    - func.coalesce(checkouts.c.bank_answered_at, checkouts.c.pay_requested_at)
+    >= MAY_LEAVE_AFTER
+)
+
+
 async def find_by_token(
     connection: AsyncConnection, token_hash: bytes
 ) -> CheckoutRow | None:
@@ -296,6 +308,7 @@ async def request_payment(
             money_state=MoneyState.UNKNOWN,
             buyer_attempt=checkouts.c.buyer_attempt + 1,
             pay_requested_at=func.clock_timestamp(),
+            bank_asked_at=None,
             bank_answered_at=None,
             asked_at=None,
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
@@ -462,7 +475,11 @@ async def store_payment_intent(
 async def record_action_needed(
     connection: AsyncConnection, record: RecordActionNeeded
 ) -> None:
-    """Send the buyer to the bank: `UNKNOWN -> ACTION_NEEDED`."""
+    """Send the buyer to the bank: `UNKNOWN -> ACTION_NEEDED`.
+
+    Who may have left the page by then still hears from us by the time that it named.
+    """
+    is_there_already = checkouts.c.money_state == MoneyState.ACTION_NEEDED
     await connection.execute(
         update(checkouts)
         .where(
@@ -473,7 +490,14 @@ async def record_action_needed(
         .values(
             money_state=MoneyState.ACTION_NEEDED,
             next_action_url=record.next_action_url,
-            next_message_at=None,
+            bank_asked_at=case(
+                (is_there_already, checkouts.c.bank_asked_at),
+                else_=func.clock_timestamp(),
+            ),
+            next_message_at=case(
+                (is_there_already | _MAY_HAVE_LEFT, checkouts.c.next_message_at),
+                else_=None,
+            ),
             updated_at=func.now(),
         )
     )
@@ -528,6 +552,7 @@ async def record_not_charged(
     card or to be closed; a canceled one is let go, since it can never be used again.
     """
     keep = record.reason in {NotChargedReason.DECLINED, NotChargedReason.NOT_SENT}
+    later = func.clock_timestamp() + DECLINED_AFTER
     await connection.execute(
         update(checkouts)
         .where(
@@ -541,7 +566,10 @@ async def record_not_charged(
             not_charged_reason=record.reason,
             decline_class=record.decline,
             next_action_url=None,
-            next_message_at=func.clock_timestamp() + DECLINED_AFTER,
+            next_message_at=case(
+                (_MAY_HAVE_LEFT, func.least(checkouts.c.next_message_at, later)),
+                else_=later,
+            ),
             payment_intent_id=checkouts.c.payment_intent_id if keep else None,
             updated_at=func.now(),
         )
@@ -697,6 +725,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_until=row.access_until,
         proven_at=row.proven_at,
         asked_at=row.asked_at,
+        bank_asked_at=row.bank_asked_at,
         bank_answered_at=row.bank_answered_at,
         mail_held_at=row.mail_held_at,
         paused_at=row.paused_at,

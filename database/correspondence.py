@@ -206,6 +206,7 @@ async def _read_standing(
         hours=hours,
         said=await _read_said(connection, checkout_id),
         pay_requested_at=row.pay_requested_at,
+        bank_asked_at=row.bank_asked_at,
         bank_answered_at=row.bank_answered_at,
         ended_at=row.ended_at,
         reason=NotChargedReason(reason) if reason else None,

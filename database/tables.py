@@ -102,7 +102,9 @@ checkouts = Table(
     #: Counts the buyer's tries; 0 until Pay was pressed.
     Column("buyer_attempt", Integer, nullable=False, server_default="0"),
     Column("pay_requested_at", Instant),
-    #: When the bank's question of this attempt was answered: the wait starts anew.
+    #: When the bank asked the buyer of this attempt.
+    Column("bank_asked_at", Instant),
+    #: When its question was answered: the wait starts anew.
     Column("bank_answered_at", Instant),
     #: When the processor was last asked about this attempt, while it is in doubt.
     Column("asked_at", Instant),

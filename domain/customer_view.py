@@ -278,9 +278,10 @@ CATALOGUE: dict[str, PageState] = {
         proof="A request to pay stands in the row, without an outcome.",
         what_to_do=(
             "You do not need to do anything. Please do not pay a second time.",
-            "Asking your bank takes a few seconds.",
         ),
-        next_message=_BY,
+        # No time is named before the page lets anybody go: whoever watches is answered
+        # here, and a mail by that time would be one more.
+        next_message="Asking your bank takes a few seconds.",
     ),
     "confirming_longer": PageState(
         page=Page.CONFIRMING,

@@ -74,6 +74,7 @@ class LetterFacts:
         card_brand: The processor's word, as `visa`; None when it named no card.
         card_last4: The last four digits; None likewise.
         pay_requested_at: When the buyer last pressed Pay.
+        bank_asked_at: When the bank asked the buyer of this attempt.
         reason: Why the last attempt ended without a charge.
         decline: How the bank declined, when it did.
         charged_at: When the money moved.
@@ -97,6 +98,7 @@ class LetterFacts:
     card_brand: str | None = None
     card_last4: str | None = None
     pay_requested_at: datetime | None = None
+    bank_asked_at: datetime | None = None
     reason: NotChargedReason | None = None
     decline: DeclineClass | None = None
     charged_at: datetime | None = None

@@ -318,6 +318,19 @@ def _answers() -> dict[EmailKind, Variants]:
         for reason in NotChargedReason
     }
     return {
+        EmailKind.BANK_CHECK: {
+            "bank-check": replace(
+                ASKED,
+                bank_asked_at=_PRESSED + _MINUTE,
+                written_at=_PRESSED + 3 * _MINUTE,
+            ),
+            "bank-check-after-checking": replace(
+                ASKED,
+                bank_asked_at=_PRESSED + 18 * _MINUTE,
+                written_at=_PRESSED + 20 * _MINUTE,
+                earlier=(EmailKind.CHECKING,),
+            ),
+        },
         EmailKind.NOT_CHARGED: {
             "not-charged-after-checking": replace(NOT_CHARGED, earlier=told),
             **reasons,

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from domain.cadence import CHECKING_AFTER
 from domain.emails import EmailKind
 from domain.messages import CheckoutEnd
 from domain.states import AccessState, MoneyState
@@ -162,6 +163,50 @@ async def test_cards_declined_and_left_get_one_mail_half_an_hour_later(
     assert timedelta(minutes=30) <= waited < timedelta(minutes=31)
 
 
+async def test_slow_decline_is_told_by_the_time_that_the_page_named(
+    start: Start,
+) -> None:
+    """Who was let go after ten seconds hears of the decline five minutes after Pay."""
+    world = World(confirm=(lost,), look=(stays,) * 4 + (declines,))
+
+    await (await start(world)).result()
+
+    assert world.post.kinds == [EmailKind.NOT_CHARGED]
+    assert_named_time(world)
+
+
+async def test_decline_just_before_the_named_time_is_told_by_then(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A change a moment before does not put the promised word off."""
+    world = World(confirm=(processes,))
+    handle = await start(world)
+    await skipping.sleep(timedelta(minutes=4, seconds=30))
+    world.look = (declines,)
+    await handle.signal(CheckoutWorkflow.look_again)
+
+    await handle.result()
+
+    assert world.post.kinds == [EmailKind.NOT_CHARGED]
+    assert_named_time(world)
+
+
+async def test_bank_that_asks_just_before_the_named_time_is_told_by_then(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """Who left the page hears that the bank asks, and then that nothing was charged."""
+    world = World(confirm=(processes,))
+    handle = await start(world)
+    await skipping.sleep(timedelta(minutes=4, seconds=30))
+    world.look = (asks_bank,)
+    await handle.signal(CheckoutWorkflow.look_again)
+
+    await handle.result()
+
+    assert world.post.kinds == [EmailKind.BANK_CHECK, EmailKind.NOT_CHARGED]
+    assert_named_time(world)
+
+
 async def test_buyer_who_comes_back_after_a_decline_is_not_reminded(
     start: Start, skipping: WorkflowEnvironment
 ) -> None:
@@ -277,6 +322,12 @@ def pressed_at(world: World) -> datetime:
     at = world.post.standing.pay_requested_at
     assert at is not None
     return at.astimezone(UTC)
+
+
+def assert_named_time(world: World) -> None:
+    """The first mail left by the time that the page named: five minutes after Pay."""
+    late = world.post.sent[0].at - pressed_at(world) - CHECKING_AFTER
+    assert abs(late) < timedelta(seconds=20)
 
 
 async def lasted(handle: Handle) -> timedelta:

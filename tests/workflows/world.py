@@ -235,6 +235,7 @@ class World:
                 money=MoneyState.UNKNOWN,
                 buyer_attempt=self.attempt,
                 pay_requested_at=await self.now(),
+                bank_asked_at=None,
                 bank_answered_at=None,
             )
         return PaymentClaim(
@@ -317,7 +318,7 @@ class World:
         """Fake."""
         self._note("record_action_needed")
         assert record.next_action_url == "http://bank.test/1"
-        self.post.stands(money=MoneyState.ACTION_NEEDED)
+        self.post.stands(money=MoneyState.ACTION_NEEDED, bank_asked_at=await self.now())
 
     @activity.defn
     async def record_processing(self, record: RecordProcessing) -> None:

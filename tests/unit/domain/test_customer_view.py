@@ -210,6 +210,23 @@ def test_the_spinner_becomes_words_after_a_minute() -> None:
     assert customer_view(replace(facts, now=NOW + CONFIRMING_FOR)).page is Page.UNKNOWN
 
 
+def test_no_time_is_named_before_the_reader_may_leave() -> None:
+    """A decline that comes at once is told here: no mail is promised beside it."""
+    facts = replace(
+        PLAIN,
+        money=MoneyState.UNKNOWN,
+        pay_requested_at=NOW,
+        next_message_at=NOW + timedelta(minutes=5),
+    )
+
+    early = customer_view(replace(facts, now=NOW + timedelta(seconds=9)))
+    later = customer_view(replace(facts, now=NOW + MAY_LEAVE_AFTER))
+
+    assert early.next_message_at is None
+    assert "UTC" not in _words(early)
+    assert later.next_message_at == NOW + timedelta(minutes=5)
+
+
 def test_after_ten_seconds_the_reader_may_leave() -> None:
     """Permission to close the page comes before patience ends, with the address."""
     facts = replace(

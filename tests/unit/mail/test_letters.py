@@ -232,7 +232,7 @@ def test_no_other_time_to_come_is_named(specimen: Specimen) -> None:
     """Every time of day in a mail has passed when it leaves, but the promised one."""
     facts = specimen.facts
     known = [facts.pay_requested_at, facts.charged_at, facts.access_at]
-    known += [facts.promised_at, facts.asked_at]
+    known += [facts.promised_at, facts.asked_at, facts.bank_asked_at]
     if facts.refund is not None:
         known.append(facts.refund.returned_at)
     words = [moment_in_words(moment) for moment in known if moment]

@@ -1,4 +1,4 @@
-"""When the bank was answered: the wait starts anew, the press on Pay stays in the row."""
+"""When the bank asked and was answered: the press on Pay stays in the row as it was."""
 
 from alembic import op
 import sqlalchemy as sa
@@ -10,10 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column(
-        "checkouts",
-        sa.Column("bank_answered_at", sa.DateTime(timezone=True), nullable=True),
-    )
+    for name in ("bank_asked_at", "bank_answered_at"):
+        op.add_column(
+            "checkouts", sa.Column(name, sa.DateTime(timezone=True), nullable=True)
+        )
 
 
 def downgrade() -> None:
