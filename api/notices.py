@@ -45,11 +45,21 @@ _HOLDING = Notice(
     retry_after_seconds=5,
 )
 
-#: Only for addresses that never start a payment, and browsers that never opened one.
+#: For who may come from a checkout of their own that hangs.
+_IF_YOU_PAID = (
+    "If you were paying a moment ago, please don't pay again yet.",
+    "Your checkout's own address shows where your payment stands.",
+)
+
+#: For addresses that never start a payment. It claims nothing of the reader's money:
+#: they may have paid in a checkout that this browser did not open, and that hangs.
 NOT_STARTED = Notice(
     status=503,
-    headline="You have not been charged: no payment was started.",
-    sentences=("We could not open your checkout this second. Nothing was kept of it.",),
+    headline="No payment was started here.",
+    sentences=(
+        "We could not open your checkout this second. Nothing was kept of it.",
+        *_IF_YOU_PAID,
+    ),
     link_text="Back to the plan",
     retry_after_seconds=5,
 )
