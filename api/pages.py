@@ -172,6 +172,7 @@ class Pages:
             path=path,
             stripe_key=key,
             row=row,
+            read_at=moment_in_words(row.now),
             request_id=request_id,
             sandbox_methods=SANDBOX_METHODS,
             public_url=self._settings.public_url,
