@@ -202,12 +202,12 @@ def first_reminder(charged_at: datetime, access_until: datetime) -> datetime | N
 
 
 def _unknown(standing: Standing, now: datetime) -> list[Word]:
-    """Not knowing: three words, then the answer, which is promised."""
+    """Not knowing: three words, then the promised answer, or that it is late."""
     pressed_at, since = standing.pay_requested_at, standing.waits_since
     is_unknown = standing.money is MoneyState.UNKNOWN
     if not is_unknown or pressed_at is None or since is None:
         return []
-    return _chain(
+    words = _chain(
         standing,
         now,
         since=since,
@@ -220,6 +220,32 @@ def _unknown(standing: Standing, now: datetime) -> list[Word]:
         last=lambda _: pressed_at + ANSWER_WITHIN,
         by_person=False,
     )
+    return _after_the_answer_was_due(standing, now) or words
+
+
+def _after_the_answer_was_due(standing: Standing, now: datetime) -> list[Word]:
+    """The answer did not come in the time that we named: say so, then a person must.
+
+    The processor is away, or does not let us close the attempt.
+    """
+    turn = standing.buyer_attempt
+    promised = _find(standing, EmailKind.CHECKING_PERSON, turn)
+    if promised is None or promised.promised_at is None:
+        return []
+    due = promised.promised_at
+    return [
+        Word(
+            kind=EmailKind.CHECKING_LATE,
+            sequence=turn,
+            due_at=due,
+            promised_at=_person_speaks_by(standing, max(due, now)),
+            by_person=True,
+        )
+    ]
+
+
+def _person_speaks_by(standing: Standing, at: datetime) -> datetime:
+    return standing.hours.close_after(at + PERSON_TAKES)
 
 
 def _waiting(standing: Standing, now: datetime) -> list[Word]:
@@ -240,7 +266,7 @@ def _waiting(standing: Standing, now: datetime) -> list[Word]:
             EmailKind.RECEIVED_STILL,
             EmailKind.RECEIVED_PERSON,
         ),
-        last=lambda at: standing.hours.close_after(at + PERSON_TAKES),
+        last=lambda at: _person_speaks_by(standing, at),
         by_person=True,
     )
 

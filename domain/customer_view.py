@@ -316,6 +316,23 @@ CATALOGUE: dict[str, PageState] = {
         ),
         next_message=_and_by(_LEAVE),
     ),
+    "unknown_longer": PageState(
+        page=Page.UNKNOWN,
+        feeling="Was promised an end, watched it pass, and trusts nothing more.",
+        title="We don't know yet if your payment went through",
+        claim="We don't know yet if your payment went through.",
+        proof="It claims nothing. The deadline of the attempt has passed, and the "
+        "processor has not confirmed that it is closed.",
+        what_to_do=(
+            "Please don't pay again. If it went through, we will finish your order. "
+            "If not, we will tell you and nothing is owed.",
+            "We wanted to close the attempt {unknown_for} after you pressed Pay. "
+            "The card processor has not let us yet, and we are sorry.",
+            "We keep asking it to.",
+            _MAY_BE_HOLD,
+        ),
+        next_message=_and_by(_LEAVE),
+    ),
     "bank_check": PageState(
         page=Page.BANK_CHECK,
         feeling="Tense: the bank wants something.",
@@ -551,7 +568,12 @@ def _unknown(facts: CustomerFacts) -> str:
     waited = facts.now - since
     if waited < MAY_LEAVE_AFTER:
         return "confirming"
-    return "confirming_longer" if waited < CONFIRMING_FOR else "unknown"
+    if waited < CONFIRMING_FOR:
+        return "confirming_longer"
+    pressed_at = facts.pay_requested_at or facts.now
+    # A minute for the closing itself: the page says at once what it came to.
+    is_late = facts.now - pressed_at > UNKNOWN_FOR + CONFIRMING_FOR
+    return "unknown_longer" if is_late else "unknown"
 
 
 def _charged(facts: CustomerFacts) -> str:

@@ -91,6 +91,7 @@ _MAIL_FEELINGS: dict[EmailKind | None, str] = {
     EmailKind.CHECKING: CATALOGUE["unknown"].feeling,
     EmailKind.CHECKING_STILL: "Has looked at the bank's app twice; wants an end.",
     EmailKind.CHECKING_PERSON: "Doubts that anybody is there at all.",
+    EmailKind.CHECKING_LATE: CATALOGUE["unknown_longer"].feeling,
     EmailKind.BANK_CHECK: CATALOGUE["bank_check"].feeling,
     EmailKind.NOT_CHARGED: CATALOGUE["not_charged"].feeling,
     EmailKind.DECLINED: "Embarrassed, and half decided to leave it.",

@@ -18,6 +18,7 @@ _WRITERS: dict[EmailKind, Callable[[LetterFacts], Letter]] = {
     EmailKind.CHECKING: checking.checking,
     EmailKind.CHECKING_STILL: checking.checking_still,
     EmailKind.CHECKING_PERSON: checking.checking_person,
+    EmailKind.CHECKING_LATE: checking.checking_late,
     EmailKind.BANK_CHECK: bank.bank_check,
     EmailKind.NOT_CHARGED: answers.not_charged,
     EmailKind.DECLINED: answers.declined,

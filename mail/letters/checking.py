@@ -19,15 +19,21 @@ _DO_NOT_PAY = (
     "If not, we will tell you, and nothing is owed."
 )
 
-_END = (
-    f"This has an end. If there is no answer {in_words(UNKNOWN_FOR)} after you pressed "
-    "Pay, we close the attempt. Then it can no longer charge you."
-)
-
 _BANK_LINE = (
     "Your bank may already show a line for it. "
     "That can be a hold, which goes away by itself."
 )
+
+
+def _end(facts: LetterFacts) -> str:
+    """Return when not knowing ends; nothing once that time has passed."""
+    pressed_at = phrases.known(facts.pay_requested_at, "pay_requested_at")
+    if facts.written_at - pressed_at >= UNKNOWN_FOR:
+        return ""
+    return (
+        f"This has an end. If there is no answer {in_words(UNKNOWN_FOR)} after you "
+        "pressed Pay, we close the attempt. Then it can no longer charge you."
+    )
 
 
 def checking(facts: LetterFacts) -> Letter:
@@ -40,7 +46,7 @@ def checking(facts: LetterFacts) -> Letter:
             _DO_NOT_PAY,
             "We keep asking the card processor what happened. "
             "We are sorry to leave you waiting.",
-            _END,
+            _end(facts),
             _BANK_LINE,
             phrases.promise(facts),
         ),
@@ -63,7 +69,7 @@ def checking_still(facts: LetterFacts) -> Letter:
             _DO_NOT_PAY,
             "We said that we would write again. We have asked the card processor "
             f"{asked} and there is no clear answer yet. We are sorry.",
-            _END,
+            _end(facts),
             f"{promise} {next_step}" if promise else "",
         ),
     )
@@ -82,8 +88,26 @@ def checking_person(facts: LetterFacts) -> Letter:
             _DO_NOT_PAY,
             f"There is still no clear answer, so {person} from our team looks into it "
             "now. We are sorry that you have to wait this long.",
-            _END,
+            _end(facts),
             phrases.promise(facts),
+        ),
+    )
+
+
+def checking_late(facts: LetterFacts) -> Letter:
+    """Say that the end which we named has passed, and by when a person writes."""
+    person = facts.company.support_name
+    return _write(
+        facts,
+        subject="Still no answer about your payment",
+        fact="There is still no answer.",
+        paragraphs=(
+            _DO_NOT_PAY,
+            f"We wanted to close the attempt {in_words(UNKNOWN_FOR)} after you pressed "
+            "Pay. The card processor has not let us yet, and there is still no clear "
+            "answer. We are sorry.",
+            "We keep asking it, day and night.",
+            phrases.promise(facts, f"{person} will write to you"),
         ),
     )
 

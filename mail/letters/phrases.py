@@ -19,6 +19,7 @@ CHECKING = {
     EmailKind.CHECKING,
     EmailKind.CHECKING_STILL,
     EmailKind.CHECKING_PERSON,
+    EmailKind.CHECKING_LATE,
 }
 RECEIVED = {
     EmailKind.RECEIVED,

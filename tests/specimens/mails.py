@@ -278,6 +278,13 @@ def _checking() -> dict[EmailKind, Variants]:
         promised_at=_PRESSED + 21 * _HOUR,
         earlier=(EmailKind.CHECKING, EmailKind.CHECKING_STILL),
     )
+    late = replace(
+        third,
+        written_at=_PRESSED + 21 * _HOUR,
+        asked_at=_PRESSED + 19 * _HOUR,
+        promised_at=datetime(2026, 11, 24, 17, 0, tzinfo=UTC),
+        earlier=(*third.earlier, EmailKind.CHECKING_PERSON),
+    )
     return {
         EmailKind.CHECKING: {
             "checking": first,
@@ -295,6 +302,10 @@ def _checking() -> dict[EmailKind, Variants]:
         EmailKind.CHECKING_PERSON: {
             "checking-person": third,
             "checking-person-without-promise": replace(third, promised_at=None),
+        },
+        EmailKind.CHECKING_LATE: {
+            "checking-late": late,
+            "checking-late-without-promise": replace(late, promised_at=None),
         },
     }
 

@@ -207,6 +207,12 @@ def _before_the_charge() -> dict[str, CheckoutRow]:
             asked_at=NOW - timedelta(minutes=41),
             next_message_at=NOW + timedelta(hours=10),
         ),
+        "unknown-longer": make_row(
+            unknown,
+            age=_ago(hours=20, minutes=40),
+            asked_at=NOW - timedelta(minutes=41),
+            next_message_at=_SOON,
+        ),
         "bank-check": make_row(MoneyState.ACTION_NEEDED, age=_ago(minutes=2)),
     }
 

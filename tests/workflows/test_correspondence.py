@@ -17,6 +17,7 @@ from tests.workflows.post import HOURS, Post
 from tests.workflows.world import (
     World,
     asks_bank,
+    cancels,
     declines,
     lost,
     processes,
@@ -143,9 +144,28 @@ async def test_unknown_is_over_within_the_day_and_answered_at_once(
         EmailKind.NOT_CHARGED,
     ]
     begun, answered = pressed_at(world), world.post.sent[-1].at
-    assert timedelta(hours=20) <= answered - begun < timedelta(hours=24)
+    assert timedelta(hours=20) <= answered - begun < timedelta(hours=20) + SLACK
     assert world.post.standing.ended_at is not None
     assert answered - world.post.standing.ended_at < SLACK
+    assert_kept(world.post)
+
+
+async def test_closing_that_is_refused_for_hours_is_told_as_late(start: Start) -> None:
+    """No answer by the promised time: that is said by then, and a person is next."""
+    world = World(confirm=(processes,), look=(stays,), cancel=(lost,) * 11 + (cancels,))
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.NOT_CHARGED
+    assert world.post.kinds[-3:] == [
+        EmailKind.CHECKING_PERSON,
+        EmailKind.CHECKING_LATE,
+        EmailKind.NOT_CHARGED,
+    ]
+    person, late, _ = world.post.sent[-3:]
+    assert person.promised_at is not None
+    assert abs(late.at - person.promised_at) < SLACK
     assert_kept(world.post)
 
 

@@ -121,7 +121,7 @@ def test_nothing_is_said_when_all_is_well() -> None:
 
 
 def test_unknown_is_answered_within_the_day_that_it_promised() -> None:
-    """The last word of not knowing promises the answer before 24 hours are over."""
+    """The answer is promised before 24 hours are over; a late one is called late."""
     standing = Standing(
         money=MoneyState.UNKNOWN,
         access=AccessState.NONE,
@@ -136,6 +136,7 @@ def test_unknown_is_answered_within_the_day_that_it_promised() -> None:
         EmailKind.CHECKING,
         EmailKind.CHECKING_STILL,
         EmailKind.CHECKING_PERSON,
+        EmailKind.CHECKING_LATE,
     ]
     assert [word.due_at - NOON for word in heard[:2]] == [
         timedelta(minutes=5),
@@ -144,6 +145,10 @@ def test_unknown_is_answered_within_the_day_that_it_promised() -> None:
     assert heard[2].due_at - NOON <= timedelta(hours=12)
     assert heard[2].promised_at is not None
     assert heard[2].promised_at - NOON < DAY
+    assert heard[3].due_at == heard[2].promised_at
+    # A Tuesday: a person has the whole of their day for it.
+    assert heard[3].promised_at == NOON.replace(hour=17) + DAY
+    assert heard[3].by_person
 
 
 def test_person_comes_in_working_hours_or_after_twelve() -> None:

@@ -88,7 +88,7 @@ def _every_view() -> Iterator[tuple[CustomerFacts, CustomerView]]:
         AccessState,
         [None, *NotChargedReason],
         [None, *DeclineClass],
-        [None, NOW, NOW - timedelta(seconds=59), NOW - timedelta(hours=19)],
+        [None, NOW, *(NOW - timedelta(hours=hours) for hours in (1 / 61, 19, 21))],
         [None, NOW + timedelta(days=365)],
         BESIDE,
     ):
@@ -322,6 +322,7 @@ def test_we_are_sorry_only_for_what_went_wrong() -> None:
     sorry = {view.state for _, view in EVERY_VIEW if "sorry" in _words(view)}
 
     assert sorry == {
+        "unknown_longer",
         "received_late",
         "success_late",
         "duplicate",
@@ -377,6 +378,23 @@ def test_the_page_promises_the_deadline_that_is_kept() -> None:
     assert customer_view(bank).bank_check
 
 
+def test_no_end_is_named_that_has_passed() -> None:
+    """Once the deadline is over, the page says that it is, and not when it would be."""
+    late = replace(
+        PLAIN,
+        money=MoneyState.UNKNOWN,
+        pay_requested_at=NOW - timedelta(hours=21),
+        asked_at=NOW - timedelta(hours=2),
+    )
+
+    view = customer_view(late)
+
+    assert "at the latest" not in _words(view)
+    assert "has not let us yet" in _words(view)
+    assert "last asked" not in _words(view)
+    assert re.search(r"don't pay again", _words(view))
+
+
 def test_pages_that_wait_are_followed_and_others_are_not() -> None:
     """Only a page that may change by itself asks again."""
     waiting = {view.state for _, view in EVERY_VIEW if not view.is_settled}
@@ -386,6 +404,7 @@ def test_pages_that_wait_are_followed_and_others_are_not() -> None:
         "confirming",
         "confirming_longer",
         "unknown",
+        "unknown_longer",
         "bank_check",
         "received",
         "received_late",
