@@ -60,7 +60,9 @@ def checking_still(facts: LetterFacts) -> Letter:
     promise = phrases.promise(facts)
     last = facts.asked_at and phrases.clock(facts.asked_at, beside=facts.written_at)
     asked = f"many times since, last at {last}," if last else "many times since,"
-    next_step = f"If there is no answer by then, {person} will look into it."
+    comes = phrases.person_comes(facts, facts.promised_at or facts.written_at)
+    looks = f"{person} will look into it {comes}".rstrip()
+    next_step = f"If there is no answer by then, {looks}."
     return _write(
         facts,
         subject=f"Still checking your payment of {asked_at.astimezone(UTC):%H:%M} UTC",
@@ -76,18 +78,20 @@ def checking_still(facts: LetterFacts) -> Letter:
 
 
 def checking_person(facts: LetterFacts) -> Letter:
-    """Say who looks into it now."""
+    """Say who looks into it, and when: only in support's hours that is today."""
     person = facts.company.support_name
+    when = phrases.person_comes(facts, facts.written_at) or "today"
     return _write(
         facts,
         subject=first_that_fits(
-            f"{person} is checking your payment", "A person is checking your payment"
+            f"Still no answer: {person} looks into it",
+            "Still no answer: a person looks into it",
         ),
-        fact=f"{person} looks into it now.",
+        fact=f"{person} looks into it {when}.",
         paragraphs=(
             _DO_NOT_PAY,
             f"There is still no clear answer, so {person} from our team looks into it "
-            "now. We are sorry that you have to wait this long.",
+            f"{when}. We are sorry that you have to wait this long.",
             _end(facts),
             phrases.promise(facts),
         ),

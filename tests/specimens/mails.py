@@ -257,6 +257,11 @@ def _waiting() -> dict[EmailKind, Variants]:
         },
         EmailKind.RECEIVED_PERSON: {
             "received-person": third,
+            "received-person-at-night": replace(
+                third,
+                written_at=datetime(2026, 11, 24, 2, 32, tzinfo=UTC),
+                promised_at=datetime(2026, 11, 24, 17, 0, tzinfo=UTC),
+            ),
             "received-person-without-promise": replace(third, promised_at=None),
         },
     }
@@ -301,6 +306,9 @@ def _checking() -> dict[EmailKind, Variants]:
         },
         EmailKind.CHECKING_PERSON: {
             "checking-person": third,
+            "checking-person-at-night": replace(
+                third, written_at=datetime(2026, 11, 24, 2, 31, tzinfo=UTC)
+            ),
             "checking-person-without-promise": replace(third, promised_at=None),
         },
         EmailKind.CHECKING_LATE: {
