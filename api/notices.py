@@ -256,17 +256,18 @@ def _in_words(seconds: int) -> str:
     return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
-def message_kept(view: CustomerView, path: str, when: str) -> Notice:
+def message_kept(view: CustomerView, path: str, when: str, *, wrote: str) -> Notice:
     """Say that a message came in: what is true meanwhile, and when somebody is there.
 
     Args:
         view: What the checkout's own page says this moment.
         path: Where that page is.
         when: See `domain.working_hours`.
+        wrote: When the message that we have was written, as `at 14:32 UTC`.
     """
     return Notice(
         status=200,
-        headline="We have your message.",
+        headline=f"We have your message. You wrote it {wrote}.",
         sentences=(
             view.headline,
             *view.sentences,
