@@ -24,7 +24,7 @@ from database.emails import read_owed_email, record_email
 from database.pauses import pause_payments, resume_payments, wait_for_reopening
 from database.sweeps import list_stale
 from database.tables import promises
-from domain.cadence import CHECKING_AFTER, FIRST_WORD_AFTER
+from domain.cadence import CHECKING_AFTER, FIRST_WORD_AFTER, PROMISE_GRACE
 from domain.emails import EmailKind
 from domain.messages import (
     Correspondence,
@@ -161,6 +161,29 @@ async def test_broken_promise_is_told_and_no_longer_shown(
 
     assert late.is_promise_overdue
     assert late.next_at is None
+
+
+async def test_held_mail_does_not_hide_a_broken_promise(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A hold says nothing to the customer: what was promised before is watched on."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    first = await plan(engine, checkout_id, CHARGED_AT + FIRST_WORD_AFTER)
+    await record(engine, first.email_ids[0], SENT)
+    (promise,) = await promises_of(engine, checkout_id)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE checkouts SET mail_held_at = now() WHERE checkout_id = :id"),
+            {"id": checkout_id},
+        )
+
+    before = await plan(engine, checkout_id, promise.due_at)
+    after = await plan(engine, checkout_id, promise.due_at + PROMISE_GRACE)
+
+    assert (before.email_ids, before.is_promise_overdue) == ((), False)
+    assert before.next_at == promise.due_at + PROMISE_GRACE
+    assert (after.email_ids, after.is_promise_overdue) == ((), True)
+    assert after.next_at is None
 
 
 async def test_row_says_when_the_customer_hears_next(
