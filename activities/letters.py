@@ -70,6 +70,7 @@ class Letters:
             promised_at=owed.promised_at,
             asked_at=owed.asked_at,
             earlier=tuple(mail.kind for mail in owed.earlier),
+            told_at=owed.earlier[-1].written_at if owed.earlier else None,
             refund=None if owed.refund is None else _refund(owed.refund),
             moved_to=owed.moved_to,
         )

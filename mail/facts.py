@@ -84,6 +84,7 @@ class LetterFacts:
         asked_at: When the processor had last been asked about a payment in doubt.
         promised_at: By when we write again; None for a letter that promises nothing.
         earlier: The kinds of the mails that left before, oldest first.
+        told_at: When the last of those was written.
         refund: What goes back, for the mails about it.
         moved_to: Where mail goes from now on, masked, for who gets none any more.
     """
@@ -108,6 +109,7 @@ class LetterFacts:
     promised_at: datetime | None = None
     asked_at: datetime | None = None
     earlier: tuple[EmailKind, ...] = ()
+    told_at: datetime | None = None
     refund: Refund | None = None
     moved_to: str | None = None
 

@@ -58,8 +58,6 @@ def checking_still(facts: LetterFacts) -> Letter:
     asked_at = phrases.known(facts.pay_requested_at, "pay_requested_at")
     person = facts.company.support_name
     promise = phrases.promise(facts)
-    last = facts.asked_at and phrases.clock(facts.asked_at, beside=facts.written_at)
-    asked = f"many times since, last at {last}," if last else "many times since,"
     comes = phrases.person_comes(facts, facts.promised_at or facts.written_at)
     looks = f"{person} will look into it {comes}".rstrip()
     next_step = f"If there is no answer by then, {looks}."
@@ -69,11 +67,22 @@ def checking_still(facts: LetterFacts) -> Letter:
         fact="There is no answer yet.",
         paragraphs=(
             _DO_NOT_PAY,
-            "We said that we would write again. We have asked the card processor "
-            f"{asked} and there is no clear answer yet. We are sorry.",
+            f"We said that we would write again. {_asked_since(facts)} We are sorry.",
             _end(facts),
             f"{promise} {next_step}" if promise else "",
         ),
+    )
+
+
+def _asked_since(facts: LetterFacts) -> str:
+    """Say that we asked since we wrote, as far as it is written down."""
+    asked_at, told_at = facts.asked_at, facts.told_at
+    if asked_at is None or told_at is None or asked_at <= told_at:
+        return "There is no clear answer from the card processor yet."
+    last = phrases.clock(asked_at, beside=facts.written_at)
+    return (
+        f"We have asked the card processor since, last at {last}, "
+        "and there is no clear answer yet."
     )
 
 

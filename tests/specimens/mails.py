@@ -275,6 +275,7 @@ def _checking() -> dict[EmailKind, Variants]:
         asked_at=_PRESSED + 38 * _MINUTE,
         promised_at=_PRESSED + 2 * _HOUR,
         earlier=(EmailKind.CHECKING,),
+        told_at=_PRESSED + 5 * _MINUTE,
     )
     third = replace(
         ASKED,
@@ -303,6 +304,9 @@ def _checking() -> dict[EmailKind, Variants]:
             ),
             "checking-still-without-promise": replace(second, promised_at=None),
             "checking-still-never-asked": replace(second, asked_at=None),
+            "checking-still-not-asked-since": replace(
+                second, asked_at=_PRESSED + 4 * _MINUTE
+            ),
         },
         EmailKind.CHECKING_PERSON: {
             "checking-person": third,

@@ -248,6 +248,17 @@ def test_no_other_time_to_come_is_named(specimen: Specimen) -> None:
         assert time in allowed
 
 
+def test_asking_is_claimed_only_since_the_mail_before() -> None:
+    """What was asked before the first mail is nothing that was done since."""
+    said = {one.name: " ".join(one.letter.paragraphs) for one in specimens()}
+
+    since = "We have asked the card processor since, last at 15:09 UTC,"
+    assert since in said["checking-still"]
+    for name in ("checking-still-never-asked", "checking-still-not-asked-since"):
+        assert "We have asked" not in said[name]
+        assert "no clear answer from the card processor yet" in said[name]
+
+
 def test_no_person_is_said_to_act_while_nobody_is_there() -> None:
     """At night a mail says from when somebody looks; by day it says today."""
     said = {one.name: " ".join(one.letter.paragraphs) for one in specimens()}
