@@ -305,9 +305,8 @@ def view_of(row: CheckoutRow, *, again: bool = False) -> CustomerView:
             asked_at=row.asked_at,
             next_message_at=row.next_message_at,
             paused_at=row.paused_at,
-            refunded=row.refunded,
-            refunded_at=row.refunded_at,
-            refund_reference=row.refund_reference,
+            returned=row.returned,
+            second_returned=row.second_returned,
             email_masked=masked(row.email),
             asked_again=again,
         )

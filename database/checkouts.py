@@ -10,8 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, and_, case, func, insert, or_, select, true, update
+from sqlalchemy import (
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from database.pauses import (
     PAUSED_AT,
@@ -40,6 +52,7 @@ from domain.messages import (
     StorePaymentIntent,
 )
 from domain.money import Money
+from domain.refunds import Returned
 from domain.states import (
     ACCEPTED_REFUNDS,
     AccessState,
@@ -90,9 +103,8 @@ class CheckoutRow:
         bank_answered_at: When its question was answered.
         mail_held_at: Since when nothing is mailed, after a bulk repair.
         paused_at: Since when no new payments are taken; None while they are.
-        refunded: What was returned, or is being returned.
-        refunded_at: When it was returned.
-        refund_reference: What the bank finds it by.
+        returned: What went back of the charge that the order stands for.
+        second_returned: What went back of second charges.
         tells_when_open: The buyer is written to when the pause ends.
     """
 
@@ -130,9 +142,8 @@ class CheckoutRow:
     bank_answered_at: datetime | None = None
     mail_held_at: datetime | None = None
     paused_at: datetime | None = None
-    refunded: Money | None = None
-    refunded_at: datetime | None = None
-    refund_reference: str | None = None
+    returned: Returned | None = None
+    second_returned: Returned | None = None
     tells_when_open: bool = False
 
 
@@ -175,24 +186,32 @@ async def insert_checkout(connection: AsyncConnection, new: NewCheckout) -> None
     await wait_for_reopening(connection, new.checkout_id)
 
 
-#: What went back last, as far as the processor has taken it.
-_RETURNED = (
-    select(
-        refunds.c.amount_minor.label("refunded_minor"),
-        refunds.c.currency.label("refunded_currency"),
-        refunds.c.accepted_at.label("refunded_at"),
-        func.coalesce(refunds.c.bank_reference, refunds.c.processor_refund_id).label(
-            "refund_reference"
-        ),
+def _returned(name: str, *, is_own: bool) -> LateralFromClause:
+    """Sum up what went back, as far as the processor has taken it; NULLs for nothing.
+
+    Of the charge that the order stands for, or of others: whoever is told that a second
+    payment went back must not be told it of a part of the first.
+    """
+    own = refunds.c.payment_intent_id == checkouts.c.payment_intent_id
+    reference = func.coalesce(refunds.c.bank_reference, refunds.c.processor_refund_id)
+    return (
+        select(
+            func.sum(refunds.c.amount_minor).label("minor"),
+            func.max(refunds.c.currency).label("currency"),
+            func.max(refunds.c.accepted_at).label("at"),
+            case((func.count() == 1, func.max(reference))).label("reference"),
+        )
+        .where(
+            refunds.c.checkout_id == checkouts.c.checkout_id,
+            refunds.c.state.in_(ACCEPTED_REFUNDS),
+            own if is_own else not_(own),
+        )
+        .lateral(name)
     )
-    .where(
-        refunds.c.checkout_id == checkouts.c.checkout_id,
-        refunds.c.state.in_(ACCEPTED_REFUNDS),
-    )
-    .order_by(refunds.c.accepted_at.desc())
-    .limit(1)
-    .lateral("returned")
-)
+
+
+_OWN_RETURNED = _returned("own_returned", is_own=True)
+_SECOND_RETURNED = _returned("second_returned", is_own=False)
 
 #: When the attempt that the row tells of was closed without a charge.
 _PROVEN_AT = (
@@ -217,13 +236,18 @@ _READ = (
         subscriptions.c.ends_at.label("access_until"),
         _PROVEN_AT.label("proven_at"),
         PAUSED_AT.label("paused_at"),
-        _RETURNED,
+        *(
+            column.label(f"{part.name}_{column.name}")
+            for part in (_OWN_RETURNED, _SECOND_RETURNED)
+            for column in part.c
+        ),
         TELLS_WHEN_OPEN.label("tells_when_open"),
     )
     .outerjoin(orders, orders.c.checkout_id == checkouts.c.checkout_id)
     .outerjoin(entitlements, entitlements.c.order_id == orders.c.order_id)
     .outerjoin(subscriptions, subscriptions.c.order_id == orders.c.order_id)
-    .outerjoin(_RETURNED, true())
+    .outerjoin(_OWN_RETURNED, true())
+    .outerjoin(_SECOND_RETURNED, true())
 )
 
 
@@ -692,6 +716,17 @@ def _price(row: Row[tuple[object, ...]]) -> Money:
     return Money(amount_minor=row.amount_minor, currency=row.currency)
 
 
+def _read_returned(row: Row[tuple[object, ...]], part: str) -> Returned | None:
+    minor, currency, at, reference = (
+        getattr(row, f"{part}_{name}")
+        for name in ("minor", "currency", "at", "reference")
+    )
+    if minor is None:
+        return None
+    amount = Money(amount_minor=int(minor), currency=currency)
+    return Returned(amount=amount, at=at, reference=reference)
+
+
 def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
     reason, decline = row.not_charged_reason, row.decline_class
     return CheckoutRow(
@@ -729,12 +764,7 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         bank_answered_at=row.bank_answered_at,
         mail_held_at=row.mail_held_at,
         paused_at=row.paused_at,
-        refunded=(
-            None
-            if row.refunded_minor is None
-            else Money(amount_minor=row.refunded_minor, currency=row.refunded_currency)
-        ),
-        refunded_at=row.refunded_at,
-        refund_reference=row.refund_reference,
+        returned=_read_returned(row, _OWN_RETURNED.name),
+        second_returned=_read_returned(row, _SECOND_RETURNED.name),
         tells_when_open=row.tells_when_open,
     )

@@ -26,6 +26,7 @@ from domain.deadlines import (
     in_words,
 )
 from domain.money import Money
+from domain.refunds import Returned
 from domain.states import (
     AccessState,
     DeclineClass,
@@ -84,9 +85,8 @@ class CustomerFacts:
         was_late: The access came so late that the buyer is owed an apology.
         next_message_at: When our next mail leaves at the latest; a timer keeps it.
         paused_at: Since when no new payments are taken; None while they are.
-        refunded: What was returned, or is being returned.
-        refunded_at: When it was returned.
-        refund_reference: What the bank finds it by.
+        returned: What went back of the charge that the order stands for.
+        second_returned: What went back of second charges.
         email_masked: Where mails go, as much of it as a page may show.
         asked_again: The buyer tried to pay what is paid, and is worried.
     """
@@ -107,9 +107,8 @@ class CustomerFacts:
     was_late: bool | None = None
     next_message_at: datetime | None = None
     paused_at: datetime | None = None
-    refunded: Money | None = None
-    refunded_at: datetime | None = None
-    refund_reference: str | None = None
+    returned: Returned | None = None
+    second_returned: Returned | None = None
     email_masked: str | None = None
     asked_again: bool = False
 
@@ -549,7 +548,8 @@ def _state_of(facts: CustomerFacts) -> str:
         case MoneyState.CHARGED:
             return _charged(facts)
         case MoneyState.DUPLICATE:
-            return "duplicate" if facts.refunded_at is None else "duplicate_returned"
+            is_back = facts.second_returned is not None
+            return "duplicate_returned" if is_back else "duplicate"
         case MoneyState.REFUNDING | MoneyState.REFUNDED:
             return facts.money.value.lower()
 
@@ -594,7 +594,7 @@ def _is_charged_once(facts: CustomerFacts) -> bool:
     A payment that was returned may have been a second one.
     """
     is_asked = facts.asked_again and facts.charged_at is not None
-    return is_asked and facts.refunded is None
+    return is_asked and facts.returned is None and facts.second_returned is None
 
 
 def _is_late(facts: CustomerFacts) -> bool:
@@ -605,6 +605,8 @@ def _is_late(facts: CustomerFacts) -> bool:
 
 def _known(facts: CustomerFacts) -> dict[str, str]:
     """Return the facts in words, by the names that the catalogue uses; no unknown."""
+    is_twice = facts.money is MoneyState.DUPLICATE
+    returned = facts.second_returned if is_twice else facts.returned
     words: dict[str, str | None] = {
         "price": str(facts.price),
         "plan": facts.plan_name,
@@ -618,9 +620,9 @@ def _known(facts: CustomerFacts) -> dict[str, str]:
         "proven_since": _since(facts.proven_at, facts.now),
         "asked": _at(facts.asked_at, facts.now),
         "charged": _at(facts.charged_at, facts.now),
-        "refunded": _at(facts.refunded_at, facts.now),
-        "refund": str(facts.refunded or facts.price),
-        "refund_reference": facts.refund_reference,
+        "refunded": _at(returned.at if returned else None, facts.now),
+        "refund": str(returned.amount if returned else facts.price),
+        "refund_reference": _reference(facts, returned),
         "next_message_by": _by(facts),
         "access_until": _day(facts.access_until),
         "access_over": _access_over(facts),
@@ -680,16 +682,26 @@ def _already_paid(facts: CustomerFacts) -> str | None:
 
 
 def _returned(facts: CustomerFacts) -> str | None:
-    """Say what was returned of a charge that stands.
+    """Say what was returned beside a charge that stands, and of it."""
+    own, second = facts.returned, facts.second_returned
+    said = []
+    if second is not None:
+        at = at_in_words(second.at, now=facts.now)
+        said.append(
+            f"You were charged twice. We returned the second {second.amount} {at}."
+        )
+    if own is not None:
+        at = at_in_words(own.at, now=facts.now)
+        said.append(f"We returned {own.amount} of it to you {at}.")
+    return " ".join(said) or None
 
-    A whole price cannot be a part of it: that was the second of two charges.
-    """
-    if facts.refunded is None or facts.refunded_at is None:
-        return None
-    at = at_in_words(facts.refunded_at, now=facts.now)
-    if facts.refunded == facts.price:
-        return f"You were charged twice. We returned the second {facts.price} {at}."
-    return f"We returned {facts.refunded} of it to you {at}."
+
+def _reference(facts: CustomerFacts, told: Returned | None) -> str | None:
+    """Return the reference of the one refund that the page tells of, if it is one."""
+    if facts.money is not MoneyState.CHARGED:
+        return None if told is None else told.reference
+    both = [one for one in (facts.returned, facts.second_returned) if one is not None]
+    return both[0].reference if len(both) == 1 else None
 
 
 _PROOF = {

@@ -13,6 +13,7 @@ from html import unescape
 from api.pages import Pages, order_line, view_of
 from domain.customer_view import CATALOGUE
 from domain.emails import EmailKind
+from domain.refunds import Returned
 from domain.states import AccessState, MoneyState
 from gallery.holding import PLACES, holding_page
 from settings import Settings
@@ -135,7 +136,11 @@ def _account(settings: Settings) -> Iterator[Exhibit]:
     """Yield the pages of the account, which no checkout's state shows."""
     bought = [
         pages.make_row(MoneyState.CHARGED, AccessState.ACTIVE),
-        pages.make_row(MoneyState.REFUNDED, AccessState.ENDED, refunded=pages.PRICE),
+        pages.make_row(
+            MoneyState.REFUNDED,
+            AccessState.ENDED,
+            returned=Returned(amount=pages.PRICE, at=pages.NOW),
+        ),
     ]
     view = Pages(settings, clock=lambda: pages.NOW)
     lines = [order_line(row, settings) for row in bought]

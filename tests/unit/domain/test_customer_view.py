@@ -28,6 +28,7 @@ from domain.deadlines import (
     in_words,
 )
 from domain.money import Money
+from domain.refunds import Returned
 from domain.states import (
     MONEY_TAKEN,
     AccessState,
@@ -66,16 +67,18 @@ BESIDE: tuple[dict[str, Any], ...] = (
     },
     {
         "charged_at": NOW - timedelta(days=3),
-        "refunded": PLAIN.price,
-        "refunded_at": NOW - timedelta(days=1),
-        "refund_reference": "24011346328000012345678",
+        "returned": Returned(
+            amount=PLAIN.price, at=NOW - timedelta(days=1), reference="24011346328"
+        ),
         "asked_again": True,
         "next_message_at": NOW + timedelta(days=2),
     },
     {
         "charged_at": NOW,
-        "refunded": Money(amount_minor=5000, currency="usd"),
-        "refunded_at": NOW,
+        "returned": Returned(
+            amount=Money(amount_minor=5000, currency="usd"), at=NOW, reference="re_1"
+        ),
+        "second_returned": Returned(amount=PLAIN.price, at=NOW),
     },
     {"paused_at": NOW - timedelta(hours=12), "email_masked": "m•••@example.com"},
 )
@@ -304,7 +307,8 @@ def test_no_second_payment_is_claimed_only_where_none_was_made() -> None:
         if "No second payment was made" in _words(view):
             assert facts.asked_again
             assert facts.money is MoneyState.CHARGED
-            assert facts.refunded is None
+            assert facts.returned is None
+            assert facts.second_returned is None
     again = replace(
         PLAIN,
         money=MoneyState.CHARGED,
@@ -332,23 +336,43 @@ def test_we_are_sorry_only_for_what_went_wrong() -> None:
 
 def test_a_returned_payment_is_told_with_amount_time_and_reference() -> None:
     """Both charged twice and refunded name what left us, when, and its reference."""
-    returned = replace(
-        PLAIN,
-        access=AccessState.ACTIVE,
-        charged_at=NOW,
-        refunded=PLAIN.price,
-        refunded_at=NOW.replace(minute=45),
-        refund_reference="ARN 24011346328",
+    plain = replace(PLAIN, access=AccessState.ACTIVE, charged_at=NOW)
+    back = Returned(
+        amount=PLAIN.price, at=NOW.replace(minute=45), reference="ARN 24011346328"
     )
-    for money in (MoneyState.DUPLICATE, MoneyState.CHARGED, MoneyState.REFUNDED):
-        words = _words(customer_view(replace(returned, money=money)))
+    twice = replace(plain, second_returned=back)
+    for facts in (
+        replace(twice, money=MoneyState.DUPLICATE),
+        replace(twice, money=MoneyState.CHARGED),
+        replace(plain, money=MoneyState.REFUNDED, returned=back),
+    ):
+        words = _words(customer_view(facts))
         assert "$249.00 at 14:45 UTC" in words
         assert "ARN 24011346328" in words
-    part = replace(returned, refunded=Money(amount_minor=5000, currency="usd"))
-    words = _words(customer_view(replace(part, money=MoneyState.CHARGED)))
+    part = replace(back, amount=Money(amount_minor=5000, currency="usd"))
+    charged = replace(plain, money=MoneyState.CHARGED, returned=part)
+
+    words = _words(customer_view(charged))
+    both = _words(customer_view(replace(charged, second_returned=back)))
 
     assert "We returned $50.00 of it to you at 14:45 UTC." in words
     assert "twice" not in words
+    assert "We returned $50.00 of it" in both
+    assert "We returned the second $249.00 at 14:45 UTC." in both
+    assert "reference" not in both
+
+
+def test_a_part_of_the_first_payment_is_not_the_second_one() -> None:
+    """While the second charge is owed, nothing that went back of the first hides it."""
+    part = Returned(amount=Money(amount_minor=2000, currency="usd"), at=NOW)
+    owed = replace(
+        PLAIN, money=MoneyState.DUPLICATE, access=AccessState.ACTIVE, returned=part
+    )
+
+    view = customer_view(owed)
+
+    assert view.headline == "You were charged twice. We return the second $249.00."
+    assert "$20.00" not in _words(view)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -469,7 +493,7 @@ def test_access_ends_with_the_money_only_while_there_was_some_left(
         PLAIN,
         money=MoneyState.REFUNDED,
         access=AccessState.ENDED,
-        refunded=PLAIN.price,
+        returned=Returned(amount=PLAIN.price, at=NOW),
         access_until=until,
     )
 
