@@ -267,8 +267,9 @@ def message_kept(view: CustomerView, path: str, when: str, *, wrote: str) -> Not
     """
     return Notice(
         status=200,
-        headline=f"We have your message. You wrote it {wrote}.",
+        headline="We have your message.",
         sentences=(
+            f"You wrote it {wrote}.",
             view.headline,
             *view.sentences,
             f"A person answers you by e-mail. {when}",

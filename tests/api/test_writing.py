@@ -52,7 +52,8 @@ async def test_the_acknowledgement_has_the_facts_and_the_hours(shop: Shop) -> No
 
     said = unescape(text_of((await shop.browser.get(f"{opened.path}/message")).text))
 
-    assert "We have your message. You wrote it at " in said
+    assert "We have your message." in said
+    assert "You wrote it at " in said
     assert "We received your $249.00. You do not need to pay again." in said
     assert "Somebody is here until 17:00 UTC today." in said
 
