@@ -31,7 +31,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.due import Setup
-from domain.money import Money
+from domain.money import Money, is_written_right
 from domain.plans import Plan
 from domain.rota import Channel, People, Rota, parse_channels, who_would_hear
 from domain.working_hours import HoursNotUnderstood, WorkingHours
@@ -90,6 +90,17 @@ class PlanSetting(BaseModel):
     amount_minor: int = Field(gt=0, lt=100_000_000)
     currency: str = Field(pattern=r"^[a-z]{3}$")
     months: int = Field(gt=0, le=120)
+
+    @field_validator("currency")
+    @classmethod
+    def _check_currency(cls, currency: str) -> str:
+        if is_written_right(currency):
+            return currency
+        msg = (
+            f"{currency.upper()} has three decimals, and amounts are written with two "
+            "here: customers would read ten times the price. Use another currency."
+        )
+        raise ValueError(msg)
 
     def as_plan(self) -> Plan:
         """Return the plan as the domain knows it."""

@@ -60,6 +60,7 @@ class Letters:
             card_brand=checkout.card_brand,
             card_last4=checkout.card_last4,
             pay_requested_at=checkout.pay_requested_at,
+            bank_asked_at=checkout.bank_asked_at,
             reason=checkout.not_charged_reason,
             decline=checkout.decline_class,
             charged_at=checkout.charged_at,
@@ -69,6 +70,7 @@ class Letters:
             promised_at=owed.promised_at,
             asked_at=owed.asked_at,
             earlier=tuple(mail.kind for mail in owed.earlier),
+            told_at=owed.earlier[-1].written_at if owed.earlier else None,
             refund=None if owed.refund is None else _refund(owed.refund),
             moved_to=owed.moved_to,
         )

@@ -45,11 +45,21 @@ _HOLDING = Notice(
     retry_after_seconds=5,
 )
 
-#: Only for addresses that never start a payment, and browsers that never opened one.
+#: For who may come from a checkout of their own that hangs.
+_IF_YOU_PAID = (
+    "If you were paying a moment ago, please don't pay again yet.",
+    "Your checkout's own address shows where your payment stands.",
+)
+
+#: For addresses that never start a payment. It claims nothing of the reader's money:
+#: they may have paid in a checkout that this browser did not open, and that hangs.
 NOT_STARTED = Notice(
     status=503,
-    headline="You have not been charged: no payment was started.",
-    sentences=("We could not open your checkout this second. Nothing was kept of it.",),
+    headline="No payment was started here.",
+    sentences=(
+        "We could not open your checkout this second. Nothing was kept of it.",
+        *_IF_YOU_PAID,
+    ),
     link_text="Back to the plan",
     retry_after_seconds=5,
 )
@@ -246,18 +256,20 @@ def _in_words(seconds: int) -> str:
     return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
-def message_kept(view: CustomerView, path: str, when: str) -> Notice:
+def message_kept(view: CustomerView, path: str, when: str, *, wrote: str) -> Notice:
     """Say that a message came in: what is true meanwhile, and when somebody is there.
 
     Args:
         view: What the checkout's own page says this moment.
         path: Where that page is.
         when: See `domain.working_hours`.
+        wrote: When the message that we have was written, as `at 14:32 UTC`.
     """
     return Notice(
         status=200,
         headline="We have your message.",
         sentences=(
+            f"You wrote it {wrote}.",
             view.headline,
             *view.sentences,
             f"A person answers you by e-mail. {when}",

@@ -43,6 +43,7 @@ from database.pauses import read_pause
 from domain.addresses import token_digest
 from domain.plans import Plan
 from domain.states import Stage
+from domain.words import moment_in_words
 from observability import logs, metrics
 
 router = APIRouter(include_in_schema=False)
@@ -161,6 +162,7 @@ async def show_status(request: Request, parts: TheParts, token: str) -> Response
             "page": page.view.page.value,
             "version": page.version,
             "settled": page.view.is_settled,
+            "read_at": moment_in_words(row.now),
         }
     )
 

@@ -22,11 +22,13 @@ from api.telling import tell_repair
 from database.checkouts import CheckoutRow
 from database.customer_messages import (
     MOST_CHARACTERS,
+    last_message_at,
     message_id_of,
     repair_of,
     write_message,
 )
 from domain.messages import CheckoutInput
+from domain.words import at_in_words
 from domain.working_hours import WorkingHours
 from observability import logs
 
@@ -67,11 +69,24 @@ async def write(
 
 @router.get("/c/{token}/message")
 async def acknowledge(parts: TheParts, token: str, path: ThePath) -> Response:
-    """Say that it came in, what is true, and when somebody is there."""
+    """Say that it came in, what is true, and when somebody is there.
+
+    After a send that failed a browser asks for this address too: without a message the
+    checkout's own page is all that is true.
+    """
     row = await find_checkout(parts, token)
+    written_at = await parts.records.read(
+        lambda connection: last_message_at(connection, row.checkout_id)
+    )
+    if written_at is None:
+        return RedirectResponse(path, status_code=303)
     hours = WorkingHours.parse(parts.settings.support_hours)
     when = hours.answer_in_words(parts.clock())
-    return parts.pages.notice(notices.message_kept(view_of(row), path, when))
+    return parts.pages.notice(
+        notices.message_kept(
+            view_of(row), path, when, wrote=at_in_words(written_at, now=row.now)
+        )
+    )
 
 
 async def _keep(parts: Parts, row: CheckoutRow, text: str) -> None:

@@ -124,7 +124,9 @@ async def _tell_desk(
         await end_findings(connection, subject, unless=FOR_PEOPLE, but=goes_on)
     since = {
         FindingKind.PAID_WITHOUT_ACCESS: checkout.charged_at,
-        FindingKind.OUTCOME_UNKNOWN: checkout.pay_requested_at,
+        FindingKind.OUTCOME_UNKNOWN: (
+            checkout.bank_answered_at or checkout.pay_requested_at
+        ),
     }
     await write_finding(
         connection,

@@ -10,8 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, insert, or_, select, true, update
+from sqlalchemy import (
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from database.pauses import (
     PAUSED_AT,
@@ -28,6 +40,7 @@ from database.tables import (
     subscriptions,
 )
 from domain.cadence import CHECKING_AFTER, DECLINED_AFTER
+from domain.deadlines import MAY_LEAVE_AFTER
 from domain.messages import (
     Charge,
     PaymentClaim,
@@ -39,6 +52,7 @@ from domain.messages import (
     StorePaymentIntent,
 )
 from domain.money import Money
+from domain.refunds import Returned
 from domain.states import (
     ACCEPTED_REFUNDS,
     AccessState,
@@ -85,11 +99,12 @@ class CheckoutRow:
         order_id: Set once the order is written.
         proven_at: When the last attempt was closed without a charge.
         asked_at: When the processor was last asked about a payment in doubt.
+        bank_asked_at: When the bank asked the buyer of this attempt.
+        bank_answered_at: When its question was answered.
         mail_held_at: Since when nothing is mailed, after a bulk repair.
         paused_at: Since when no new payments are taken; None while they are.
-        refunded: What was returned, or is being returned.
-        refunded_at: When it was returned.
-        refund_reference: What the bank finds it by.
+        returned: What went back of the charge that the order stands for.
+        second_returned: What went back of second charges.
         tells_when_open: The buyer is written to when the pause ends.
     """
 
@@ -123,11 +138,12 @@ class CheckoutRow:
     access_until: datetime | None
     proven_at: datetime | None = None
     asked_at: datetime | None = None
+    bank_asked_at: datetime | None = None
+    bank_answered_at: datetime | None = None
     mail_held_at: datetime | None = None
     paused_at: datetime | None = None
-    refunded: Money | None = None
-    refunded_at: datetime | None = None
-    refund_reference: str | None = None
+    returned: Returned | None = None
+    second_returned: Returned | None = None
     tells_when_open: bool = False
 
 
@@ -170,24 +186,32 @@ async def insert_checkout(connection: AsyncConnection, new: NewCheckout) -> None
     await wait_for_reopening(connection, new.checkout_id)
 
 
-#: What went back last, as far as the processor has taken it.
-_RETURNED = (
-    select(
-        refunds.c.amount_minor.label("refunded_minor"),
-        refunds.c.currency.label("refunded_currency"),
-        refunds.c.accepted_at.label("refunded_at"),
-        func.coalesce(refunds.c.bank_reference, refunds.c.processor_refund_id).label(
-            "refund_reference"
-        ),
+def _returned(name: str, *, is_own: bool) -> LateralFromClause:
+    """Sum up what went back, as far as the processor has taken it; NULLs for nothing.
+
+    Of the charge that the order stands for, or of others: whoever is told that a second
+    payment went back must not be told it of a part of the first.
+    """
+    own = refunds.c.payment_intent_id == checkouts.c.payment_intent_id
+    reference = func.coalesce(refunds.c.bank_reference, refunds.c.processor_refund_id)
+    return (
+        select(
+            func.sum(refunds.c.amount_minor).label("minor"),
+            func.max(refunds.c.currency).label("currency"),
+            func.max(refunds.c.accepted_at).label("at"),
+            case((func.count() == 1, func.max(reference))).label("reference"),
+        )
+        .where(
+            refunds.c.checkout_id == checkouts.c.checkout_id,
+            refunds.c.state.in_(ACCEPTED_REFUNDS),
+            own if is_own else not_(own),
+        )
+        .lateral(name)
     )
-    .where(
-        refunds.c.checkout_id == checkouts.c.checkout_id,
-        refunds.c.state.in_(ACCEPTED_REFUNDS),
-    )
-    .order_by(refunds.c.accepted_at.desc())
-    .limit(1)
-    .lateral("returned")
-)
+
+
+_OWN_RETURNED = _returned("own_returned", is_own=True)
+_SECOND_RETURNED = _returned("second_returned", is_own=False)
 
 #: When the attempt that the row tells of was closed without a charge.
 _PROVEN_AT = (
@@ -212,13 +236,27 @@ _READ = (
         subscriptions.c.ends_at.label("access_until"),
         _PROVEN_AT.label("proven_at"),
         PAUSED_AT.label("paused_at"),
-        _RETURNED,
+        *(
+            column.label(f"{part.name}_{column.name}")
+            for part in (_OWN_RETURNED, _SECOND_RETURNED)
+            for column in part.c
+        ),
         TELLS_WHEN_OPEN.label("tells_when_open"),
     )
     .outerjoin(orders, orders.c.checkout_id == checkouts.c.checkout_id)
     .outerjoin(entitlements, entitlements.c.order_id == orders.c.order_id)
     .outerjoin(subscriptions, subscriptions.c.order_id == orders.c.order_id)
-    .outerjoin(_RETURNED, true())
+    .outerjoin(_OWN_RETURNED, true())
+    .outerjoin(_SECOND_RETURNED, true())
+)
+
+
+#: The buyer of a running attempt has waited so long that the page let them go, and
+#: named the time of a mail.
+_MAY_HAVE_LEFT = (
+    func.clock_timestamp()
+    - func.coalesce(checkouts.c.bank_answered_at, checkouts.c.pay_requested_at)
+    >= MAY_LEAVE_AFTER
 )
 
 
@@ -294,6 +332,8 @@ async def request_payment(
             money_state=MoneyState.UNKNOWN,
             buyer_attempt=checkouts.c.buyer_attempt + 1,
             pay_requested_at=func.clock_timestamp(),
+            bank_asked_at=None,
+            bank_answered_at=None,
             asked_at=None,
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             not_charged_reason=None,
@@ -459,7 +499,11 @@ async def store_payment_intent(
 async def record_action_needed(
     connection: AsyncConnection, record: RecordActionNeeded
 ) -> None:
-    """Send the buyer to the bank: `UNKNOWN -> ACTION_NEEDED`."""
+    """Send the buyer to the bank: `UNKNOWN -> ACTION_NEEDED`.
+
+    Who may have left the page by then still hears from us by the time that it named.
+    """
+    is_there_already = checkouts.c.money_state == MoneyState.ACTION_NEEDED
     await connection.execute(
         update(checkouts)
         .where(
@@ -470,7 +514,14 @@ async def record_action_needed(
         .values(
             money_state=MoneyState.ACTION_NEEDED,
             next_action_url=record.next_action_url,
-            next_message_at=None,
+            bank_asked_at=case(
+                (is_there_already, checkouts.c.bank_asked_at),
+                else_=func.clock_timestamp(),
+            ),
+            next_message_at=case(
+                (is_there_already | _MAY_HAVE_LEFT, checkouts.c.next_message_at),
+                else_=None,
+            ),
             updated_at=func.now(),
         )
     )
@@ -481,7 +532,7 @@ async def record_processing(
 ) -> None:
     """The bank was answered, the outcome is open: `ACTION_NEEDED -> UNKNOWN`.
 
-    `pay_requested_at` starts anew, since the buyer's wait does.
+    The buyer's wait starts anew; when they pressed Pay stays what it was.
     """
     await connection.execute(
         update(checkouts)
@@ -492,7 +543,7 @@ async def record_processing(
         )
         .values(
             money_state=MoneyState.UNKNOWN,
-            pay_requested_at=func.clock_timestamp(),
+            bank_answered_at=func.clock_timestamp(),
             next_message_at=func.clock_timestamp() + CHECKING_AFTER,
             next_action_url=None,
             updated_at=func.now(),
@@ -525,6 +576,7 @@ async def record_not_charged(
     card or to be closed; a canceled one is let go, since it can never be used again.
     """
     keep = record.reason in {NotChargedReason.DECLINED, NotChargedReason.NOT_SENT}
+    later = func.clock_timestamp() + DECLINED_AFTER
     await connection.execute(
         update(checkouts)
         .where(
@@ -538,7 +590,10 @@ async def record_not_charged(
             not_charged_reason=record.reason,
             decline_class=record.decline,
             next_action_url=None,
-            next_message_at=func.clock_timestamp() + DECLINED_AFTER,
+            next_message_at=case(
+                (_MAY_HAVE_LEFT, func.least(checkouts.c.next_message_at, later)),
+                else_=later,
+            ),
             payment_intent_id=checkouts.c.payment_intent_id if keep else None,
             updated_at=func.now(),
         )
@@ -661,6 +716,17 @@ def _price(row: Row[tuple[object, ...]]) -> Money:
     return Money(amount_minor=row.amount_minor, currency=row.currency)
 
 
+def _read_returned(row: Row[tuple[object, ...]], part: str) -> Returned | None:
+    minor, currency, at, reference = (
+        getattr(row, f"{part}_{name}")
+        for name in ("minor", "currency", "at", "reference")
+    )
+    if minor is None:
+        return None
+    amount = Money(amount_minor=int(minor), currency=currency)
+    return Returned(amount=amount, at=at, reference=reference)
+
+
 def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
     reason, decline = row.not_charged_reason, row.decline_class
     return CheckoutRow(
@@ -694,14 +760,11 @@ def _checkout_row(row: Row[tuple[object, ...]]) -> CheckoutRow:
         access_until=row.access_until,
         proven_at=row.proven_at,
         asked_at=row.asked_at,
+        bank_asked_at=row.bank_asked_at,
+        bank_answered_at=row.bank_answered_at,
         mail_held_at=row.mail_held_at,
         paused_at=row.paused_at,
-        refunded=(
-            None
-            if row.refunded_minor is None
-            else Money(amount_minor=row.refunded_minor, currency=row.refunded_currency)
-        ),
-        refunded_at=row.refunded_at,
-        refund_reference=row.refund_reference,
+        returned=_read_returned(row, _OWN_RETURNED.name),
+        second_returned=_read_returned(row, _SECOND_RETURNED.name),
         tells_when_open=row.tells_when_open,
     )

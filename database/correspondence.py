@@ -70,9 +70,13 @@ async def plan_correspondence(
         CheckoutNotFound: There is no such checkout.
     """
     if await _is_held(connection, plan.checkout_id):
-        # Whoever lets the mail go writes that it is due.
+        # Whoever lets the mail go writes that it is due. What was promised before is
+        # watched all the same: a hold is no word to the customer.
         await _note_next(connection, plan.checkout_id, None)
-        return Correspondence(email_ids=(), next_at=None)
+        is_overdue, overdue_at = await _overdue(connection, plan)
+        return Correspondence(
+            email_ids=(), next_at=overdue_at, is_promise_overdue=is_overdue
+        )
     due = None
     for _ in range(_MOST_AT_ONCE):
         standing = await _read_standing(connection, plan.checkout_id, hours)
@@ -80,18 +84,30 @@ async def plan_correspondence(
         if due is None or not due.is_due(plan.now):
             break
         await _owe(connection, plan.checkout_id, due, plan.now)
-    promised_at = await _open_promise(connection, plan.checkout_id)
-    overdue_at = None if promised_at is None else promised_at + PROMISE_GRACE
-    is_overdue = overdue_at is not None and overdue_at <= plan.now
+    is_overdue, overdue_at = await _overdue(connection, plan)
     next_at = due.due_at if due else None
-    # Of a promise that was broken a person is told; the row does not ask for it again.
-    told_at = None if is_overdue else promised_at
+    told_at = None if overdue_at is None else overdue_at - PROMISE_GRACE
     await _note_next(connection, plan.checkout_id, _earlier(next_at, told_at))
     return Correspondence(
         email_ids=await _waiting_emails(connection, plan.checkout_id),
-        next_at=_earlier(next_at, None if is_overdue else overdue_at),
+        next_at=_earlier(next_at, overdue_at),
         is_promise_overdue=is_overdue,
     )
+
+
+async def _overdue(
+    connection: AsyncConnection, plan: PlanCorrespondence
+) -> tuple[bool, datetime | None]:
+    """Say whether a promise was broken, and else when the next one would be.
+
+    Of a broken one a person is told; nothing asks for it again.
+    """
+    promised_at = await _open_promise(connection, plan.checkout_id)
+    if promised_at is None:
+        return False, None
+    overdue_at = promised_at + PROMISE_GRACE
+    is_overdue = overdue_at <= plan.now
+    return is_overdue, None if is_overdue else overdue_at
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
@@ -206,6 +222,8 @@ async def _read_standing(
         hours=hours,
         said=await _read_said(connection, checkout_id),
         pay_requested_at=row.pay_requested_at,
+        bank_asked_at=row.bank_asked_at,
+        bank_answered_at=row.bank_answered_at,
         ended_at=row.ended_at,
         reason=NotChargedReason(reason) if reason else None,
         charged_at=row.charged_at,

@@ -128,6 +128,19 @@ async def write_message(
     return True
 
 
+async def last_message_at(
+    connection: AsyncConnection, checkout_id: UUID
+) -> datetime | None:
+    """Read when the customer last wrote on a checkout's page; None for never."""
+    found = await connection.execute(
+        select(func.max(customer_messages.c.written_at)).where(
+            customer_messages.c.checkout_id == checkout_id
+        )
+    )
+    written_at: datetime | None = found.scalar_one()
+    return written_at
+
+
 async def list_messages(
     connection: AsyncConnection, checkout_id: UUID
 ) -> tuple[CustomerMessage, ...]:

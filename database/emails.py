@@ -32,6 +32,7 @@ class EarlierEmail:
 
     kind: EmailKind
     sequence: int
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ async def _read_earlier(
     Only what was sent: each copy of a mail must be the same, and what is sent stays so.
     """
     found = await connection.execute(
-        select(emails.c.kind, emails.c.sequence)
+        select(emails.c.kind, emails.c.sequence, emails.c.created_at)
         .where(
             emails.c.checkout_id == checkout_id,
             emails.c.email_id != email_id,
@@ -177,7 +178,10 @@ async def _read_earlier(
         .order_by(emails.c.sent_at)
     )
     return tuple(
-        EarlierEmail(kind=EmailKind(row.kind), sequence=row.sequence) for row in found
+        EarlierEmail(
+            kind=EmailKind(row.kind), sequence=row.sequence, written_at=row.created_at
+        )
+        for row in found
     )
 
 

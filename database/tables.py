@@ -102,6 +102,10 @@ checkouts = Table(
     #: Counts the buyer's tries; 0 until Pay was pressed.
     Column("buyer_attempt", Integer, nullable=False, server_default="0"),
     Column("pay_requested_at", Instant),
+    #: When the bank asked the buyer of this attempt.
+    Column("bank_asked_at", Instant),
+    #: When its question was answered: the wait starts anew.
+    Column("bank_answered_at", Instant),
     #: When the processor was last asked about this attempt, while it is in doubt.
     Column("asked_at", Instant),
     #: The PaymentIntent in use; set before it is confirmed, cleared when canceled.

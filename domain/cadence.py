@@ -27,7 +27,8 @@ FIRST_WORD_AFTER = timedelta(minutes=2)
 #: A receipt later than this after the charge says sorry for the wait.
 LATE_AFTER = timedelta(minutes=2)
 
-#: Not knowing is told on the page at once; this is for who closed it.
+#: Not knowing is told on the page at once; this is for who closed it. The page names
+#: this time as soon as it lets anybody go: something must be said by then.
 CHECKING_AFTER = timedelta(minutes=5)
 
 #: The first promised word, counted from the press on Pay or from the charge.
@@ -117,6 +118,8 @@ class Standing:
         hours: When people are there.
         said: Every mail that was owed so far.
         pay_requested_at: When the buyer last pressed Pay.
+        bank_asked_at: When the bank asked the buyer of this attempt.
+        bank_answered_at: When its question was answered.
         ended_at: When the last attempt ended without a charge.
         reason: Why it did.
         charged_at: When the money moved.
@@ -139,6 +142,8 @@ class Standing:
     hours: WorkingHours
     said: tuple[Said, ...] = ()
     pay_requested_at: datetime | None = None
+    bank_asked_at: datetime | None = None
+    bank_answered_at: datetime | None = None
     ended_at: datetime | None = None
     reason: NotChargedReason | None = None
     charged_at: datetime | None = None
@@ -150,6 +155,11 @@ class Standing:
     open_again_turn: int = 1
     open_again_at: datetime | None = None
     refunds: tuple[RefundStanding, ...] = ()
+
+    @property
+    def waits_since(self) -> datetime | None:
+        """Since when the buyer waits for an outcome: Pay, or the answer to the bank."""
+        return self.bank_answered_at or self.pay_requested_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,23 +202,50 @@ def first_reminder(charged_at: datetime, access_until: datetime) -> datetime | N
 
 
 def _unknown(standing: Standing, now: datetime) -> list[Word]:
-    """Not knowing: three words, then the answer, which is promised."""
-    asked_at = standing.pay_requested_at
-    if standing.money is not MoneyState.UNKNOWN or asked_at is None:
+    """Not knowing: three words, then the promised answer, or that it is late."""
+    pressed_at, since = standing.pay_requested_at, standing.waits_since
+    is_unknown = standing.money is MoneyState.UNKNOWN
+    if not is_unknown or pressed_at is None or since is None:
         return []
-    return _chain(
+    words = _chain(
         standing,
         now,
-        since=asked_at,
+        since=since,
         first_after=CHECKING_AFTER,
         kinds=(
             EmailKind.CHECKING,
             EmailKind.CHECKING_STILL,
             EmailKind.CHECKING_PERSON,
         ),
-        last=lambda _: asked_at + ANSWER_WITHIN,
+        last=lambda _: pressed_at + ANSWER_WITHIN,
         by_person=False,
     )
+    return _after_the_answer_was_due(standing, now) or words
+
+
+def _after_the_answer_was_due(standing: Standing, now: datetime) -> list[Word]:
+    """The answer did not come in the time that we named: say so, then a person must.
+
+    The processor is away, or does not let us close the attempt.
+    """
+    turn = standing.buyer_attempt
+    promised = _find(standing, EmailKind.CHECKING_PERSON, turn)
+    if promised is None or promised.promised_at is None:
+        return []
+    due = promised.promised_at
+    return [
+        Word(
+            kind=EmailKind.CHECKING_LATE,
+            sequence=turn,
+            due_at=due,
+            promised_at=_person_speaks_by(standing, max(due, now)),
+            by_person=True,
+        )
+    ]
+
+
+def _person_speaks_by(standing: Standing, at: datetime) -> datetime:
+    return standing.hours.close_after(at + PERSON_TAKES)
 
 
 def _waiting(standing: Standing, now: datetime) -> list[Word]:
@@ -229,7 +266,7 @@ def _waiting(standing: Standing, now: datetime) -> list[Word]:
             EmailKind.RECEIVED_STILL,
             EmailKind.RECEIVED_PERSON,
         ),
-        last=lambda at: standing.hours.close_after(at + PERSON_TAKES),
+        last=lambda at: _person_speaks_by(standing, at),
         by_person=True,
     )
 
@@ -274,23 +311,75 @@ def _chain(
 def _not_charged(standing: Standing, _now: datetime) -> list[Word]:
     """The answer at once to whom we kept waiting; a way to go on to who was declined.
 
-    The page told everybody who waited longer than that a mail would come.
+    The page told everybody who waited longer than that a mail would come, and by when.
+    A decline is told then, and not before: who is still there takes another card, and
+    needs no mail.
     """
-    asked_at, ended_at = standing.pay_requested_at, standing.ended_at
+    since, ended_at = standing.waits_since, standing.ended_at
     is_over = standing.money is MoneyState.NOT_CHARGED and standing.reason is not None
-    if not is_over or asked_at is None or ended_at is None:
+    if not is_over or since is None or ended_at is None:
         return []
     turn = standing.buyer_attempt
-    was_told = _find(standing, EmailKind.CHECKING, turn) is not None
-    waited = ended_at - asked_at > MAY_LEAVE_AFTER
+    was_told = any(
+        _find(standing, kind, turn)
+        for kind in (EmailKind.CHECKING, EmailKind.BANK_CHECK)
+    )
+    waited = ended_at - since >= MAY_LEAVE_AFTER
     is_decline = standing.reason is NotChargedReason.DECLINED
     if was_told or (waited and not is_decline):
         return [Word(kind=EmailKind.NOT_CHARGED, sequence=turn, due_at=ended_at)]
+    named_at = _named_by_page(standing, ended_at)
+    if named_at is not None:
+        due = max(named_at, ended_at)
+        return [Word(kind=EmailKind.NOT_CHARGED, sequence=turn, due_at=due)]
     due = ended_at + DECLINED_AFTER
     is_heard = standing.heard_at is not None and standing.heard_at >= ended_at
     if is_heard or standing.is_paused:
         return []
     return [Word(kind=EmailKind.DECLINED, sequence=1, due_at=due)]
+
+
+def _bank_check(standing: Standing, _now: datetime) -> list[Word]:
+    """The bank asks who may have left: they come back only if they hear of it.
+
+    Two minutes are for who is still there and answers; no time that the page or a mail
+    named passes over it.
+    """
+    since, asked_at = standing.waits_since, standing.bank_asked_at
+    is_asked = standing.money is MoneyState.ACTION_NEEDED
+    if not is_asked or since is None or asked_at is None:
+        return []
+    turn = standing.buyer_attempt
+    was_told = _find(standing, EmailKind.CHECKING, turn) is not None
+    named_at = _named_by_page(standing, asked_at)
+    if not was_told and named_at is None:
+        return []
+    due = asked_at + FIRST_WORD_AFTER
+    if not was_told and named_at is not None:
+        due = max(asked_at, min(due, named_at))
+    return [Word(kind=EmailKind.BANK_CHECK, sequence=turn, due_at=due)]
+
+
+def _named_by_page(standing: Standing, until: datetime) -> datetime | None:
+    """Return by when the page said that we write; None when it let nobody go.
+
+    It lets go of whoever waits for longer than `MAY_LEAVE_AFTER`: for the outcome, and
+    once more after the answer to the bank. At the bank's question it promises nothing.
+    """
+    pressed_at, asked_at = standing.pay_requested_at, standing.bank_asked_at
+    answered_at = standing.bank_answered_at
+    waits = (
+        (pressed_at, asked_at or until),
+        (answered_at, until),
+    )
+    return min(
+        (
+            begun_at + CHECKING_AFTER
+            for begun_at, over_at in waits
+            if begun_at is not None and over_at - begun_at >= MAY_LEAVE_AFTER
+        ),
+        default=None,
+    )
 
 
 def _got_in(standing: Standing, _now: datetime) -> list[Word]:
@@ -361,6 +450,7 @@ def _open_again(standing: Standing, now: datetime) -> list[Word]:
 _RULES: tuple[Callable[[Standing, datetime], list[Word]], ...] = (
     _unknown,
     _waiting,
+    _bank_check,
     _not_charged,
     _refunds,
     _got_in,

@@ -26,6 +26,7 @@ from domain.deadlines import (
     in_words,
 )
 from domain.money import Money
+from domain.refunds import Returned
 from domain.states import (
     AccessState,
     DeclineClass,
@@ -74,6 +75,7 @@ class CustomerFacts:
         plan_name: What is bought.
         now: The moment the page speaks of, from the database's clock.
         pay_requested_at: When the buyer last pressed Pay; None before.
+        bank_answered_at: When the bank's question of this attempt was answered.
         reason: Why the last attempt ended without a charge; None when there was none.
         decline: How it was declined, when it was.
         proven_at: When the last attempt was closed without a charge.
@@ -83,9 +85,8 @@ class CustomerFacts:
         was_late: The access came so late that the buyer is owed an apology.
         next_message_at: When our next mail leaves at the latest; a timer keeps it.
         paused_at: Since when no new payments are taken; None while they are.
-        refunded: What was returned, or is being returned.
-        refunded_at: When it was returned.
-        refund_reference: What the bank finds it by.
+        returned: What went back of the charge that the order stands for.
+        second_returned: What went back of second charges.
         email_masked: Where mails go, as much of it as a page may show.
         asked_again: The buyer tried to pay what is paid, and is worried.
     """
@@ -96,6 +97,7 @@ class CustomerFacts:
     plan_name: str
     now: datetime
     pay_requested_at: datetime | None = None
+    bank_answered_at: datetime | None = None
     reason: NotChargedReason | None = None
     decline: DeclineClass | None = None
     proven_at: datetime | None = None
@@ -105,9 +107,8 @@ class CustomerFacts:
     was_late: bool | None = None
     next_message_at: datetime | None = None
     paused_at: datetime | None = None
-    refunded: Money | None = None
-    refunded_at: datetime | None = None
-    refund_reference: str | None = None
+    returned: Returned | None = None
+    second_returned: Returned | None = None
     email_masked: str | None = None
     asked_again: bool = False
 
@@ -276,9 +277,10 @@ CATALOGUE: dict[str, PageState] = {
         proof="A request to pay stands in the row, without an outcome.",
         what_to_do=(
             "You do not need to do anything. Please do not pay a second time.",
-            "Asking your bank takes a few seconds.",
         ),
-        next_message=_BY,
+        # No time is named before the page lets anybody go: whoever watches is answered
+        # here, and a mail by that time would be one more.
+        next_message="Asking your bank takes a few seconds.",
     ),
     "confirming_longer": PageState(
         page=Page.CONFIRMING,
@@ -309,6 +311,23 @@ CATALOGUE: dict[str, PageState] = {
                 "We are finding out with the card processor. We close the attempt at "
                 "the latest {unknown_for} after you pressed Pay.",
             ),
+            _MAY_BE_HOLD,
+        ),
+        next_message=_and_by(_LEAVE),
+    ),
+    "unknown_longer": PageState(
+        page=Page.UNKNOWN,
+        feeling="Was promised an end, watched it pass, and trusts nothing more.",
+        title="We don't know yet if your payment went through",
+        claim="We don't know yet if your payment went through.",
+        proof="It claims nothing. The deadline of the attempt has passed, and the "
+        "processor has not confirmed that it is closed.",
+        what_to_do=(
+            "Please don't pay again. If it went through, we will finish your order. "
+            "If not, we will tell you and nothing is owed.",
+            "We wanted to close the attempt {unknown_for} after you pressed Pay. "
+            "The card processor has not let us yet, and we are sorry.",
+            "We keep asking it to.",
             _MAY_BE_HOLD,
         ),
         next_message=_and_by(_LEAVE),
@@ -529,7 +548,8 @@ def _state_of(facts: CustomerFacts) -> str:
         case MoneyState.CHARGED:
             return _charged(facts)
         case MoneyState.DUPLICATE:
-            return "duplicate" if facts.refunded_at is None else "duplicate_returned"
+            is_back = facts.second_returned is not None
+            return "duplicate_returned" if is_back else "duplicate"
         case MoneyState.REFUNDING | MoneyState.REFUNDED:
             return facts.money.value.lower()
 
@@ -544,10 +564,16 @@ def _not_charged(facts: CustomerFacts) -> str:
 
 
 def _unknown(facts: CustomerFacts) -> str:
-    waited = facts.now - (facts.pay_requested_at or facts.now)
+    since = facts.bank_answered_at or facts.pay_requested_at or facts.now
+    waited = facts.now - since
     if waited < MAY_LEAVE_AFTER:
         return "confirming"
-    return "confirming_longer" if waited < CONFIRMING_FOR else "unknown"
+    if waited < CONFIRMING_FOR:
+        return "confirming_longer"
+    pressed_at = facts.pay_requested_at or facts.now
+    # A minute for the closing itself: the page says at once what it came to.
+    is_late = facts.now - pressed_at > UNKNOWN_FOR + CONFIRMING_FOR
+    return "unknown_longer" if is_late else "unknown"
 
 
 def _charged(facts: CustomerFacts) -> str:
@@ -568,7 +594,7 @@ def _is_charged_once(facts: CustomerFacts) -> bool:
     A payment that was returned may have been a second one.
     """
     is_asked = facts.asked_again and facts.charged_at is not None
-    return is_asked and facts.refunded is None
+    return is_asked and facts.returned is None and facts.second_returned is None
 
 
 def _is_late(facts: CustomerFacts) -> bool:
@@ -579,6 +605,8 @@ def _is_late(facts: CustomerFacts) -> bool:
 
 def _known(facts: CustomerFacts) -> dict[str, str]:
     """Return the facts in words, by the names that the catalogue uses; no unknown."""
+    is_twice = facts.money is MoneyState.DUPLICATE
+    returned = facts.second_returned if is_twice else facts.returned
     words: dict[str, str | None] = {
         "price": str(facts.price),
         "plan": facts.plan_name,
@@ -592,9 +620,9 @@ def _known(facts: CustomerFacts) -> dict[str, str]:
         "proven_since": _since(facts.proven_at, facts.now),
         "asked": _at(facts.asked_at, facts.now),
         "charged": _at(facts.charged_at, facts.now),
-        "refunded": _at(facts.refunded_at, facts.now),
-        "refund": str(facts.refunded or facts.price),
-        "refund_reference": facts.refund_reference,
+        "refunded": _at(returned.at if returned else None, facts.now),
+        "refund": str(returned.amount if returned else facts.price),
+        "refund_reference": _reference(facts, returned),
         "next_message_by": _by(facts),
         "access_until": _day(facts.access_until),
         "access_over": _access_over(facts),
@@ -654,16 +682,26 @@ def _already_paid(facts: CustomerFacts) -> str | None:
 
 
 def _returned(facts: CustomerFacts) -> str | None:
-    """Say what was returned of a charge that stands.
+    """Say what was returned beside a charge that stands, and of it."""
+    own, second = facts.returned, facts.second_returned
+    said = []
+    if second is not None:
+        at = at_in_words(second.at, now=facts.now)
+        said.append(
+            f"You were charged twice. We returned the second {second.amount} {at}."
+        )
+    if own is not None:
+        at = at_in_words(own.at, now=facts.now)
+        said.append(f"We returned {own.amount} of it to you {at}.")
+    return " ".join(said) or None
 
-    A whole price cannot be a part of it: that was the second of two charges.
-    """
-    if facts.refunded is None or facts.refunded_at is None:
-        return None
-    at = at_in_words(facts.refunded_at, now=facts.now)
-    if facts.refunded == facts.price:
-        return f"You were charged twice. We returned the second {facts.price} {at}."
-    return f"We returned {facts.refunded} of it to you {at}."
+
+def _reference(facts: CustomerFacts, told: Returned | None) -> str | None:
+    """Return the reference of the one refund that the page tells of, if it is one."""
+    if facts.money is not MoneyState.CHARGED:
+        return None if told is None else told.reference
+    both = [one for one in (facts.returned, facts.second_returned) if one is not None]
+    return both[0].reference if len(both) == 1 else None
 
 
 _PROOF = {

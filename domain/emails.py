@@ -24,6 +24,10 @@ class EmailKind(StrEnum):
     CHECKING_STILL = "checking-still"
     #: A named person looks into it.
     CHECKING_PERSON = "checking-person"
+    #: The answer did not come in the time that was named; a person has the next word.
+    CHECKING_LATE = "checking-late"
+    #: The bank asks the buyer, who may have left the page by then.
+    BANK_CHECK = "bank-check"
     #: The answer after not knowing: nothing was charged.
     NOT_CHARGED = "not-charged"
     #: The bank declined and the buyer has not come back: the way to go on.
@@ -53,6 +57,7 @@ TO_OTHERS = frozenset({EmailKind.ADDRESS_CHANGED})
 
 _WAITING_FOR_ACCESS = {(MoneyState.CHARGED, AccessState.PENDING)}
 _UNKNOWN = {(MoneyState.UNKNOWN, AccessState.NONE)}
+_AT_BANK = {(MoneyState.ACTION_NEEDED, AccessState.NONE)}
 _NOT_CHARGED = {(MoneyState.NOT_CHARGED, AccessState.NONE)}
 _IN = {
     (MoneyState.CHARGED, AccessState.ACTIVE),
@@ -69,6 +74,8 @@ _TRUE_IN: dict[EmailKind, set[tuple[MoneyState, AccessState]]] = {
     EmailKind.CHECKING: _UNKNOWN,
     EmailKind.CHECKING_STILL: _UNKNOWN,
     EmailKind.CHECKING_PERSON: _UNKNOWN,
+    EmailKind.CHECKING_LATE: _UNKNOWN,
+    EmailKind.BANK_CHECK: _AT_BANK,
     EmailKind.NOT_CHARGED: _NOT_CHARGED,
     EmailKind.DECLINED: _NOT_CHARGED,
     EmailKind.OPEN_AGAIN: _NOT_CHARGED,
@@ -83,6 +90,8 @@ _ABOUT_ATTEMPT = {
     EmailKind.CHECKING,
     EmailKind.CHECKING_STILL,
     EmailKind.CHECKING_PERSON,
+    EmailKind.CHECKING_LATE,
+    EmailKind.BANK_CHECK,
     EmailKind.NOT_CHARGED,
 }
 

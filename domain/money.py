@@ -16,6 +16,15 @@ _ZERO_DECIMAL = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg"} 
     "xpf",
 }
 
+#: Currencies with a third decimal, which amounts are not printed or typed with here.
+#: https://docs.stripe.com/currencies#three-decimal
+_THREE_DECIMAL = {"bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"}
+
+
+def is_written_right(currency: str) -> bool:
+    """Say whether amounts of a currency are printed as they are charged."""
+    return currency not in _THREE_DECIMAL
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:

@@ -143,6 +143,21 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """What went back of one charge, or of all second ones, in one part or several.
+
+    Attributes:
+        amount: The sum, as far as the processor has taken it.
+        at: When the last part of it was taken.
+        reference: What the bank finds it by; None for several parts.
+    """
+
+    amount: Money
+    at: datetime
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispute:
     """A dispute as the processor showed it: the buyer's bank takes the money back.
 

@@ -13,6 +13,7 @@ from html import unescape
 from api.pages import Pages, order_line, view_of
 from domain.customer_view import CATALOGUE
 from domain.emails import EmailKind
+from domain.refunds import Returned
 from domain.states import AccessState, MoneyState
 from gallery.holding import PLACES, holding_page
 from settings import Settings
@@ -91,6 +92,8 @@ _MAIL_FEELINGS: dict[EmailKind | None, str] = {
     EmailKind.CHECKING: CATALOGUE["unknown"].feeling,
     EmailKind.CHECKING_STILL: "Has looked at the bank's app twice; wants an end.",
     EmailKind.CHECKING_PERSON: "Doubts that anybody is there at all.",
+    EmailKind.CHECKING_LATE: CATALOGUE["unknown_longer"].feeling,
+    EmailKind.BANK_CHECK: CATALOGUE["bank_check"].feeling,
     EmailKind.NOT_CHARGED: CATALOGUE["not_charged"].feeling,
     EmailKind.DECLINED: "Embarrassed, and half decided to leave it.",
     EmailKind.CHARGED_TWICE: CATALOGUE["duplicate"].feeling,
@@ -133,7 +136,11 @@ def _account(settings: Settings) -> Iterator[Exhibit]:
     """Yield the pages of the account, which no checkout's state shows."""
     bought = [
         pages.make_row(MoneyState.CHARGED, AccessState.ACTIVE),
-        pages.make_row(MoneyState.REFUNDED, AccessState.ENDED, refunded=pages.PRICE),
+        pages.make_row(
+            MoneyState.REFUNDED,
+            AccessState.ENDED,
+            returned=Returned(amount=pages.PRICE, at=pages.NOW),
+        ),
     ]
     view = Pages(settings, clock=lambda: pages.NOW)
     lines = [order_line(row, settings) for row in bought]

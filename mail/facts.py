@@ -74,6 +74,7 @@ class LetterFacts:
         card_brand: The processor's word, as `visa`; None when it named no card.
         card_last4: The last four digits; None likewise.
         pay_requested_at: When the buyer last pressed Pay.
+        bank_asked_at: When the bank asked the buyer of this attempt.
         reason: Why the last attempt ended without a charge.
         decline: How the bank declined, when it did.
         charged_at: When the money moved.
@@ -83,6 +84,7 @@ class LetterFacts:
         asked_at: When the processor had last been asked about a payment in doubt.
         promised_at: By when we write again; None for a letter that promises nothing.
         earlier: The kinds of the mails that left before, oldest first.
+        told_at: When the last of those was written.
         refund: What goes back, for the mails about it.
         moved_to: Where mail goes from now on, masked, for who gets none any more.
     """
@@ -97,6 +99,7 @@ class LetterFacts:
     card_brand: str | None = None
     card_last4: str | None = None
     pay_requested_at: datetime | None = None
+    bank_asked_at: datetime | None = None
     reason: NotChargedReason | None = None
     decline: DeclineClass | None = None
     charged_at: datetime | None = None
@@ -106,6 +109,7 @@ class LetterFacts:
     promised_at: datetime | None = None
     asked_at: datetime | None = None
     earlier: tuple[EmailKind, ...] = ()
+    told_at: datetime | None = None
     refund: Refund | None = None
     moved_to: str | None = None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
-from typing import Any
+from typing import Any, Final
 
 import stripe
 
@@ -63,6 +63,12 @@ REQUEST_TIMEOUT_SECONDS = 20.0
 _MOST_SUBMISSIONS = 10
 
 _EXPAND = ["latest_charge"]
+#: Whatever the Dashboard allows. Other methods settle in days, or ask on another screen
+#: for what is no page to be sent to: our pages would say "we don't know" all the while.
+#: The pay page's form must offer the same: `stripe_payment.js`. The older
+#: `payment_method_types` is refused by the API version of this SDK.
+#: https://docs.stripe.com/api/payment_intents/create
+_CARDS_ONLY: Final = ("card",)
 #: Refunds and disputes of one PaymentIntent are a handful; more than a page of them is
 #: beyond what we understand, and a partial list would be taken for a whole one.
 _PAGE = 100
@@ -111,7 +117,7 @@ class StripeProcessor:
         params: stripe.params.PaymentIntentCreateParams = {
             "amount": request.price.amount_minor,
             "currency": request.price.currency,
-            "automatic_payment_methods": {"enabled": True},
+            "allowed_payment_method_types": [*_CARDS_ONLY],
             "description": request.reference_code,
             "metadata": record.to_metadata(),
             "expand": _EXPAND,

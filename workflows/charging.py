@@ -8,7 +8,7 @@ its own word ends the attempt.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from temporalio import workflow
@@ -180,9 +180,13 @@ class Charging:
         submission = max(0, self._confirmations - 1)
         if self._confirmations > 1:
             await self._steps.pause(
-                rung(policies.UNKNOWN_LADDER, self._confirmations),
+                self._not_past_deadline(
+                    rung(policies.UNKNOWN_LADDER, self._confirmations)
+                ),
                 "the processor to take the charge",
             )
+            if self._is_overdue() and workflow.patched("no charge past the deadline"):
+                return None
         self._confirmations += 1
         confirmed = await self._steps.attempt(
             policies.CONFIRM,
@@ -289,9 +293,17 @@ class Charging:
 
     async def _climb(self, reason: str) -> None:
         """Wait on this rung; a hint ends the wait and must not make the next longer."""
-        wait = rung(policies.UNKNOWN_LADDER, self._rung)
+        wait = self._not_past_deadline(rung(policies.UNKNOWN_LADDER, self._rung))
         if not await self._steps.pause(wait, reason):
             self._rung += 1
+
+    def _not_past_deadline(self, wait: timedelta) -> timedelta:
+        """Shorten a wait that would pass the deadline, which pages and mails name.
+
+        Beyond it there is nothing to wait for: closing has a ladder of its own.
+        """
+        left = self._deadline - workflow.now()
+        return max(min(wait, left), policies.LEAST_WAIT)
 
     async def _ask_for_attention_when_late(self) -> None:
         late_at = self._begun_at + policies.UNKNOWN_ATTENTION_AFTER

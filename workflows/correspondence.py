@@ -96,7 +96,10 @@ class Correspondent:
         while not self._is_over:
             wait = (next_at or workflow.now() + FIRST_WORD_AFTER) - workflow.now()
             if await self._is_stirred(max(wait, policies.LEAST_WAIT)):
-                next_at = None
+                # A change is given two minutes to end well; the time that a page named
+                # before is not put off by it.
+                soon = workflow.now() + FIRST_WORD_AFTER
+                next_at = next_at if next_at is not None and next_at < soon else None
             else:
                 planned = await self.catch_up()
                 next_at = planned or workflow.now() + policies.NOTHING_IN_SIGHT

@@ -28,8 +28,14 @@
   const say = (isSilent) => {
     const line = document.getElementById("unreachable");
     if (!line) return;
-    const words = isSilent ? line.dataset.says : "";
+    const words = isSilent ? line.dataset.says.replace("{at}", line.dataset.at) : "";
     if (line.textContent !== words) line.textContent = words;
+  };
+
+  // The words on the screen are still the true ones: from here on they are this old.
+  const note = (readAt) => {
+    const line = document.getElementById("unreachable");
+    if (line && readAt) line.dataset.at = readAt;
   };
 
   const hear = () => {
@@ -63,6 +69,7 @@
       const answer = await ask(address);
       const news = answer && (await answer.json());
       if (news && isNews(main, news)) await show(main);
+      else if (news) note(news.read_at);
     } catch {
       // No answer. It is asked again.
     } finally {

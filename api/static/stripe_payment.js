@@ -16,6 +16,9 @@
     mode: "payment",
     amount: Number(form.dataset.amount),
     currency: form.dataset.currency,
+    // Only what the server's PaymentIntent takes: see _CARDS_ONLY in stripe_adapter.py.
+    // Scripts from js.stripe.com/endive on call it allowedPaymentMethodTypes.
+    paymentMethodTypes: ["card"],
   });
   elements.create("payment").mount("#payment-element");
 

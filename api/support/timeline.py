@@ -44,6 +44,8 @@ MAILS: dict[EmailKind, str] = {
     EmailKind.CHECKING: "“we don't know yet”",
     EmailKind.CHECKING_STILL: "“we still don't know”",
     EmailKind.CHECKING_PERSON: "“a person looks into it”",
+    EmailKind.CHECKING_LATE: "“the answer is late”",
+    EmailKind.BANK_CHECK: "“your bank wants to confirm it is you”",
     EmailKind.NOT_CHARGED: "“you were not charged”",
     EmailKind.DECLINED: "the way on after the decline",
     EmailKind.CHARGED_TWICE: "“the second payment goes back”",

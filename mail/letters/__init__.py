@@ -7,7 +7,7 @@ from collections.abc import Callable
 from domain.emails import EmailKind
 from mail.facts import LetterFacts
 from mail.letter import Letter
-from mail.letters import answers, care, checking, moved, receipt, refunds, waiting
+from mail.letters import answers, bank, care, checking, moved, receipt, refunds, waiting
 
 #: Who writes what. A test holds it against all kinds.
 _WRITERS: dict[EmailKind, Callable[[LetterFacts], Letter]] = {
@@ -18,6 +18,8 @@ _WRITERS: dict[EmailKind, Callable[[LetterFacts], Letter]] = {
     EmailKind.CHECKING: checking.checking,
     EmailKind.CHECKING_STILL: checking.checking_still,
     EmailKind.CHECKING_PERSON: checking.checking_person,
+    EmailKind.CHECKING_LATE: checking.checking_late,
+    EmailKind.BANK_CHECK: bank.bank_check,
     EmailKind.NOT_CHARGED: answers.not_charged,
     EmailKind.DECLINED: answers.declined,
     EmailKind.OPEN_AGAIN: answers.open_again,

@@ -9,6 +9,7 @@ from domain.deadlines import CONFIRMING_FOR
 from domain.emails import EmailKind
 from domain.states import AccessState, MoneyState
 from domain.words import card_in_words, moment_in_words
+from domain.working_hours import HoursNotUnderstood, WorkingHours
 from mail.facts import LetterFacts, LetterNotDue
 from mail.letter import Letter, Link
 
@@ -19,6 +20,7 @@ CHECKING = {
     EmailKind.CHECKING,
     EmailKind.CHECKING_STILL,
     EmailKind.CHECKING_PERSON,
+    EmailKind.CHECKING_LATE,
 }
 RECEIVED = {
     EmailKind.RECEIVED,
@@ -125,6 +127,21 @@ def promise(facts: LetterFacts, who: str = "We will write again") -> str:
         return ""
     by = clock(facts.promised_at, beside=facts.written_at)
     return f"{who} by {by}, with or without news."
+
+
+def person_comes(facts: LetterFacts, at: datetime) -> str:
+    """Return from when a person acts who shall act at a time: `from 09:00 UTC on`.
+
+    Nobody is there at night, and no letter says so; empty within support's hours.
+    """
+    try:
+        there_at = WorkingHours.parse(facts.company.support_hours).next_moment(at)
+    except HoursNotUnderstood:
+        # The settings refuse such words; a mail that is owed may not stay for them.
+        return "in our support hours"
+    if there_at <= at:
+        return ""
+    return f"from {clock(there_at, beside=facts.written_at)} on"
 
 
 def clock(moment: datetime, *, beside: datetime) -> str:

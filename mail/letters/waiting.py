@@ -34,7 +34,9 @@ def received(facts: LetterFacts) -> Letter:
 def received_still(facts: LetterFacts) -> Letter:
     """Keep the first promise: still not open, and a person is next."""
     price, person = str(facts.price), facts.company.support_name
-    next_step = f"If your access is not open by then, {person} will take it over."
+    comes = phrases.person_comes(facts, facts.promised_at or facts.written_at)
+    takes = f"{person} will take it over {comes}".rstrip()
+    next_step = f"If your access is not open by then, {takes}."
     promise = phrases.promise(facts)
     return _write(
         facts,
@@ -54,17 +56,19 @@ def received_still(facts: LetterFacts) -> Letter:
 
 
 def received_person(facts: LetterFacts) -> Letter:
-    """Say who has it now."""
+    """Say who takes it over, and when: only in support's hours that is today."""
     price, person = str(facts.price), facts.company.support_name
+    when = phrases.person_comes(facts, facts.written_at) or "today"
     return _write(
         facts,
         subject=first_that_fits(
-            f"{person} is opening your access", "A person is opening your access"
+            f"Still not open: {person} takes over",
+            "Still not open: a person takes over",
         ),
-        fact=f"{person} has taken it over.",
+        fact=f"{person} takes it over {when}.",
         paragraphs=(
-            f"Your access is still not open, so {person} from our team has taken it "
-            "over. You paid and cannot get in. That is our fault, and we are sorry.",
+            f"Your access is still not open, so {person} from our team takes it over "
+            f"{when}. You paid and cannot get in. That is our fault, and we are sorry.",
             f"{phrases.NOTHING_TO_DO} If you would rather have your {price} back, "
             "reply to this e-mail and say so.",
             phrases.promise(facts, f"{person} will write to you"),

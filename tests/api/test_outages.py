@@ -64,7 +64,7 @@ async def test_without_a_database_a_checkout_shows_the_holding_words(
 async def test_without_a_database_nothing_can_be_opened_and_the_page_says_so(
     make_shop: MakeShop,
 ) -> None:
-    """Where no payment can start, "you have not been charged" is true for everyone."""
+    """That nothing started here is true for everyone; of money no word is said."""
     shop = make_shop(database_url=NOWHERE)
 
     plan = await shop.browser.get("/")
@@ -74,7 +74,9 @@ async def test_without_a_database_nothing_can_be_opened_and_the_page_says_so(
 
     assert plan.status_code == 200
     assert answer.status_code == 503
-    assert "You have not been charged: no payment was started." in said(answer.text)
+    assert "No payment was started here." in said(answer.text)
+    assert "please don't pay again yet" in said(answer.text)
+    assert "not been charged" not in answer.text
 
 
 async def test_without_a_database_v1_says_unknown_and_what_to_do(

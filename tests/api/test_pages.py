@@ -288,6 +288,23 @@ async def test_every_state_that_the_database_allows_is_shown(
     assert follows is not status.json()["settled"]
 
 
+async def test_words_whose_server_is_gone_say_when_they_were_true(shop: Shop) -> None:
+    """An open page does not call old words true: the purchase goes on without it."""
+    opened = await shop.open()
+    await shop.pay(opened)
+
+    page = await shop.browser.get(opened.path)
+    status = (await shop.browser.get(f"{opened.path}/status")).json()
+    (line,) = re.findall(
+        r'id="unreachable" data-at="([^"]+)" data-says="([^"]+)"', page.text
+    )
+
+    assert re.fullmatch(r"\d+ \w+ \d{4}, \d\d:\d\d UTC", line[0])
+    assert re.fullmatch(r"\d+ \w+ \d{4}, \d\d:\d\d UTC", status["read_at"])
+    assert "was true on {at}, and may have moved on since." in line[1]
+    assert "still true" not in page.text
+
+
 async def test_the_bank_check_page_leads_to_the_bank(shop: Shop) -> None:
     """While the bank asks, the page has the way there and no second way to pay."""
     opened = await shop.open()

@@ -533,14 +533,14 @@ async def test_an_unexpected_error_shows_nothing_of_itself(
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/", "You have not been charged: no payment was started."),
+        ("/", "No payment was started here."),
         ("/account", "We could not show this page."),
     ],
 )
 async def test_an_error_elsewhere_says_what_is_true_there(
     shop: Shop, path: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no payment starts the page may say so; elsewhere it claims nothing."""
+    """Where no payment starts the page says so; of money it claims nothing."""
 
     def fail(*_: object, **__: object) -> None:
         raise ValueError(SECRET)

@@ -67,8 +67,19 @@ async def test_the_acknowledgement_has_the_facts_and_the_hours(shop: Shop) -> No
     said = unescape(text_of((await shop.browser.get(f"{opened.path}/message")).text))
 
     assert "We have your message." in said
+    assert "You wrote it at " in said
     assert "We received your $249.00. You do not need to pay again." in said
     assert "Somebody is here until 17:00 UTC today." in said
+
+
+async def test_no_message_is_acknowledged_that_we_do_not_have(shop: Shop) -> None:
+    """After a send that failed, a reload leads back to the form and claims nothing."""
+    opened = await paid_without_access(shop)
+
+    answer = await shop.browser.get(f"{opened.path}/message")
+
+    assert answer.status_code == 303
+    assert answer.headers["location"] == opened.path
 
 
 async def test_sent_twice_it_is_one_message(shop: Shop) -> None:

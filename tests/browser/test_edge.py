@@ -124,13 +124,13 @@ def test_other_pages_come_back_too(
 def test_an_address_typed_into_a_dead_shop_starts_nothing(
     visitor: Visitor, stack: Stack
 ) -> None:
-    """Opening a checkout fails with a proof: no payment was started."""
+    """Opening a checkout fails, and says that no payment was started there."""
     visitor.excuse("503")
     visitor.open_shop()
     visitor.page.get_by_label("Your e-mail address").fill(visitor.email)
     with kept_down(stack, "api", roughly=True):
         visitor.page.get_by_role("button", name="Continue to payment").click()
-        visitor.see("You have not been charged: no payment was started.")
+        visitor.see("No payment was started here.")
         _assert_accessible(visitor.page)
         visitor.look("edge-holding-checkouts")
     visitor.see(CHECKOUT)

@@ -12,22 +12,30 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.checkouts import read_checkout, record_asked, withdraw_requests
+from database.checkouts import (
+    read_checkout,
+    record_action_needed,
+    record_asked,
+    record_not_charged,
+    withdraw_requests,
+)
 from database.correspondence import owe_open_again, plan_correspondence
 from database.emails import read_owed_email, record_email
 from database.pauses import pause_payments, resume_payments, wait_for_reopening
 from database.sweeps import list_stale
 from database.tables import promises
-from domain.cadence import CHECKING_AFTER, FIRST_WORD_AFTER
+from domain.cadence import CHECKING_AFTER, FIRST_WORD_AFTER, PROMISE_GRACE
 from domain.emails import EmailKind
 from domain.messages import (
     Correspondence,
     EmailOutcome,
     PlanCorrespondence,
+    RecordActionNeeded,
     RecordAsked,
     RecordEmail,
+    RecordNotCharged,
 )
-from domain.states import Stage
+from domain.states import NotChargedReason, Stage
 from domain.working_hours import WorkingHours
 from tests.database.conftest import CHARGED_AT, OpenCheckout
 
@@ -155,6 +163,29 @@ async def test_broken_promise_is_told_and_no_longer_shown(
     assert late.next_at is None
 
 
+async def test_held_mail_does_not_hide_a_broken_promise(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A hold says nothing to the customer: what was promised before is watched on."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    first = await plan(engine, checkout_id, CHARGED_AT + FIRST_WORD_AFTER)
+    await record(engine, first.email_ids[0], SENT)
+    (promise,) = await promises_of(engine, checkout_id)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE checkouts SET mail_held_at = now() WHERE checkout_id = :id"),
+            {"id": checkout_id},
+        )
+
+    before = await plan(engine, checkout_id, promise.due_at)
+    after = await plan(engine, checkout_id, promise.due_at + PROMISE_GRACE)
+
+    assert (before.email_ids, before.is_promise_overdue) == ((), False)
+    assert before.next_at == promise.due_at + PROMISE_GRACE
+    assert (after.email_ids, after.is_promise_overdue) == ((), True)
+    assert after.next_at is None
+
+
 async def test_row_says_when_the_customer_hears_next(
     engine: AsyncEngine, open_checkout: OpenCheckout
 ) -> None:
@@ -171,6 +202,82 @@ async def test_row_says_when_the_customer_hears_next(
     gap = asked.next_message_at - asked.pay_requested_at - CHECKING_AFTER
     assert abs(gap) < timedelta(seconds=1)
     assert paid.next_message_at == CHARGED_AT + FIRST_WORD_AFTER
+
+
+async def test_row_keeps_the_time_that_the_page_named_to_who_may_have_left(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A slow decline, or the bank's late question, leaves the named time as it was."""
+    found = []
+    for waited in (3, 20):
+        asked, declined = [await open_checkout(Stage.CHARGING) for _ in range(2)]
+        async with engine.begin() as connection:
+            for checkout_id in (asked, declined):
+                await connection.execute(
+                    text(
+                        "UPDATE checkouts SET pay_requested_at = now() - :waited,"
+                        " next_message_at = now() - :waited + interval '5 minutes'"
+                        " WHERE checkout_id = :id"
+                    ),
+                    {"id": checkout_id, "waited": timedelta(seconds=waited)},
+                )
+            await record_action_needed(
+                connection,
+                RecordActionNeeded(
+                    checkout_id=asked, buyer_attempt=1, next_action_url="https://b.test"
+                ),
+            )
+            await record_not_charged(
+                connection,
+                RecordNotCharged(
+                    checkout_id=declined,
+                    buyer_attempt=1,
+                    reason=NotChargedReason.DECLINED,
+                ),
+            )
+        async with engine.connect() as connection:
+            rows = [await read_checkout(connection, one) for one in (asked, declined)]
+        found.append(
+            [
+                row.next_message_at
+                and row.pay_requested_at
+                and row.next_message_at - row.pay_requested_at < timedelta(minutes=6)
+                for row in rows
+            ]
+        )
+
+    assert found == [[None, False], [True, True]]
+
+
+async def test_bank_that_asks_late_is_owed_to_the_outbox(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """The mail tells when the bank asked, and is of this attempt."""
+    checkout_id = await open_checkout(Stage.CHARGING)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text(
+                "UPDATE checkouts SET pay_requested_at = now() - interval '20 s'"
+                " WHERE checkout_id = :id"
+            ),
+            {"id": checkout_id},
+        )
+        await record_action_needed(
+            connection,
+            RecordActionNeeded(
+                checkout_id=checkout_id,
+                buyer_attempt=1,
+                next_action_url="https://bank.test/1",
+            ),
+        )
+        row = await read_checkout(connection, checkout_id)
+
+    owed = await plan(engine, checkout_id, row.now + FIRST_WORD_AFTER)
+
+    async with engine.connect() as connection:
+        mail = await read_owed_email(connection, owed.email_ids[0])
+    assert (mail.kind, mail.sequence) == (EmailKind.BANK_CHECK, 1)
+    assert mail.checkout.bank_asked_at is not None
 
 
 async def test_withdrawn_request_is_answered_although_no_run_is_there(

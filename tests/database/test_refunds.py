@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from itertools import product
 from uuid import UUID, uuid4
 
@@ -11,9 +12,10 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.checkouts import read_checkout
 from database.refunds import RefundRefused, request_refund
 from domain.money import Money
-from domain.refunds import RefundRequest
+from domain.refunds import RefundRequest, Returned
 from domain.states import LIVE_REFUNDS, NEXT_REFUND_STATES, RefundState, Stage
 from tests.conftest import Database
 from tests.database.conftest import OpenCheckout
@@ -244,3 +246,46 @@ async def test_the_audit_names_who_asked(
             " WHERE action = 'refund.asked'"
         ).fetchone()
     assert line == ("dana", "100", "the customer asked")
+
+
+async def test_what_went_back_is_told_by_the_charge_and_as_a_sum(
+    engine: AsyncEngine, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """Two parts of the price are the whole; a second charge's return is its own."""
+    checkout_id, other = [await open_checkout(Stage.CHARGED) for _ in range(2)]
+    came, last = (
+        {"state": "succeeded", "accepted_at": at, "finished_at": at}
+        for at in ("2026-11-24 10:00Z", "2026-11-25 10:00Z")
+    )
+    second = {"payment_intent_id": "pi_second", "purpose": "duplicate"}
+    with database.connect_as_owner() as owner:
+        owner.execute(
+            "INSERT INTO second_charges"
+            " (payment_intent_id, checkout_id, state, amount_minor, currency)"
+            " VALUES ('pi_second', %s, 'proven', 24900, 'usd')",
+            [other],
+        )
+        put(owner, **columns(checkout_id, processor_refund_id="re_1", **came))
+        put(
+            owner,
+            **columns(
+                checkout_id, processor_refund_id="re_2", amount_minor=9960, **last
+            ),
+        )
+        put(owner, **columns(other, processor_refund_id="re_3", **second, **came))
+
+    async with engine.connect() as connection:
+        row = await read_checkout(connection, checkout_id)
+        twice = await read_checkout(connection, other)
+
+    assert row.returned == Returned(
+        amount=Money(amount_minor=24900, currency="usd"),
+        at=datetime(2026, 11, 25, 10, tzinfo=UTC),
+    )
+    assert row.second_returned is None
+    assert twice.returned is None
+    assert twice.second_returned == Returned(
+        amount=Money(amount_minor=14940, currency="usd"),
+        at=datetime(2026, 11, 24, 10, tzinfo=UTC),
+        reference="re_3",
+    )

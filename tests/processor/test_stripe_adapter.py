@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
@@ -52,6 +53,17 @@ def fault(server: Processor, action: str, path: str = "/confirm$") -> None:
     ).raise_for_status()
 
 
+def shown(server: Processor, intent: PaymentIntent) -> dict[str, object]:
+    """Return a PaymentIntent as the server itself shows it."""
+    answer = httpx.get(
+        f"{server.url}/v1/payment_intents/{intent.payment_intent_id}",
+        headers={"authorization": f"Bearer {API_KEY}"},
+        trust_env=False,
+    ).raise_for_status()
+    body: dict[str, object] = answer.json()
+    return body
+
+
 async def created(adapter: StripeProcessor, checkout_id: UUID) -> PaymentIntent:
     """Return a fresh PaymentIntent of a checkout."""
     record = on_record(checkout_id)
@@ -84,6 +96,20 @@ async def test_created_payment_intent_is_ours_and_moves_nothing(
     assert intent.checkout_id == checkout_id
     assert intent.price == PRICE
     assert judge(intent) is Verdict.UNCONFIRMED
+
+
+async def test_payment_intent_takes_cards_only(
+    server: Processor, adapter: StripeProcessor
+) -> None:
+    """What settles in days, or asks elsewhere than on a page, is never offered."""
+    intent = await created(adapter, uuid4())
+
+    body = shown(server, intent)
+    script = (Path(__file__).parents[2] / "api/static/stripe_payment.js").read_text()
+
+    assert body["payment_method_types"] == ["card"]
+    assert body["automatic_payment_methods"] is None
+    assert 'paymentMethodTypes: ["card"]' in script
 
 
 async def test_repeated_creation_returns_the_same_payment_intent(

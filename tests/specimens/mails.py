@@ -257,6 +257,11 @@ def _waiting() -> dict[EmailKind, Variants]:
         },
         EmailKind.RECEIVED_PERSON: {
             "received-person": third,
+            "received-person-at-night": replace(
+                third,
+                written_at=datetime(2026, 11, 24, 2, 32, tzinfo=UTC),
+                promised_at=datetime(2026, 11, 24, 17, 0, tzinfo=UTC),
+            ),
             "received-person-without-promise": replace(third, promised_at=None),
         },
     }
@@ -270,6 +275,7 @@ def _checking() -> dict[EmailKind, Variants]:
         asked_at=_PRESSED + 38 * _MINUTE,
         promised_at=_PRESSED + 2 * _HOUR,
         earlier=(EmailKind.CHECKING,),
+        told_at=_PRESSED + 5 * _MINUTE,
     )
     third = replace(
         ASKED,
@@ -277,6 +283,13 @@ def _checking() -> dict[EmailKind, Variants]:
         asked_at=_PRESSED + 108 * _MINUTE,
         promised_at=_PRESSED + 21 * _HOUR,
         earlier=(EmailKind.CHECKING, EmailKind.CHECKING_STILL),
+    )
+    late = replace(
+        third,
+        written_at=_PRESSED + 21 * _HOUR,
+        asked_at=_PRESSED + 19 * _HOUR,
+        promised_at=datetime(2026, 11, 24, 17, 0, tzinfo=UTC),
+        earlier=(*third.earlier, EmailKind.CHECKING_PERSON),
     )
     return {
         EmailKind.CHECKING: {
@@ -291,10 +304,20 @@ def _checking() -> dict[EmailKind, Variants]:
             ),
             "checking-still-without-promise": replace(second, promised_at=None),
             "checking-still-never-asked": replace(second, asked_at=None),
+            "checking-still-not-asked-since": replace(
+                second, asked_at=_PRESSED + 4 * _MINUTE
+            ),
         },
         EmailKind.CHECKING_PERSON: {
             "checking-person": third,
+            "checking-person-at-night": replace(
+                third, written_at=datetime(2026, 11, 24, 2, 31, tzinfo=UTC)
+            ),
             "checking-person-without-promise": replace(third, promised_at=None),
+        },
+        EmailKind.CHECKING_LATE: {
+            "checking-late": late,
+            "checking-late-without-promise": replace(late, promised_at=None),
         },
     }
 
@@ -318,6 +341,19 @@ def _answers() -> dict[EmailKind, Variants]:
         for reason in NotChargedReason
     }
     return {
+        EmailKind.BANK_CHECK: {
+            "bank-check": replace(
+                ASKED,
+                bank_asked_at=_PRESSED + _MINUTE,
+                written_at=_PRESSED + 3 * _MINUTE,
+            ),
+            "bank-check-after-checking": replace(
+                ASKED,
+                bank_asked_at=_PRESSED + 18 * _MINUTE,
+                written_at=_PRESSED + 20 * _MINUTE,
+                earlier=(EmailKind.CHECKING,),
+            ),
+        },
         EmailKind.NOT_CHARGED: {
             "not-charged-after-checking": replace(NOT_CHARGED, earlier=told),
             **reasons,

@@ -20,6 +20,7 @@ from api.pages import Pages, checkout_page
 from database.checkouts import CheckoutRow
 from domain.money import Money
 from domain.plans import add_months
+from domain.refunds import Returned
 from domain.states import (
     MONEY_TAKEN,
     AccessState,
@@ -207,6 +208,12 @@ def _before_the_charge() -> dict[str, CheckoutRow]:
             asked_at=NOW - timedelta(minutes=41),
             next_message_at=NOW + timedelta(hours=10),
         ),
+        "unknown-longer": make_row(
+            unknown,
+            age=_ago(hours=20, minutes=40),
+            asked_at=NOW - timedelta(minutes=41),
+            next_message_at=_SOON,
+        ),
         "bank-check": make_row(MoneyState.ACTION_NEEDED, age=_ago(minutes=2)),
     }
 
@@ -214,11 +221,12 @@ def _before_the_charge() -> dict[str, CheckoutRow]:
 def _after_the_charge() -> dict[str, CheckoutRow]:
     charged, active = MoneyState.CHARGED, AccessState.ACTIVE
     pending, ended = AccessState.PENDING, AccessState.ENDED
-    returned: dict[str, Any] = {
-        "refunded": PRICE,
-        "refunded_at": NOW - timedelta(minutes=3),
-        "refund_reference": "24011346328000012345678",
-    }
+    back = Returned(
+        amount=PRICE,
+        at=NOW - timedelta(minutes=3),
+        reference="24011346328000012345678",
+    )
+    part = replace(back, amount=Money(amount_minor=5000, currency="usd"))
     return {
         "received": make_row(charged, pending, age=_ago(seconds=2)),
         "received-late": make_row(
@@ -229,25 +237,24 @@ def _after_the_charge() -> dict[str, CheckoutRow]:
             charged, active, age=_ago(minutes=40), access_granted_at=NOW
         ),
         "success-after-duplicate": make_row(
-            charged, active, age=_ago(minutes=9), **returned
+            charged, active, age=_ago(minutes=9), second_returned=back
         ),
         "success-after-partial-refund": make_row(
-            charged,
-            active,
-            age=_ago(days=12),
-            **returned | {"refunded": Money(amount_minor=5000, currency="usd")},
+            charged, active, age=_ago(days=12), returned=part
         ),
         "charged-twice": make_row(
             MoneyState.DUPLICATE, active, age=_ago(minutes=2), next_message_at=_SOON
         ),
         "charged-twice-returned": make_row(
-            MoneyState.DUPLICATE, active, age=_ago(minutes=9), **returned
+            MoneyState.DUPLICATE, active, age=_ago(minutes=9), second_returned=back
         ),
         "charged-twice-after-the-plan": make_row(
-            MoneyState.DUPLICATE, ended, age=_ago(days=366), **returned
+            MoneyState.DUPLICATE, ended, age=_ago(days=366), second_returned=back
         ),
         "refunding": make_row(MoneyState.REFUNDING, ended, age=_ago(days=3)),
-        "refunded": make_row(MoneyState.REFUNDED, ended, age=_ago(days=3), **returned),
+        "refunded": make_row(
+            MoneyState.REFUNDED, ended, age=_ago(days=3), returned=back
+        ),
         "ended": make_row(charged, ended, age=_ago(days=366)),
     }
 

@@ -172,13 +172,25 @@ def test_a_checkout_whose_server_is_dead_shows_the_holding_words(
 def test_every_other_address_says_what_is_true_there(
     edge: Edge, path: str, headline: str, link: str
 ) -> None:
-    """Only where no payment can have started does a page say so."""
+    """No page of a dead server says of anybody's money what it cannot know."""
     reply = _ask(edge, path)
     page = read_page(reply, 0)
 
     assert (page.status, page.headline) == (503, headline)
     assert f'id="again" href="{link}"' in reply.text
-    assert page.claims_no_charge == (path == "/checkouts")
+    assert not page.claims_no_charge
+
+
+@pytest.mark.parametrize("name", ["holdfast-checkout", "__Host-holdfast-checkout"])
+def test_who_has_a_checkout_is_led_back_to_it(edge: Edge, name: str) -> None:
+    """A second tab's wish may come from a buyer whose first checkout is paid."""
+    kept = {"cookie": f"other=1; {name}={TOKEN}; more=2"}
+    reply = _ask(edge, "/checkouts", headers=kept)
+    forged = _ask(edge, "/checkouts", headers={"cookie": f"{name}={TOKEN}x"})
+
+    assert read_page(reply, 0).headline == notices.holding(None).headline
+    assert f'id="again" href="/c/{TOKEN}"' in reply.text
+    assert read_page(forged, 0).headline == notices.NOT_STARTED.headline
 
 
 @pytest.mark.parametrize(

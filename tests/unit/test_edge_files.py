@@ -87,6 +87,8 @@ def test_the_words_are_those_of_the_api() -> None:
         assert f"<title>{notice.headline.removesuffix('.')} · " in PAGE
     for sentence in (*known[0].sentences, *known[2].sentences):
         assert f"<p>{sentence}</p>" in PAGE
+    for sentence in known[1].sentences:
+        assert sentence in PAGE
 
 
 @pytest.mark.parametrize("phrase", BANNED)

@@ -206,6 +206,12 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
             '[{"plan_id":"a","name":"A","amount_minor":-1,"currency":"usd","months":1}]',
             "HOLDFAST_PLANS",
         ),
+        (
+            GOOD,
+            "HOLDFAST_PLANS",
+            f"[{PLAN.replace('usd', 'kwd')}]",
+            "KWD has three decimals",
+        ),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from domain.cadence import CHECKING_AFTER
 from domain.emails import EmailKind
 from domain.messages import CheckoutEnd
 from domain.states import AccessState, MoneyState
@@ -16,6 +17,7 @@ from tests.workflows.post import HOURS, Post
 from tests.workflows.world import (
     World,
     asks_bank,
+    cancels,
     declines,
     lost,
     processes,
@@ -142,9 +144,28 @@ async def test_unknown_is_over_within_the_day_and_answered_at_once(
         EmailKind.NOT_CHARGED,
     ]
     begun, answered = pressed_at(world), world.post.sent[-1].at
-    assert timedelta(hours=20) <= answered - begun < timedelta(hours=24)
+    assert timedelta(hours=20) <= answered - begun < timedelta(hours=20) + SLACK
     assert world.post.standing.ended_at is not None
     assert answered - world.post.standing.ended_at < SLACK
+    assert_kept(world.post)
+
+
+async def test_closing_that_is_refused_for_hours_is_told_as_late(start: Start) -> None:
+    """No answer by the promised time: that is said by then, and a person is next."""
+    world = World(confirm=(processes,), look=(stays,), cancel=(lost,) * 11 + (cancels,))
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.NOT_CHARGED
+    assert world.post.kinds[-3:] == [
+        EmailKind.CHECKING_PERSON,
+        EmailKind.CHECKING_LATE,
+        EmailKind.NOT_CHARGED,
+    ]
+    person, late, _ = world.post.sent[-3:]
+    assert person.promised_at is not None
+    assert abs(late.at - person.promised_at) < SLACK
     assert_kept(world.post)
 
 
@@ -160,6 +181,50 @@ async def test_cards_declined_and_left_get_one_mail_half_an_hour_later(
     assert world.post.standing.ended_at is not None
     waited = world.post.sent[0].at - world.post.standing.ended_at
     assert timedelta(minutes=30) <= waited < timedelta(minutes=31)
+
+
+async def test_slow_decline_is_told_by_the_time_that_the_page_named(
+    start: Start,
+) -> None:
+    """Who was let go after ten seconds hears of the decline five minutes after Pay."""
+    world = World(confirm=(lost,), look=(stays,) * 4 + (declines,))
+
+    await (await start(world)).result()
+
+    assert world.post.kinds == [EmailKind.NOT_CHARGED]
+    assert_named_time(world)
+
+
+async def test_decline_just_before_the_named_time_is_told_by_then(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A change a moment before does not put the promised word off."""
+    world = World(confirm=(processes,))
+    handle = await start(world)
+    await skipping.sleep(timedelta(minutes=4, seconds=30))
+    world.look = (declines,)
+    await handle.signal(CheckoutWorkflow.look_again)
+
+    await handle.result()
+
+    assert world.post.kinds == [EmailKind.NOT_CHARGED]
+    assert_named_time(world)
+
+
+async def test_bank_that_asks_just_before_the_named_time_is_told_by_then(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """Who left the page hears that the bank asks, and then that nothing was charged."""
+    world = World(confirm=(processes,))
+    handle = await start(world)
+    await skipping.sleep(timedelta(minutes=4, seconds=30))
+    world.look = (asks_bank,)
+    await handle.signal(CheckoutWorkflow.look_again)
+
+    await handle.result()
+
+    assert world.post.kinds == [EmailKind.BANK_CHECK, EmailKind.NOT_CHARGED]
+    assert_named_time(world)
 
 
 async def test_buyer_who_comes_back_after_a_decline_is_not_reminded(
@@ -277,6 +342,12 @@ def pressed_at(world: World) -> datetime:
     at = world.post.standing.pay_requested_at
     assert at is not None
     return at.astimezone(UTC)
+
+
+def assert_named_time(world: World) -> None:
+    """The first mail left by the time that the page named: five minutes after Pay."""
+    late = world.post.sent[0].at - pressed_at(world) - CHECKING_AFTER
+    assert abs(late) < timedelta(seconds=20)
 
 
 async def lasted(handle: Handle) -> timedelta:

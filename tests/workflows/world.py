@@ -236,6 +236,8 @@ class World:
                 money=MoneyState.UNKNOWN,
                 buyer_attempt=self.attempt,
                 pay_requested_at=await self.now(),
+                bank_asked_at=None,
+                bank_answered_at=None,
             )
         return PaymentClaim(
             stage=self.stage,
@@ -317,14 +319,14 @@ class World:
         """Fake."""
         self._note("record_action_needed")
         assert record.next_action_url == "http://bank.test/1"
-        self.post.stands(money=MoneyState.ACTION_NEEDED)
+        self.post.stands(money=MoneyState.ACTION_NEEDED, bank_asked_at=await self.now())
 
     @activity.defn
     async def record_processing(self, record: RecordProcessing) -> None:
         """Fake."""
         self._note("record_processing")
         assert record.buyer_attempt == self.attempt
-        self.post.stands(money=MoneyState.UNKNOWN, pay_requested_at=await self.now())
+        self.post.stands(money=MoneyState.UNKNOWN, bank_answered_at=await self.now())
 
     @activity.defn
     async def record_asked(self, record: RecordAsked) -> None:

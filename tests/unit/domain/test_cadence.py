@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.cadence import (
+    CHECKING_AFTER,
     FIRST_WORD_AFTER,
     RefundStanding,
     Said,
@@ -27,6 +28,7 @@ HOURS = WorkingHours.parse("Monday to Friday, 09:00 to 17:00 UTC")
 #: A Monday.
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
 
 _moments = st.datetimes(
     min_value=datetime(2026, 1, 1),  # noqa: DTZ001  # The zone is given beside it.
@@ -119,7 +121,7 @@ def test_nothing_is_said_when_all_is_well() -> None:
 
 
 def test_unknown_is_answered_within_the_day_that_it_promised() -> None:
-    """The last word of not knowing promises the answer before 24 hours are over."""
+    """The answer is promised before 24 hours are over; a late one is called late."""
     standing = Standing(
         money=MoneyState.UNKNOWN,
         access=AccessState.NONE,
@@ -134,6 +136,7 @@ def test_unknown_is_answered_within_the_day_that_it_promised() -> None:
         EmailKind.CHECKING,
         EmailKind.CHECKING_STILL,
         EmailKind.CHECKING_PERSON,
+        EmailKind.CHECKING_LATE,
     ]
     assert [word.due_at - NOON for word in heard[:2]] == [
         timedelta(minutes=5),
@@ -142,6 +145,10 @@ def test_unknown_is_answered_within_the_day_that_it_promised() -> None:
     assert heard[2].due_at - NOON <= timedelta(hours=12)
     assert heard[2].promised_at is not None
     assert heard[2].promised_at - NOON < DAY
+    assert heard[3].due_at == heard[2].promised_at
+    # A Tuesday: a person has the whole of their day for it.
+    assert heard[3].promised_at == NOON.replace(hour=17) + DAY
+    assert heard[3].by_person
 
 
 def test_person_comes_in_working_hours_or_after_twelve() -> None:
@@ -174,6 +181,8 @@ def test_late_beginning_still_leaves_time_for_news() -> None:
     ("reason", "waited", "kind", "after"),
     [
         (NotChargedReason.DECLINED, 5, EmailKind.DECLINED, 30 * 60),
+        (NotChargedReason.DECLINED, 20, EmailKind.NOT_CHARGED, 5 * 60 - 20),
+        (NotChargedReason.DECLINED, 320, EmailKind.NOT_CHARGED, 0),
         (NotChargedReason.METHOD_REFUSED, 5, EmailKind.DECLINED, 30 * 60),
         (NotChargedReason.WITHDRAWN, 120, EmailKind.NOT_CHARGED, 0),
         (NotChargedReason.CANCELED, 72_000, EmailKind.NOT_CHARGED, 0),
@@ -183,7 +192,7 @@ def test_late_beginning_still_leaves_time_for_news() -> None:
 def test_end_without_a_charge_is_told_as_fast_as_it_was_waited_for(
     reason: NotChargedReason, waited: int, kind: EmailKind, after: int
 ) -> None:
-    """Who waited hears at once; who saw the decline is helped half an hour later."""
+    """Who waited hears by the time that the page named, who saw a decline later."""
     ended = NOON + timedelta(seconds=waited)
     standing = Standing(
         money=MoneyState.NOT_CHARGED,
@@ -198,6 +207,82 @@ def test_end_without_a_charge_is_told_as_fast_as_it_was_waited_for(
     (word,) = hear_all(standing, NOON + 10 * DAY)
 
     assert (word.kind, word.due_at) == (kind, ended + timedelta(seconds=after))
+
+
+def test_second_slow_decline_is_told_like_the_first_and_in_a_pause_too() -> None:
+    """Each wait that the page let somebody leave ends in a word by the named time."""
+    standing = Standing(
+        money=MoneyState.NOT_CHARGED,
+        access=AccessState.NONE,
+        buyer_attempt=2,
+        hours=HOURS,
+        said=tuple(
+            Said(kind=kind, sequence=1)
+            for kind in (EmailKind.DECLINED, EmailKind.NOT_CHARGED)
+        ),
+        pay_requested_at=NOON,
+        ended_at=NOON + timedelta(seconds=20),
+        reason=NotChargedReason.DECLINED,
+        is_paused=True,
+    )
+
+    (word,) = hear_all(standing, NOON + DAY)
+
+    assert (word.kind, word.sequence) == (EmailKind.NOT_CHARGED, 2)
+    assert word.due_at == NOON + CHECKING_AFTER
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "due"),
+    [
+        (5, False, None),
+        (20, False, 140),
+        (270, False, 300),
+        (600, True, 720),
+    ],
+)
+def test_bank_that_asks_late_is_told_to_who_may_have_left(
+    asked: int, told: bool, due: int | None
+) -> None:
+    """The question is mailed by the named time, unless the page let nobody go yet."""
+    checking = Said(
+        kind=EmailKind.CHECKING, sequence=1, promised_at=NOON + timedelta(hours=1)
+    )
+    standing = Standing(
+        money=MoneyState.ACTION_NEEDED,
+        access=AccessState.NONE,
+        buyer_attempt=1,
+        hours=HOURS,
+        said=(checking,) if told else (),
+        pay_requested_at=NOON,
+        bank_asked_at=NOON + timedelta(seconds=asked),
+    )
+
+    heard = hear_all(standing, NOON + DAY)
+
+    expected = [] if due is None else [(EmailKind.BANK_CHECK, NOON + due * SECOND)]
+    assert [(word.kind, word.due_at) for word in heard] == expected
+
+
+def test_decline_at_the_bank_itself_was_promised_no_mail() -> None:
+    """Who was at the bank's question when it ended is helped half an hour later."""
+    standing = Standing(
+        money=MoneyState.NOT_CHARGED,
+        access=AccessState.NONE,
+        buyer_attempt=1,
+        hours=HOURS,
+        pay_requested_at=NOON,
+        bank_asked_at=NOON + 3 * SECOND,
+        ended_at=NOON + 60 * SECOND,
+        reason=NotChargedReason.DECLINED,
+    )
+
+    (word,) = hear_all(standing, NOON + DAY)
+    answered = replace(standing, bank_answered_at=NOON + 40 * SECOND)
+    (after,) = hear_all(answered, NOON + DAY)
+
+    assert (word.kind, word.due_at) == (EmailKind.DECLINED, NOON + 1860 * SECOND)
+    assert (after.kind, after.due_at) == (EmailKind.NOT_CHARGED, NOON + 340 * SECOND)
 
 
 def test_nobody_is_led_to_a_page_that_takes_no_payment() -> None:

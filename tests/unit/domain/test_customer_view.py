@@ -28,6 +28,7 @@ from domain.deadlines import (
     in_words,
 )
 from domain.money import Money
+from domain.refunds import Returned
 from domain.states import (
     MONEY_TAKEN,
     AccessState,
@@ -66,16 +67,18 @@ BESIDE: tuple[dict[str, Any], ...] = (
     },
     {
         "charged_at": NOW - timedelta(days=3),
-        "refunded": PLAIN.price,
-        "refunded_at": NOW - timedelta(days=1),
-        "refund_reference": "24011346328000012345678",
+        "returned": Returned(
+            amount=PLAIN.price, at=NOW - timedelta(days=1), reference="24011346328"
+        ),
         "asked_again": True,
         "next_message_at": NOW + timedelta(days=2),
     },
     {
         "charged_at": NOW,
-        "refunded": Money(amount_minor=5000, currency="usd"),
-        "refunded_at": NOW,
+        "returned": Returned(
+            amount=Money(amount_minor=5000, currency="usd"), at=NOW, reference="re_1"
+        ),
+        "second_returned": Returned(amount=PLAIN.price, at=NOW),
     },
     {"paused_at": NOW - timedelta(hours=12), "email_masked": "m•••@example.com"},
 )
@@ -88,7 +91,7 @@ def _every_view() -> Iterator[tuple[CustomerFacts, CustomerView]]:
         AccessState,
         [None, *NotChargedReason],
         [None, *DeclineClass],
-        [None, NOW, NOW - timedelta(seconds=59), NOW - timedelta(hours=19)],
+        [None, NOW, *(NOW - timedelta(hours=hours) for hours in (1 / 61, 19, 21))],
         [None, NOW + timedelta(days=365)],
         BESIDE,
     ):
@@ -210,6 +213,23 @@ def test_the_spinner_becomes_words_after_a_minute() -> None:
     assert customer_view(replace(facts, now=NOW + CONFIRMING_FOR)).page is Page.UNKNOWN
 
 
+def test_no_time_is_named_before_the_reader_may_leave() -> None:
+    """A decline that comes at once is told here: no mail is promised beside it."""
+    facts = replace(
+        PLAIN,
+        money=MoneyState.UNKNOWN,
+        pay_requested_at=NOW,
+        next_message_at=NOW + timedelta(minutes=5),
+    )
+
+    early = customer_view(replace(facts, now=NOW + timedelta(seconds=9)))
+    later = customer_view(replace(facts, now=NOW + MAY_LEAVE_AFTER))
+
+    assert early.next_message_at is None
+    assert "UTC" not in _words(early)
+    assert later.next_message_at == NOW + timedelta(minutes=5)
+
+
 def test_after_ten_seconds_the_reader_may_leave() -> None:
     """Permission to close the page comes before patience ends, with the address."""
     facts = replace(
@@ -287,7 +307,8 @@ def test_no_second_payment_is_claimed_only_where_none_was_made() -> None:
         if "No second payment was made" in _words(view):
             assert facts.asked_again
             assert facts.money is MoneyState.CHARGED
-            assert facts.refunded is None
+            assert facts.returned is None
+            assert facts.second_returned is None
     again = replace(
         PLAIN,
         money=MoneyState.CHARGED,
@@ -305,6 +326,7 @@ def test_we_are_sorry_only_for_what_went_wrong() -> None:
     sorry = {view.state for _, view in EVERY_VIEW if "sorry" in _words(view)}
 
     assert sorry == {
+        "unknown_longer",
         "received_late",
         "success_late",
         "duplicate",
@@ -314,23 +336,43 @@ def test_we_are_sorry_only_for_what_went_wrong() -> None:
 
 def test_a_returned_payment_is_told_with_amount_time_and_reference() -> None:
     """Both charged twice and refunded name what left us, when, and its reference."""
-    returned = replace(
-        PLAIN,
-        access=AccessState.ACTIVE,
-        charged_at=NOW,
-        refunded=PLAIN.price,
-        refunded_at=NOW.replace(minute=45),
-        refund_reference="ARN 24011346328",
+    plain = replace(PLAIN, access=AccessState.ACTIVE, charged_at=NOW)
+    back = Returned(
+        amount=PLAIN.price, at=NOW.replace(minute=45), reference="ARN 24011346328"
     )
-    for money in (MoneyState.DUPLICATE, MoneyState.CHARGED, MoneyState.REFUNDED):
-        words = _words(customer_view(replace(returned, money=money)))
+    twice = replace(plain, second_returned=back)
+    for facts in (
+        replace(twice, money=MoneyState.DUPLICATE),
+        replace(twice, money=MoneyState.CHARGED),
+        replace(plain, money=MoneyState.REFUNDED, returned=back),
+    ):
+        words = _words(customer_view(facts))
         assert "$249.00 at 14:45 UTC" in words
         assert "ARN 24011346328" in words
-    part = replace(returned, refunded=Money(amount_minor=5000, currency="usd"))
-    words = _words(customer_view(replace(part, money=MoneyState.CHARGED)))
+    part = replace(back, amount=Money(amount_minor=5000, currency="usd"))
+    charged = replace(plain, money=MoneyState.CHARGED, returned=part)
+
+    words = _words(customer_view(charged))
+    both = _words(customer_view(replace(charged, second_returned=back)))
 
     assert "We returned $50.00 of it to you at 14:45 UTC." in words
     assert "twice" not in words
+    assert "We returned $50.00 of it" in both
+    assert "We returned the second $249.00 at 14:45 UTC." in both
+    assert "reference" not in both
+
+
+def test_a_part_of_the_first_payment_is_not_the_second_one() -> None:
+    """While the second charge is owed, nothing that went back of the first hides it."""
+    part = Returned(amount=Money(amount_minor=2000, currency="usd"), at=NOW)
+    owed = replace(
+        PLAIN, money=MoneyState.DUPLICATE, access=AccessState.ACTIVE, returned=part
+    )
+
+    view = customer_view(owed)
+
+    assert view.headline == "You were charged twice. We return the second $249.00."
+    assert "$20.00" not in _words(view)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -360,6 +402,23 @@ def test_the_page_promises_the_deadline_that_is_kept() -> None:
     assert customer_view(bank).bank_check
 
 
+def test_no_end_is_named_that_has_passed() -> None:
+    """Once the deadline is over, the page says that it is, and not when it would be."""
+    late = replace(
+        PLAIN,
+        money=MoneyState.UNKNOWN,
+        pay_requested_at=NOW - timedelta(hours=21),
+        asked_at=NOW - timedelta(hours=2),
+    )
+
+    view = customer_view(late)
+
+    assert "at the latest" not in _words(view)
+    assert "has not let us yet" in _words(view)
+    assert "last asked" not in _words(view)
+    assert re.search(r"don't pay again", _words(view))
+
+
 def test_pages_that_wait_are_followed_and_others_are_not() -> None:
     """Only a page that may change by itself asks again."""
     waiting = {view.state for _, view in EVERY_VIEW if not view.is_settled}
@@ -369,6 +428,7 @@ def test_pages_that_wait_are_followed_and_others_are_not() -> None:
         "confirming",
         "confirming_longer",
         "unknown",
+        "unknown_longer",
         "bank_check",
         "received",
         "received_late",
@@ -433,7 +493,7 @@ def test_access_ends_with_the_money_only_while_there_was_some_left(
         PLAIN,
         money=MoneyState.REFUNDED,
         access=AccessState.ENDED,
-        refunded=PLAIN.price,
+        returned=Returned(amount=PLAIN.price, at=NOW),
         access_until=until,
     )
 

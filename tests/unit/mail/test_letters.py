@@ -14,6 +14,7 @@ import pytest
 from domain.emails import TO_OTHERS, EmailKind
 from domain.money import Money
 from domain.words import card_in_words, moment_in_words
+from domain.working_hours import WorkingHours
 from mail.letter import Letter
 from mail.letters import write_letter
 from tests.specimens.mails import COMPANY, PAGE, Specimen, build, specimens, stressed
@@ -229,18 +230,49 @@ def test_a_promise_names_its_time(specimen: Specimen) -> None:
 
 @EVERY
 def test_no_other_time_to_come_is_named(specimen: Specimen) -> None:
-    """Every time of day in a mail has passed when it leaves, but the promised one."""
+    """Times to come are the promised one, and when somebody is there to act then."""
     facts = specimen.facts
     known = [facts.pay_requested_at, facts.charged_at, facts.access_at]
-    known += [facts.promised_at, facts.asked_at]
+    known += [facts.promised_at, facts.asked_at, facts.bank_asked_at]
     if facts.refund is not None:
         known.append(facts.refund.returned_at)
+    hours = WorkingHours.parse(facts.company.support_hours)
+    for at in (facts.written_at, facts.promised_at):
+        if at is not None and hours.next_moment(at) > at:
+            known.append(hours.next_moment(at))
     words = [moment_in_words(moment) for moment in known if moment]
     # `HH:MM UTC`, and where the day matters the day before it.
     allowed = {*words, *(word[-9:] for word in words)}
 
     for time in TIME.findall(_everything(specimen.letter)):
         assert time in allowed
+
+
+def test_asking_is_claimed_only_since_the_mail_before() -> None:
+    """What was asked before the first mail is nothing that was done since."""
+    said = {one.name: " ".join(one.letter.paragraphs) for one in specimens()}
+
+    since = "We have asked the card processor since, last at 15:09 UTC,"
+    assert since in said["checking-still"]
+    for name in ("checking-still-never-asked", "checking-still-not-asked-since"):
+        assert "We have asked" not in said[name]
+        assert "no clear answer from the card processor yet" in said[name]
+
+
+def test_no_person_is_said_to_act_while_nobody_is_there() -> None:
+    """At night a mail says from when somebody looks; by day it says today."""
+    said = {one.name: " ".join(one.letter.paragraphs) for one in specimens()}
+
+    opening = "from 24 Nov 2026, 09:00 UTC on"
+    assert f"will look into it {opening}." in said["checking-still-overnight"]
+    assert f"will take it over {opening}." in said["received-still-overnight"]
+    for name, does in (
+        ("checking-person", "looks into it"),
+        ("received-person", "takes it over"),
+    ):
+        assert f"{does} today." in said[name]
+        assert f"{does} from 09:00 UTC on." in said[f"{name}-at-night"]
+    assert "will look into it." in said["checking-still"]
 
 
 @EVERY
@@ -418,10 +450,10 @@ def test_the_amount_stands_in_every_subject_that_has_room() -> None:
     assert subjects["received-still"] == (
         f"Your {price} is safe: still opening your access"
     )
-    assert subjects["received-person"] == "Dana is opening your access"
+    assert subjects["received-person"] == "Still not open: Dana takes over"
     assert subjects["checking"] == "Checking your payment: please don't pay again"
     assert subjects["checking-still"] == "Still checking your payment of 14:31 UTC"
-    assert subjects["checking-person"] == "Dana is checking your payment"
+    assert subjects["checking-person"] == "Still no answer: Dana looks into it"
     assert subjects["not-charged-canceled"] == "You were not charged"
     assert subjects["declined-generic"] == "Your card was declined: nothing was charged"
     assert subjects["charged-twice"] == f"We charged you twice and returned {price}"
