@@ -43,6 +43,7 @@ from database.tables import (
     orders,
     reconciliation_runs,
     reconciliation_state,
+    repairs,
 )
 from domain.emails import EmailKind
 from domain.messages import OpenCase, RepairRequest
@@ -536,7 +537,7 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
         withheld = await _count_repairs(connection, plan) - len(chosen)
     is_bulk = await _count_repairs(connection, plan, _HOLDS_MAIL) >= BULK_FROM
     if is_bulk:
-        await _hold_mail(connection)
+        await _hold_mail(connection, plan)
     else:
         await _let_rebuilt_speak(connection, [row.checkout_id for row in chosen])
     asked = [await _ask(connection, plan, row) for row in chosen]
@@ -699,30 +700,62 @@ async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
     return 1
 
 
-async def _hold_mail(connection: AsyncConnection) -> None:
-    """Hold the mail of all that is due, also of what the cap leaves to later runs."""
-    due = select(discrepancies.c.checkout_id).where(
-        _HOLDS_MAIL, discrepancies.c.state != DiscrepancyState.WITH_PERSON
+#: The workflow has not answered yet: its mails may still come.
+_IS_UNANSWERED = and_(
+    discrepancies.c.state == DiscrepancyState.REPAIRING,
+    exists().where(
+        repairs.c.repair_id == discrepancies.c.repair_id, repairs.c.outcome.is_(None)
+    ),
+)
+
+
+async def _hold_mail(connection: AsyncConnection, plan: RunPlan) -> None:
+    """Hold the mail of all that is due, also of what the cap leaves to later runs.
+
+    And of what is being repaired since an earlier run. What was put right long ago is
+    an ordinary purchase again, whose refunds and endings must be told.
+    """
+    held = (
+        select(discrepancies.c.checkout_id)
+        .select_from(_with_run(plan))
+        .where(_HOLDS_MAIL, or_(_is_due(plan), _IS_UNANSWERED))
     )
     await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id.in_(due), checkouts.c.mail_held_at.is_(None))
+        .where(checkouts.c.checkout_id.in_(held), checkouts.c.mail_held_at.is_(None))
         .values(mail_held_at=func.clock_timestamp())
     )
+
+
+#: Made anew, and no run has decided yet whether it is one of many.
+_AWAITS_DECISION = exists().where(
+    discrepancies.c.checkout_id == checkouts.c.checkout_id,
+    discrepancies.c.kind == DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT,
+    discrepancies.c.repairs_asked == 0,
+)
+
+
+async def _is_bulk_held(connection: AsyncConnection) -> bool:
+    """Whether mail of an earlier bulk repair still waits for a person."""
+    found = await connection.execute(
+        select(exists().where(checkouts.c.mail_held_at.is_not(None), ~_AWAITS_DECISION))
+    )
+    return bool(found.scalar_one())
 
 
 async def _let_rebuilt_speak(
     connection: AsyncConnection, chosen: Sequence[UUID]
 ) -> None:
-    """Few were made anew: their customers hear from us like all others."""
-    rebuilt = select(discrepancies.c.checkout_id).where(
-        discrepancies.c.checkout_id.in_(chosen),
-        discrepancies.c.kind == DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT,
-        discrepancies.c.repairs_asked == 0,
-    )
+    """Few were made anew: their customers hear from us like all others.
+
+    Unless they are the last of many: a run asks for so many repairs and no more, and
+    what it leaves is of the same making.
+    """
+    if await _is_bulk_held(connection):
+        return
     await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id.in_(rebuilt))
+        .where(checkouts.c.checkout_id.in_(chosen), _AWAITS_DECISION)
         .values(mail_held_at=None, next_message_at=func.clock_timestamp())
     )
 

@@ -7,9 +7,20 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.cases import record_repair
 from database.checkouts import insert_checkout
-from database.reconciliation import begin_run, decide, finish_run, note_differences
+from database.reconciliation import (
+    begin_run,
+    decide,
+    finish_run,
+    let_mail_go,
+    list_mail_held,
+    note_differences,
+)
+from domain.messages import RecordRepair, RepairRequest
 from domain.reconciliation import (
+    BULK_FROM,
+    MOST_REPAIRS,
     MOST_REPAIRS_OF_ONE,
     NOTHING_FOUND,
     AskForRepair,
@@ -25,25 +36,27 @@ from tests.database.conftest import new_checkout
 pytestmark = pytest.mark.postgres
 
 
-def difference(kind: DiscrepancyKind, checkout_id: UUID) -> Difference:
+def difference(
+    kind: DiscrepancyKind, checkout_id: UUID, payment: str = "pi_lasting"
+) -> Difference:
     """Return one that is seen again and again."""
     return Difference(
         kind=kind,
-        subject="pi_lasting",
+        subject=payment,
         checkout_id=checkout_id,
-        payment_intent_id="pi_lasting",
+        payment_intent_id=payment,
         amount=None,
         detail="It lasts.",
         is_settled=True,
     )
 
 
-async def see_once_more(engine: AsyncEngine, seen: Difference) -> Decided:
-    """Carry out a run that finds this one difference."""
+async def see_once_more(engine: AsyncEngine, *seen: Difference) -> Decided:
+    """Carry out a run that finds these differences."""
     async with engine.begin() as connection:
         plan = await begin_run(connection, uuid4(), ReconcileInput())
         assert plan is not None
-        await note_differences(connection, plan, [seen])
+        await note_differences(connection, plan, seen)
         decided = await decide(connection, plan)
         await finish_run(
             connection,
@@ -132,3 +145,96 @@ async def test_what_a_person_settled_stays_settled(
 
     assert (first.cases, later.cases) == (1, 0)
     assert the_case(database) == "resolved"
+
+
+async def lose(
+    engine: AsyncEngine, database: Database, kind: DiscrepancyKind, count: int
+) -> list[Difference]:
+    """Have checkouts that the processor charged; lost ones were just made anew."""
+    ids = [await an_open_checkout(engine) for _ in range(count)]
+    if kind is DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT:
+        with database.connect_as_owner() as connection:
+            connection.execute(
+                "UPDATE checkouts SET mail_held_at = now() WHERE checkout_id = ANY(%s)",
+                [ids],
+            )
+    return [difference(kind, one, f"pi_{one}") for one in ids]
+
+
+async def answer(engine: AsyncEngine, decided: Decided) -> None:
+    """The workflows have done what they were asked for."""
+    async with engine.begin() as connection:
+        for asked in decided.repairs:
+            await record_repair(
+                connection,
+                RecordRepair(
+                    checkout_id=asked.checkout_id,
+                    repair=RepairRequest(
+                        repair_id=asked.repair_id, actor="nobody", reason="none"
+                    ),
+                    outcome="delivered",
+                ),
+            )
+
+
+async def held(engine: AsyncEngine) -> set[UUID]:
+    """Return the checkouts whose mail waits for a person."""
+    async with engine.begin() as connection:
+        return {one for one, _ in await list_mail_held(connection, limit=500)}
+
+
+async def test_bulk_repair_holds_nobody_who_was_put_right_before(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """A customer whose repair is over hears of their refund, whatever is repaired now.
+
+    One whose repair is still under way does not: it may be of the same making.
+    """
+    kind = DiscrepancyKind.CHARGE_WITHOUT_ORDER
+    over, under_way = await lose(engine, database, kind, 2)
+    await answer(engine, await see_once_more(engine, over))
+    await see_once_more(engine, under_way)
+    now = await lose(engine, database, kind, BULK_FROM)
+
+    decided = await see_once_more(engine, *now)
+
+    assert decided.is_bulk
+    assert await held(engine) == {one.checkout_id for one in [under_way, *now]}
+
+
+async def test_mail_that_was_let_go_is_not_held_again_by_the_next_bulk_repair(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """A person's word about a bulk repair stands, however many more follow it."""
+    kind = DiscrepancyKind.CHARGE_WITHOUT_ORDER
+    first = await lose(engine, database, kind, BULK_FROM)
+    await answer(engine, await see_once_more(engine, *first))
+    async with engine.begin() as connection:
+        assert await let_mail_go(connection) == BULK_FROM
+    second = await lose(engine, database, kind, BULK_FROM)
+
+    await see_once_more(engine, *second)
+
+    assert await held(engine) == {one.checkout_id for one in second}
+
+
+async def test_last_few_of_a_bulk_repair_wait_for_a_person_too(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """What the cap leaves to the next run is no small repair: nobody is mailed of it.
+
+    Once a person has let the mail go, a few lost rows speak like all others.
+    """
+    kind = DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT
+    lost = await lose(engine, database, kind, MOST_REPAIRS + 5)
+    first = await see_once_more(engine, *lost)
+    await answer(engine, first)
+
+    rest = await see_once_more(engine)
+
+    assert (len(first.repairs), len(rest.repairs)) == (MOST_REPAIRS, 5)
+    assert await held(engine) == {one.checkout_id for one in lost}
+    async with engine.begin() as connection:
+        await let_mail_go(connection)
+    await see_once_more(engine, *await lose(engine, database, kind, 2))
+    assert await held(engine) == set()
