@@ -6,6 +6,7 @@ for. The money state follows in the same transaction, by the domain's rule.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -57,6 +58,8 @@ from domain.refunds import (
     due_step,
     holds_access,
     is_late,
+    is_made_again,
+    is_mended,
     look_after,
     money_after,
     needs_person,
@@ -194,6 +197,10 @@ async def record_refunds(
     refused = await _record_refusal(connection, record)
     await _note_look(connection, record)
     await _cancel_what_no_longer_fits(connection, record)
+    first_seen = zip(record.refunds or (), news, strict=True)
+    await _tell_of_failures_past_us(
+        connection, paid, [shown for shown, new in first_seen if new is None]
+    )
     await _settle(connection, paid)
     failed = news.count(RefundState.FAILED) + refused
     return RefundsRecorded(
@@ -290,7 +297,7 @@ async def _insert_outside(
     await connection.execute(
         upsert(refunds)
         .values(
-            refund_id=uuid5(_OUTSIDE, shown.processor_refund_id),
+            refund_id=_outside_id(shown),
             checkout_id=record.checkout_id,
             payment_intent_id=shown.payment_intent_id,
             amount_minor=shown.amount.amount_minor,
@@ -311,6 +318,43 @@ async def _insert_outside(
         )
         .on_conflict_do_nothing()
     )
+
+
+def _outside_id(shown: Refund) -> UUID:
+    return uuid5(_OUTSIDE, shown.processor_refund_id)
+
+
+async def _tell_of_failures_past_us(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    first_seen: Sequence[Refund],
+) -> None:
+    """Tell of refunds made past us that had failed by the time we saw them.
+
+    Asked once all that the processor shows is written: whoever made the refund may have
+    made it again, and then nothing is missing.
+    """
+    why = {
+        _outside_id(shown): shown.failure or "failed"
+        for shown in first_seen
+        if STATE_OF_STATUS[shown.status] is RefundState.FAILED
+    }
+    if not why:
+        return
+    aftermath = await read_aftermath(connection, paid)
+    for failed in aftermath.refunds:
+        if failed.refund_id not in why or is_mended(failed, aftermath):
+            continue
+        await _tell_of_failure(
+            connection, paid.checkout_id, failed.amount, why[failed.refund_id]
+        )
+        if not is_made_again(failed, aftermath):
+            # It was on its way once: the customer hears that it came back.
+            await connection.execute(
+                update(refunds)
+                .where(refunds.c.refund_id == failed.refund_id)
+                .values(accepted_at=refunds.c.requested_at)
+            )
 
 
 async def _record_dispute(

@@ -421,12 +421,13 @@ def needs_person(aftermath: Aftermath) -> bool:
     left to give back.
     """
     return aftermath.is_disputed or any(
-        refund.state is RefundState.FAILED and not _is_mended(refund, aftermath)
+        refund.state is RefundState.FAILED and not is_mended(refund, aftermath)
         for refund in aftermath.refunds
     )
 
 
-def _is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
+def is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
+    """Say whether a failed refund needs nobody any more; see `needs_person`."""
     live = [
         refund
         for refund in aftermath.refunds
@@ -439,6 +440,16 @@ def _is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
         refund.requested_at > failed.requested_at
         and refund.purpose is not RefundPurpose.OUTSIDE
         for refund in live
+    )
+
+
+def is_made_again(failed: RefundRow, aftermath: Aftermath) -> bool:
+    """Say whether money of the same charge is going back by a later refund."""
+    return any(
+        refund.payment_intent_id == failed.payment_intent_id
+        and refund.state in LIVE_REFUNDS
+        and refund.requested_at > failed.requested_at
+        for refund in aftermath.refunds
     )
 
 

@@ -494,6 +494,40 @@ async def test_refund_made_in_the_dashboard_is_found_by_a_repair(shop: Shop) -> 
     assert "past us" in shop.sql("SELECT outcome FROM repairs")[0][0]
 
 
+async def test_dashboard_refund_that_has_failed_is_told(shop: Shop) -> None:
+    """A refund that had failed when we first saw it is a case, and the customer hears.
+
+    Seen again it is no news.
+    """
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.decide(RefundStatus.FAILED)
+
+    for _ in range(2):
+        await (await shop.repair()).result()
+
+    assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+    assert shop.cases() == [("RefundFailed", "open")]
+    assert "expired_or_canceled_card" in shop.sql("SELECT detail FROM cases")[0][0]
+    assert shop.world.mails.count(EmailKind.REFUND_FAILED) == 1
+
+
+async def test_failed_dashboard_refund_that_was_made_again_is_nobodys_case(
+    shop: Shop,
+) -> None:
+    """Who made it again at the processor knows that it failed: the money is back."""
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.decide(RefundStatus.FAILED)
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+
+    await (await shop.repair()).result()
+
+    assert await shop.stands() == (MoneyState.REFUNDED, AccessState.ENDED)
+    assert shop.cases() == []
+    assert EmailKind.REFUND_FAILED not in shop.world.mails
+
+
 async def test_repair_that_comes_while_a_mail_leaves_is_answered_at_once(
     shop: Shop, skipping: WorkflowEnvironment
 ) -> None:
