@@ -57,6 +57,10 @@ PENDING_REFUND_LADDER = (
 )
 
 
+#: Asked for, and not taken on by the processor so far.
+_UNANSWERED = LIVE_REFUNDS - ACCEPTED_REFUNDS
+
+
 class RefundStatus(StrEnum):
     """The processor's own words.
 
@@ -451,6 +455,29 @@ def is_made_again(failed: RefundRow, aftermath: Aftermath) -> bool:
         and refund.requested_at > failed.requested_at
         for refund in aftermath.refunds
     )
+
+
+def still_owed(aftermath: Aftermath) -> tuple[tuple[str, int], ...]:
+    """Say what of second charges the machine has yet to ask for, by PaymentIntent.
+
+    What was refused, came back or was stopped at the processor is a person's.
+    """
+    owed = []
+    for payment_intent_id, unreturned in aftermath.unreturned:
+        refunds = [
+            refund
+            for refund in aftermath.refunds
+            if refund.payment_intent_id == payment_intent_id
+        ]
+        rest = unreturned - _sum(refunds, _UNANSWERED)
+        is_stopped = any(
+            refund.state is RefundState.FAILED
+            or (refund.state is RefundState.CANCELED and refund.posted_at is not None)
+            for refund in refunds
+        )
+        if rest > 0 and not is_stopped:
+            owed.append((payment_intent_id, rest))
+    return tuple(owed)
 
 
 def next_submission(refund: RefundRow, now: datetime) -> int:

@@ -556,6 +556,45 @@ async def test_dashboard_refund_takes_back_what_no_longer_fits(shop: Shop) -> No
     assert shop.world.bank.posts == []
 
 
+async def test_rest_of_a_request_that_no_longer_fits_is_a_persons_case(
+    shop: Shop,
+) -> None:
+    """Who waits for the whole price and gets a part past us is not forgotten."""
+    await shop.bought()
+    await shop.world.ask()
+    shop.world.bank.give_back(shop.world.intent_id, replace(PRICE, amount_minor=10000))
+
+    await (await shop.repair()).result()
+
+    assert sorted(shop.states()) == ["canceled", "succeeded"]
+    assert shop.cases() == [("RefundFailed", "open")]
+    assert "$149.00 of it did not go back" in shop.sql("SELECT detail FROM cases")[0][0]
+
+
+async def test_rest_of_a_second_charge_is_returned_by_itself(shop: Shop) -> None:
+    """What somebody gave back of it past us is not given twice, and the rest is given.
+
+    However often that happens while ours waits.
+    """
+    await shop.bought()
+    await second_charge(shop)
+    bank = shop.world.bank
+    bank.give_back("pi_second", replace(PRICE, amount_minor=10000))
+    list_refunds = bank.list_refunds
+
+    async def while_ours_waits(payment_intent_id: str) -> Any:
+        if len(bank.refunds) == 1 and "canceled" in shop.states():
+            bank.give_back("pi_second", replace(PRICE, amount_minor=5000))
+        return await list_refunds(payment_intent_id)
+
+    bank.list_refunds = while_ours_waits  # type: ignore[method-assign]
+    await (await shop.repair()).result()
+
+    assert [r.amount.amount_minor for r in bank.refunds] == [10000, 5000, 9900]
+    assert [post.purpose for post in bank.posts] == [RefundPurpose.DUPLICATE]
+    assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+
+
 async def test_refused_refund_is_a_persons_case(shop: Shop) -> None:
     """A final no of the processor ends the request, with its word in the case."""
     await shop.bought()
