@@ -39,6 +39,7 @@ from database.tables import (
 from domain.messages import OpenCase
 from domain.money import Money
 from domain.refunds import (
+    DISPUTE_IS_LOST,
     STATE_OF_STATUS,
     Aftermath,
     AskNextRefundStep,
@@ -123,10 +124,7 @@ async def next_refund_step(
         holds_access=holds_access(aftermath),
         is_late=is_late(aftermath.refunds, ask.now),
         needs_person=needs_person(aftermath),
-        payment_intent_ids=(
-            aftermath.payment_intent_id,
-            *(charge for charge, _ in aftermath.unreturned),
-        ),
+        payment_intent_ids=(aftermath.payment_intent_id, *aftermath.second_charges),
         is_over=runs_out(aftermath),
     )
 
@@ -241,8 +239,7 @@ async def _record_shown(
     )
     row = found.one_or_none()
     if row is None:
-        await _insert_outside(connection, paid, record, shown)
-        return None
+        return None if await _insert_outside(connection, paid, record, shown) else ""
     known = {
         "processor_refund_id": shown.processor_refund_id,
         "bank_reference": shown.bank_reference or row.bank_reference,
@@ -281,20 +278,19 @@ async def _insert_outside(
     paid: Row[tuple[object, ...]],
     record: RecordRefunds,
     shown: Refund,
-) -> None:
+) -> bool:
     """Write down a refund that was made past us.
 
     Also one that carries an id of ours whose row was lost, as after a restore.
+
+    Returns:
+        Whether it is of a charge that is ours: one that was refuted is a person's, who
+        may well give it back at the processor.
     """
     state = STATE_OF_STATUS[shown.status]
-    captured = paid.amount_minor
-    if shown.payment_intent_id != paid.payment_intent_id:
-        found = await connection.execute(
-            select(second_charges.c.amount_minor).where(
-                second_charges.c.payment_intent_id == shown.payment_intent_id
-            )
-        )
-        captured = found.scalar_one()
+    captured = await _captured(connection, paid, shown.payment_intent_id)
+    if captured is None:
+        return False
     await connection.execute(
         upsert(refunds)
         .values(
@@ -319,6 +315,26 @@ async def _insert_outside(
         )
         .on_conflict_do_nothing()
     )
+    return True
+
+
+async def _captured(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    payment_intent_id: str,
+) -> int | None:
+    """Return what a charge of this checkout took; None for one that is not proven."""
+    if payment_intent_id == paid.payment_intent_id:
+        price: int = paid.amount_minor
+        return price
+    found = await connection.execute(
+        select(second_charges.c.amount_minor).where(
+            second_charges.c.payment_intent_id == payment_intent_id,
+            second_charges.c.checkout_id == paid.checkout_id,
+            second_charges.c.state == SecondChargeState.PROVEN,
+        )
+    )
+    return found.scalar_one_or_none()
 
 
 def _outside_id(shown: Refund) -> UUID:
@@ -773,11 +789,17 @@ async def read_aftermath(
             )
         )
     )
+    holder = checkouts.alias()
     charges = await connection.execute(
-        select(second_charges).where(
-            second_charges.c.checkout_id == checkout_id,
-            second_charges.c.state != SecondChargeState.REFUTED,
-        )
+        select(
+            second_charges,
+            exists()
+            .where(
+                holder.c.payment_intent_id == second_charges.c.payment_intent_id,
+                holder.c.checkout_id != checkout_id,
+            )
+            .label("is_anothers"),
+        ).where(second_charges.c.checkout_id == checkout_id)
     )
     disputed = await connection.execute(
         select(disputes).where(disputes.c.checkout_id == checkout_id)
@@ -785,7 +807,11 @@ async def read_aftermath(
     known = disputed.all()
     rows = await read_refunds(connection, refunds.c.checkout_id == checkout_id)
     second = charges.all()
-    by_bank = {dispute.payment_intent_id for dispute in known}
+    by_bank = {
+        dispute.payment_intent_id
+        for dispute in known
+        if dispute.closed_at is None or dispute.status == DISPUTE_IS_LOST
+    }
     return Aftermath(
         payment_intent_id=paid.payment_intent_id,
         price=money_of(paid),
@@ -805,6 +831,12 @@ async def read_aftermath(
             if charge.state == SecondChargeState.PROVEN
             # What its bank takes back itself, we do not owe.
             and charge.payment_intent_id not in by_bank
+        ),
+        second_charges=tuple(
+            charge.payment_intent_id
+            for charge in second
+            # One that is not proven yet is asked about by itself.
+            if charge.state != SecondChargeState.SUSPECTED and not charge.is_anothers
         ),
         entitlement_id=None if order is None else order.entitlement_id,
         is_disputed=any(dispute.closed_at is None for dispute in known),

@@ -113,6 +113,8 @@ _CHARGES = _arrays(
             WHEN other_intent IS NULL AND order_id IS NULL THEN 'charge_without_order'
             -- What is being sent may have arrived already.
             WHEN refunded_minor NOT BETWEEN given_minor AND given_minor + sending_minor
+                -- A person has the case of what was refuted, and may give it back.
+                AND second_state IS DISTINCT FROM 'refuted'
                 THEN 'refund_not_recorded'
             WHEN is_disputed AND dispute_id IS NULL THEN 'dispute_opened'
         END AS kind
@@ -140,6 +142,7 @@ _REFUNDS = _arrays(
     LEFT JOIN orders ON orders.payment_intent_id = page.payment_intent_id
     LEFT JOIN second_charges
         ON second_charges.payment_intent_id = page.payment_intent_id
+        AND second_charges.state <> 'refuted'
     WHERE refunds.state IS DISTINCT FROM page.state
     """,
     refunds=Text(),

@@ -88,6 +88,10 @@ STATE_OF_STATUS: dict[RefundStatus, RefundState] = {
 DISPUTE_IS_OVER = frozenset({"won", "lost", "warning_closed", "prevented"})
 
 
+#: By which the bank has kept the buyer's money.
+DISPUTE_IS_LOST = "lost"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequest:
     """A person's wish, or the machine's duty, to give money back.
@@ -240,7 +244,9 @@ class Aftermath:
         access: Where access stands.
         refunds: Of all its PaymentIntents, oldest first.
         unproven: Second charges that the processor has to be asked about.
-        unreturned: How much of proven second charges, by PaymentIntent, we owe.
+        unreturned: How much of proven second charges, by PaymentIntent, we owe. Not
+            while a bank decides a dispute of one, nor when it kept the money.
+        second_charges: All whose refunds and disputes may be news, proven or not.
         entitlement_id: None until the order is written.
         is_disputed: A dispute is open.
         is_over: The bought time has run out.
@@ -253,6 +259,7 @@ class Aftermath:
     refunds: tuple[RefundRow, ...] = ()
     unproven: tuple[SecondCharge, ...] = ()
     unreturned: tuple[tuple[str, int], ...] = ()
+    second_charges: tuple[str, ...] = ()
     entitlement_id: UUID | None = None
     is_disputed: bool = False
     is_over: bool = False
@@ -291,7 +298,8 @@ class RefundStep:
         holds_access: Access that is not open must stay so: the whole price goes back.
         is_late: An outcome has been unknown for too long; a person should know.
         needs_person: A refund failed for good, or a dispute is open.
-        payment_intent_ids: All whose money went to us under this checkout.
+        payment_intent_ids: All whose money went, or may have gone, to us under this
+            checkout; first the one that its order stands for.
         is_over: Access ends because the bought time ran out, not with the money.
     """
 

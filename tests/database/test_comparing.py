@@ -20,13 +20,13 @@ from database.comparing import (
     list_unseen_orders,
 )
 from database.orders import write_order
-from database.tables import checkouts, disputes, refunds
+from database.tables import checkouts, disputes, refunds, second_charges
 from domain.messages import WriteOrder
 from domain.money import Money
 from domain.payments import ProcessorCharge
 from domain.reconciliation import DiscrepancyKind, Span
 from domain.refunds import Dispute, Refund, RefundStatus
-from domain.states import RefundPurpose, RefundState, Stage
+from domain.states import RefundPurpose, RefundState, SecondChargeState, Stage
 from tests.database.conftest import CHARGED_AT, PRICE, OpenCheckout, charge
 
 pytestmark = pytest.mark.postgres
@@ -195,6 +195,34 @@ async def test_second_charge_is_found_once(
 
     assert kinds(before) == [(DiscrepancyKind.DUPLICATE_CHARGE, checkout_id)]
     assert after.differences == ()
+
+
+async def test_refund_of_a_refuted_second_charge_is_a_persons_doing(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Whoever has its case gives it back at the processor: no repair can note that."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    async with engine.begin() as connection:
+        await suspect_second_charge(connection, checkout_id, "pi_second")
+        await connection.execute(
+            update(second_charges).values(state=SecondChargeState.REFUTED)
+        )
+    refund = Refund(
+        processor_refund_id="re_by_hand",
+        payment_intent_id="pi_second",
+        amount=PRICE,
+        status=RefundStatus.SUCCEEDED,
+        created_at=CHARGED_AT,
+    )
+
+    charges = await compare(
+        engine, shown("pi_second", checkout_id, refunded_minor=24900)
+    )
+    async with engine.begin() as connection:
+        listed = await compare_refunds(connection, [refund])
+
+    assert charges.differences == ()
+    assert listed.differences == ()
 
 
 @pytest.mark.parametrize(

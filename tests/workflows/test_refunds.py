@@ -616,11 +616,13 @@ async def test_refused_refund_is_a_persons_case(shop: Shop) -> None:
     assert "charge_already_refunded" in failure
 
 
-def dispute(shop: Shop, status: str = "needs_response") -> Dispute:
-    """Return a dispute of the charge."""
+def dispute(
+    shop: Shop, status: str = "needs_response", payment_intent_id: str = ""
+) -> Dispute:
+    """Return a dispute of the charge, or of another."""
     return Dispute(
         dispute_id="dp_1",
-        payment_intent_id=shop.world.intent_id,
+        payment_intent_id=payment_intent_id or shop.world.intent_id,
         amount=PRICE,
         reason="fraudulent",
         status=status,
@@ -642,6 +644,51 @@ async def test_dispute_freezes_refunds_and_opens_a_case(shop: Shop) -> None:
     assert shop.cases() == [("DisputeOpened", "open")]
     with pytest.raises(RefundRefused, match="disputes"):
         await shop.world.ask()
+
+
+@pytest.mark.parametrize(
+    ("status", "returned"), [("lost", 0), ("won", 24900), ("warning_closed", 24900)]
+)
+async def test_dispute_of_a_second_charge_is_followed_to_its_end(
+    shop: Shop, status: str, returned: int
+) -> None:
+    """While its bank decides we owe nothing; what it leaves with us goes back."""
+    await shop.bought()
+    await second_charge(shop)
+    shop.sql(
+        "INSERT INTO disputes (dispute_id, checkout_id, payment_intent_id,"
+        " amount_minor, currency, reason, status, opened_at)"
+        " SELECT 'dp_1', checkout_id, 'pi_second',"
+        " 24900, 'usd', 'general', 'needs_response', now() FROM checkouts RETURNING 1"
+    )
+    await (await shop.repair()).result()
+    assert shop.states() == []
+
+    shop.world.bank.disputes[:] = [dispute(shop, status, "pi_second")]
+    await (await shop.repair()).result()
+
+    assert shop.sql("SELECT status, closed_at IS NULL FROM disputes") == [
+        (status, False)
+    ]
+    assert shop.returned() == returned
+    assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+
+
+async def test_dispute_of_a_refuted_second_charge_is_written_down(shop: Shop) -> None:
+    """It has a date by which a person must answer, whosever money it is.
+
+    A refund of it is that person's doing, and no row of ours.
+    """
+    await shop.bought()
+    await second_charge(shop, checkout_id=uuid4())
+    await (await shop.repair()).result()
+    shop.world.bank.disputes.append(dispute(shop, payment_intent_id="pi_second"))
+    shop.world.bank.give_back("pi_second", PRICE)
+
+    await (await shop.repair()).result()
+
+    assert ("DisputeOpened", "open") in shop.cases()
+    assert shop.states() == []
 
 
 async def test_decided_dispute_thaws_refunds(shop: Shop) -> None:
