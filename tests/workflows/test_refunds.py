@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -28,10 +29,12 @@ from domain.messages import CheckoutEnd, CheckoutInput, RepairRequest
 from domain.payments import PaymentIntentStatus
 from domain.refunds import Dispute, RefundStatus
 from domain.states import AccessState, MoneyState, RefundPurpose
+from processor.port import RefusedByOurFault, Throttled
 from tests.conftest import Database
 from tests.database.conftest import PRICE, OpenCheckout, open_checkout
 from tests.workflows.conftest import (
     Handle,
+    history_grows,
     pass_days,
     register_attributes,
     start_skipping,
@@ -492,6 +495,99 @@ async def test_refund_made_in_the_dashboard_is_found_by_a_repair(shop: Shop) -> 
     assert await shop.stands() == (MoneyState.REFUNDED, AccessState.ENDED)
     assert shop.sql("SELECT purpose, actor FROM refunds") == [("outside", "processor")]
     assert "past us" in shop.sql("SELECT outcome FROM repairs")[0][0]
+
+
+async def test_look_whose_first_answer_is_lost_is_carried_out(shop: Shop) -> None:
+    """One answer that does not come hides no dispute from whoever asked for a look."""
+    await shop.bought()
+    shop.world.bank.disputes.append(dispute(shop))
+    list_disputes = shop.world.bank.list_disputes
+    asked = 0
+
+    async def busy_at_first(payment_intent_id: str) -> list[Dispute]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise Throttled("rate_limit")
+        return await list_disputes(payment_intent_id)
+
+    shop.world.bank.list_disputes = busy_at_first  # type: ignore[method-assign]
+    await (await shop.repair()).result()
+
+    ((outcome,),) = shop.sql("SELECT outcome FROM repairs")
+    assert "found a dispute" in outcome
+    assert shop.cases() == [("DisputeOpened", "open")]
+
+
+async def test_repair_is_open_until_the_processor_has_answered(
+    shop: Shop, skipping: WorkflowEnvironment
+) -> None:
+    """While the processor is away nothing is called "found nothing missing".
+
+    A person sees that, and the repair is answered by what the processor shows at last.
+    """
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.is_away = True
+    handle = await shop.repair()
+    for _ in range(6):
+        await skipping.sleep(timedelta(minutes=5))
+    request = RepairRequest(repair_id=uuid4(), actor="elio", reason="once more")
+    await handle.signal(CheckoutWorkflow.request_repair, request)
+    await skipping.sleep(timedelta(minutes=5))
+
+    assert shop.sql("SELECT count(outcome) FROM repairs") == [(0,)]
+    assert shop.cases() == [("OutcomeUnknown", "open")]
+    shop.world.bank.is_away = False
+    await handle.result()
+
+    outcomes = shop.sql("SELECT outcome FROM repairs")
+    assert len(outcomes) == 2
+    assert any("past us" in outcome for (outcome,) in outcomes)
+    assert await shop.stands() == (MoneyState.REFUNDED, AccessState.ENDED)
+    assert shop.cases() == [("OutcomeUnknown", "resolved")]
+
+
+async def test_a_grown_history_is_left_behind_with_a_repair_open(
+    shop: Shop, skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked of a run that goes on in another is answered by that one."""
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.is_away = True
+    handle = await shop.repair()
+    await skipping.sleep(timedelta(minutes=10))
+    history_grows(monkeypatch)
+    await skipping.sleep(timedelta(minutes=20))
+    shop.world.bank.is_away = False
+    result = await handle.result()
+
+    left = skipping.client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+    status = (await left.describe()).status
+    assert status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+    assert result.end is CheckoutEnd.REFUNDED
+    ((outcome,),) = shop.sql("SELECT outcome FROM repairs")
+    assert "past us" in outcome
+
+
+async def test_payment_that_the_processor_does_not_know_ends_the_look(
+    shop: Shop,
+) -> None:
+    """That it has none is an answer: the repair says so, and nobody waits for another.
+
+    As after the key of another account was put in.
+    """
+    await shop.bought()
+
+    async def no_such(payment_intent_id: str) -> list[Dispute]:
+        del payment_intent_id
+        raise RefusedByOurFault("resource_missing")
+
+    shop.world.bank.list_disputes = no_such  # type: ignore[method-assign]
+    await (await shop.repair()).result()
+
+    ((outcome,),) = shop.sql("SELECT outcome FROM repairs")
+    assert f"does not know {shop.world.intent_id}" in outcome
 
 
 async def test_dashboard_refund_that_has_failed_is_told(shop: Shop) -> None:
