@@ -260,6 +260,7 @@ class BooksActivities:
     ) -> Difference | None:
         """Ask for the one payment: a list that left it out proves nothing."""
         activity.heartbeat(*activity.info().heartbeat_details)
+        await self._ledger.show_life(plan, None)
         try:
             shown = await self._processor.look_up(order.payment_intent_id)
         except RefusedByOurFault as refused:

@@ -55,6 +55,7 @@ from domain.reconciliation import (
     HOLDS_MAIL,
     IN_FLIGHT_FOR,
     MOST_CASES,
+    MOST_LOCAL,
     MOST_REPAIRS,
     MOST_REPAIRS_OF_ONE,
     OVERLAP,
@@ -273,6 +274,9 @@ async def touch_run(
     )
 
 
+#: A statement carries 65,535 parameters at the most, and a row has ten.
+_ROWS_AT_ONCE = 1000
+
 #: What a person's word settles stays settled. What a repair should have put right and
 #: did not is still wrong after its case was closed: the case is opened again.
 _OUTLIVED_ITS_CASE = and_(
@@ -297,6 +301,13 @@ async def note_differences(
     if plan.is_dry or not differences:
         return
     await _take_turns(connection)
+    for first in range(0, len(differences), _ROWS_AT_ONCE):
+        await _note_some(connection, plan, differences[first : first + _ROWS_AT_ONCE])
+
+
+async def _note_some(
+    connection: AsyncConnection, plan: RunPlan, differences: Sequence[Difference]
+) -> None:
     statement = insert(discrepancies).values(
         [_row_of(difference, plan) for difference in differences]
     )
@@ -376,7 +387,11 @@ _WAITS_FOR_REPAIR = exists().where(
 
 
 async def look_locally(connection: AsyncConnection) -> list[Difference]:
-    """Find, in our rows alone, what has not got on for longer than any step takes."""
+    """Find, in our rows alone, what has not got on for longer than any step takes.
+
+    Of each kind `MOST_LOCAL` at the most, by chance: rows that cannot get on never keep
+    the others from being found.
+    """
     return [
         *await _without_access(connection),
         *await _without_receipt(connection),
@@ -402,6 +417,8 @@ async def _without_access(connection: AsyncConnection) -> list[Difference]:
                 discrepancies.c.kind == DiscrepancyKind.ORDER_WITHOUT_CHARGE,
             ),
         )
+        .order_by(func.random())
+        .limit(MOST_LOCAL)
     )
     return [
         _local(DiscrepancyKind.ORDER_WITHOUT_ACCESS, row, "Paid, and access is closed.")
@@ -422,6 +439,8 @@ async def _without_receipt(connection: AsyncConnection) -> list[Difference]:
             emails.c.kind == EmailKind.RECEIPT,
             emails.c.state == EmailState.PENDING,
         )
+        .order_by(func.random())
+        .limit(MOST_LOCAL)
     )
     return [
         _local(DiscrepancyKind.ORDER_WITHOUT_RECEIPT, row, "The receipt has not left.")
@@ -436,7 +455,8 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
             checkouts.c.checkout_id,
             checkouts.c.payment_intent_id,
             checkouts.c.buyer_attempt,
-        ).where(
+        )
+        .where(
             checkouts.c.stage == Stage.CHARGING,
             ~_WAITS_FOR_REPAIR,
             or_(
@@ -450,6 +470,8 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
                 ),
             ),
         )
+        .order_by(func.random())
+        .limit(MOST_LOCAL)
     )
     return [
         _local(

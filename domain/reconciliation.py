@@ -59,6 +59,14 @@ SIGHTINGS_FOR_A_PERSON = 2
 #: Open PaymentIntents that one run asks the processor about.
 MOST_INTENTS = 200
 
+#: What one run takes up, at the most, of our own rows of one kind that do not get on,
+#: chosen by chance: of more, repairs could not be asked for in hours.
+MOST_LOCAL = 1000
+
+#: Orders that the processor's list leaves out and that one page asks about one by one.
+#: Where it leaves out more, it is another account's list, and these make that plain.
+MOST_UNSEEN = 100
+
 #: Differences that a run tells of in words; all of them are rows.
 MOST_EXAMPLES = 20
 

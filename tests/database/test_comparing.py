@@ -20,7 +20,13 @@ from database.comparing import (
     list_unseen_orders,
 )
 from database.orders import write_order
-from database.tables import checkouts, disputes, refunds, second_charges
+from database.tables import (
+    checkouts,
+    discrepancies,
+    disputes,
+    refunds,
+    second_charges,
+)
 from domain.messages import WriteOrder
 from domain.money import Money
 from domain.payments import ProcessorCharge
@@ -378,3 +384,28 @@ async def test_orders_that_a_page_did_not_show_are_listed(
     assert [order.checkout_id for order in orders] == [unseen]
     assert orders[0].charged_at == CHARGED_AT + second
     assert orders[0].price == PRICE
+
+
+async def test_orders_that_a_person_has_already_are_asked_about_last(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Of a list that leaves everything out, each run takes up some, and new ones."""
+    known, unknown = [await open_checkout(Stage.CHARGED) for _ in range(2)]
+    span = Span(begin=CHARGED_AT, before=CHARGED_AT + timedelta(seconds=1))
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(discrepancies).values(
+                discrepancy_id=uuid4(),
+                kind=DiscrepancyKind.ORDER_WITHOUT_CHARGE,
+                subject=f"pi_{known}",
+                checkout_id=known,
+                detail="none",
+                state="with_person",
+                run_id=uuid4(),
+            )
+        )
+        first = await list_unseen_orders(connection, span, [], most=1)
+        both = await list_unseen_orders(connection, span, [])
+
+    assert [order.checkout_id for order in first] == [unknown]
+    assert [order.checkout_id for order in both] == [unknown, known]

@@ -15,6 +15,7 @@ from database.reconciliation import (
     finish_run,
     let_mail_go,
     list_mail_held,
+    look_locally,
     note_differences,
 )
 from domain.messages import RecordRepair, RepairRequest
@@ -238,3 +239,46 @@ async def test_last_few_of_a_bulk_repair_wait_for_a_person_too(
         await let_mail_go(connection)
     await see_once_more(engine, *await lose(engine, database, kind, 2))
     assert await held(engine) == set()
+
+
+async def test_however_much_differs_is_noted(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """A day without workflows, or another account's list, does not stop the run."""
+    checkout_id = await an_open_checkout(engine)
+    kind = DiscrepancyKind.STUCK_CHECKOUT
+    seen = [difference(kind, checkout_id, f"{number}") for number in range(7000)]
+    async with engine.begin() as asked:
+        plan = await begin_run(asked, uuid4(), ReconcileInput())
+        assert plan is not None
+        await note_differences(asked, plan, seen)
+
+    with database.connect_as_owner() as connection:
+        noted = connection.execute("SELECT count(*) FROM discrepancies").fetchone()
+    assert noted == (7000,)
+
+
+async def test_a_run_takes_up_so_many_of_a_kind_and_no_more(
+    database: Database, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run finds in our own rows is bounded, and each has its chance."""
+    monkeypatch.setattr("database.reconciliation.MOST_LOCAL", 2)
+    for _ in range(3):
+        await an_open_checkout(engine)
+    with database.connect_as_owner() as connection:
+        connection.execute(
+            "UPDATE checkouts SET stage = 'requested', money_state = 'UNKNOWN',"
+            " pay_requested_at = now()"
+        )
+        connection.execute(
+            "UPDATE checkouts SET stage = 'charging',"
+            " updated_at = now() - interval '10 min'"
+        )
+    found: set[UUID | None] = set()
+    for _ in range(50):
+        async with engine.begin() as asked:
+            some = await look_locally(asked)
+        assert len(some) == 2
+        found |= {one.checkout_id for one in some}
+
+    assert len(found) == 3
