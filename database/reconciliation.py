@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Row,
+    ScalarSelect,
     and_,
     case,
     exists,
@@ -63,6 +64,7 @@ from domain.reconciliation import (
     REPAIR_HAS,
     RULES,
     RUN_IS_DEAD_AFTER,
+    RUN_MOVES_FOR,
     SIGHTINGS_FOR_A_PERSON,
     AskForRepair,
     Decided,
@@ -120,7 +122,8 @@ class Reconciled:
     Attributes:
         watermark_at: All that was made before has been compared; None before the first
             run.
-        age: How long ago that was, by the database's clock.
+        age: How long ago that was, by the database's clock; while a run moves, how
+            long ago it last came on.
         held: The kill switch; None while repairs are asked for.
         mail_held: Checkouts whose mail waits for a person after a bulk repair.
         last_found: What the last finished run found, by kind.
@@ -551,13 +554,13 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     if is_held or not plan.is_acting:
         return Decided(withheld=await _count_repairs(connection, plan))
     opened = 0
-    for row in await _due(connection, plan, _IS_FOR_PERSON, MOST_CASES):
+    for row in await _due(connection, plan, _is_for_person(plan), MOST_CASES):
         opened += await _give_to_person(connection, row)
-    chosen = await _due(connection, plan, ~_IS_FOR_PERSON, MOST_REPAIRS)
+    chosen = await _due(connection, plan, ~_is_for_person(plan), MOST_REPAIRS)
     withheld = 0
     if len(chosen) == MOST_REPAIRS:
         withheld = await _count_repairs(connection, plan) - len(chosen)
-    is_bulk = await _count_repairs(connection, plan, _HOLDS_MAIL) >= BULK_FROM
+    is_bulk = await _is_bulk(connection, plan)
     if is_bulk:
         await _hold_mail(connection, plan)
     else:
@@ -565,7 +568,11 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     asked = [await _ask(connection, plan, row) for row in chosen]
     asked += await _ask_for_overdue_events(connection, MOST_REPAIRS - len(asked))
     return Decided(
-        repairs=tuple(asked), cases=opened, withheld=withheld, is_bulk=is_bulk
+        repairs=tuple(asked),
+        cases=opened,
+        withheld=withheld,
+        is_bulk=is_bulk,
+        decided_at=await _now(connection),
     )
 
 
@@ -611,21 +618,26 @@ async def _checkout_of(
 
 _RUN_STARTED_AT = reconciliation_runs.c.started_at
 
-#: Asked for by an earlier try of this very step.
-_IS_ASKED = and_(
-    discrepancies.c.state == DiscrepancyState.REPAIRING,
-    discrepancies.c.asked_at >= _RUN_STARTED_AT,
-)
 
-_IS_FOR_PERSON = or_(
-    discrepancies.c.kind.in_(sorted(PERSONS_KINDS)),
-    # No row of ours: there is no workflow that could be asked.
-    checkouts.c.reference_code.is_(None),
-    and_(
-        discrepancies.c.repairs_asked >= MOST_REPAIRS_OF_ONE,
-        _IS_ASKED.is_not(true()),
-    ),
-)
+def _is_asked(plan: RunPlan) -> ColumnElement[bool]:
+    """Whether it was asked for by an earlier try of this very step."""
+    begun_at = _RUN_STARTED_AT if plan.decided_at is None else literal(plan.decided_at)
+    return and_(
+        discrepancies.c.state == DiscrepancyState.REPAIRING,
+        discrepancies.c.asked_at >= begun_at,
+    )
+
+
+def _is_for_person(plan: RunPlan) -> ColumnElement[bool]:
+    return or_(
+        discrepancies.c.kind.in_(sorted(PERSONS_KINDS)),
+        # No row of ours: there is no workflow that could be asked.
+        checkouts.c.reference_code.is_(None),
+        and_(
+            discrepancies.c.repairs_asked >= MOST_REPAIRS_OF_ONE,
+            _is_asked(plan).is_not(true()),
+        ),
+    )
 
 
 def _is_due(plan: RunPlan) -> ColumnElement[bool]:
@@ -642,8 +654,12 @@ def _is_due(plan: RunPlan) -> ColumnElement[bool]:
             discrepancies.c.state == DiscrepancyState.REPAIRING,
             discrepancies.c.run_id == plan.run_id,
             or_(
-                discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
-                _IS_ASKED,
+                and_(
+                    discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
+                    # An earlier part of a long run may have asked for it.
+                    discrepancies.c.last_seen_at > discrepancies.c.asked_at,
+                ),
+                _is_asked(plan),
             ),
         ),
     )
@@ -666,7 +682,11 @@ async def _due(
 ) -> Sequence[Row[Any]]:
     """Read what is due, seen first first, and keep others from changing it."""
     found = await connection.execute(
-        select(discrepancies, checkouts.c.reference_code, _IS_ASKED.label("is_asked"))
+        select(
+            discrepancies,
+            checkouts.c.reference_code,
+            _is_asked(plan).label("is_asked"),
+        )
         .select_from(_with_run(plan))
         .where(_is_due(plan), which)
         .order_by(
@@ -686,15 +706,31 @@ async def _due(
 _HOLDS_MAIL = discrepancies.c.kind.in_(sorted(HOLDS_MAIL))
 
 
-async def _count_repairs(
-    connection: AsyncConnection, plan: RunPlan, *which: ColumnElement[bool]
-) -> int:
+async def _count_repairs(connection: AsyncConnection, plan: RunPlan) -> int:
     found = await connection.execute(
         select(func.count())
         .select_from(_with_run(plan))
-        .where(_is_due(plan), ~_IS_FOR_PERSON, *which)
+        .where(_is_due(plan), ~_is_for_person(plan))
     )
     return found.scalar_one()
+
+
+async def _is_bulk(connection: AsyncConnection, plan: RunPlan) -> bool:
+    """Whether so many are delivered late by this run, all its parts together."""
+    is_of_earlier_part = and_(
+        discrepancies.c.state == DiscrepancyState.REPAIRING,
+        discrepancies.c.run_id == plan.run_id,
+        discrepancies.c.asked_at >= _RUN_STARTED_AT,
+    )
+    found = await connection.execute(
+        select(func.count())
+        .select_from(_with_run(plan))
+        .where(
+            _HOLDS_MAIL,
+            or_(and_(_is_due(plan), ~_is_for_person(plan)), is_of_earlier_part),
+        )
+    )
+    return found.scalar_one() >= BULK_FROM
 
 
 async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
@@ -873,19 +909,18 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
                 subject=SUBJECT,
             ),
         )
-    if not (run.plan.is_gapless and run.plan.is_acting):
-        # Lost rows are made anew only while repairs may be asked for: the next run has
-        # to come by here again.
-        return warnings
-    moved: dict[str, object] = {
-        # A run with `since` may end earlier than a run that has been by since.
-        "watermark_at": func.greatest(
-            reconciliation_state.c.watermark_at, run.plan.compare_before
-        )
-    }
+    moved: dict[str, object] = {}
     if run.plan.is_deep:
         moved["deep_at"] = func.clock_timestamp()
-    await connection.execute(update(reconciliation_state).values(**moved))
+    # Lost rows are made anew only while repairs may be asked for: the next run has to
+    # come by here again.
+    if run.plan.is_gapless and run.plan.is_acting:
+        # A run with `since` may end earlier than a run that has been by since.
+        moved["watermark_at"] = func.greatest(
+            reconciliation_state.c.watermark_at, run.plan.compare_before
+        )
+    if moved:
+        await connection.execute(update(reconciliation_state).values(**moved))
     return warnings
 
 
@@ -901,11 +936,25 @@ async def hold(connection: AsyncConnection, actor: str, reason: str) -> bool:
 
 
 async def let_go(connection: AsyncConnection) -> bool:
-    """Turn the kill switch off; False when it is off already."""
+    """Turn the kill switch off; False when it is off already.
+
+    A deep pass that ended meanwhile has made no lost row anew: the next run is one.
+    """
     let = await connection.execute(
         update(reconciliation_state)
         .where(reconciliation_state.c.held_at.is_not(None))
-        .values(held_at=None, held_by=None, held_reason=None)
+        .values(
+            held_at=None,
+            held_by=None,
+            held_reason=None,
+            deep_at=case(
+                (
+                    reconciliation_state.c.deep_at >= reconciliation_state.c.held_at,
+                    None,
+                ),
+                else_=reconciliation_state.c.deep_at,
+            ),
+        )
         .returning(reconciliation_state.c.is_only)
     )
     return let.scalar_one_or_none() is not None
@@ -947,7 +996,6 @@ async def list_mail_held(
 async def read_reconciled(connection: AsyncConnection) -> Reconciled:
     """Read how far the processor and we have been compared."""
     state = await _state(connection)
-    now = await _now(connection)
     found = await connection.execute(
         select(reconciliation_runs.c.found, reconciliation_runs.c.warnings)
         .where(reconciliation_runs.c.state == RunState.FINISHED)
@@ -958,7 +1006,7 @@ async def read_reconciled(connection: AsyncConnection) -> Reconciled:
     is_held = state.held_at is not None
     return Reconciled(
         watermark_at=state.watermark_at,
-        age=None if state.watermark_at is None else now - state.watermark_at,
+        age=None if state.watermark_at is None else await read_age(connection),
         held=Held(since=state.held_at, actor=state.held_by, reason=state.held_reason)
         if is_held
         else None,
@@ -1037,16 +1085,48 @@ async def tell_of_lateness(connection: AsyncConnection) -> None:
     )
 
 
+def _moved_at() -> ScalarSelect[datetime]:
+    """When the run that is under way last came on; null where that excuses nothing.
+
+    After one that was lost it may be the next of many which all die at the same place.
+    """
+    earlier = reconciliation_runs.alias()
+    finished = reconciliation_runs.alias()
+    now = func.clock_timestamp()
+    last_end = (
+        select(func.max(finished.c.started_at))
+        .where(finished.c.state == RunState.FINISHED)
+        .scalar_subquery()
+    )
+    return (
+        select(func.max(reconciliation_runs.c.touched_at))
+        .where(
+            reconciliation_runs.c.finished_at.is_(None),
+            reconciliation_runs.c.touched_at > now - RUN_IS_DEAD_AFTER,
+            reconciliation_runs.c.started_at > now - RUN_MOVES_FOR,
+            ~exists().where(
+                earlier.c.state == RunState.LOST,
+                or_(last_end.is_(None), earlier.c.started_at > last_end),
+            ),
+        )
+        .scalar_subquery()
+    )
+
+
 async def read_age(connection: AsyncConnection) -> timedelta:
     """Return how old the watermark is; before a first run, how old the first checkout.
 
-    A shop without checkouts has nothing to compare, and is never late.
+    While a run moves, how long ago it last came on: a deep pass may take an hour. A
+    shop without checkouts has nothing to compare, and is never late.
     """
     found = await connection.execute(
         select(
             func.clock_timestamp()
             - func.coalesce(
-                select(reconciliation_state.c.watermark_at).scalar_subquery(),
+                func.greatest(
+                    select(reconciliation_state.c.watermark_at).scalar_subquery(),
+                    _moved_at(),
+                ),
                 select(func.min(checkouts.c.created_at)).scalar_subquery(),
                 func.clock_timestamp(),
             )

@@ -6,7 +6,7 @@ Annotations are evaluated, not postponed; see `domain.messages`.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -34,8 +34,8 @@ REPAIR_HAS = timedelta(minutes=10)
 #: A difference that outlived so many repairs is shown to a person.
 MOST_REPAIRS_OF_ONE = 3
 
-#: Repairs that one run asks for at the most: whatever is wrong with hundreds at once is
-#: wrong with us, and is put right a little at a time.
+#: Repairs that one run, or one part of a long run, asks for at the most: whatever is
+#: wrong with hundreds at once is wrong with us, and is put right a little at a time.
 MOST_REPAIRS = 50
 
 #: Cases that one run opens at the most, so that deciding takes seconds whatever was
@@ -72,6 +72,10 @@ MOST_EXAMPLES = 20
 
 #: A run that has shown no sign of life for this long is dead; the next takes over.
 RUN_IS_DEAD_AFTER = timedelta(minutes=3)
+
+#: A run that moves is none to be alarmed about, unless it has for so long: the books of
+#: a million payments take an hour.
+RUN_MOVES_FOR = timedelta(hours=6)
 
 #: An older watermark means that the reconciliation itself is broken.
 LATE_AFTER = timedelta(minutes=15)
@@ -336,6 +340,8 @@ class RunPlan:
         is_gapless: It begins no later than where the last run ended, so that the
             watermark may follow it.
         is_dry: Nothing is written.
+        decided_at: When an earlier part of the same run last decided, by the database's
+            clock.
     """
 
     run_id: UUID
@@ -345,6 +351,7 @@ class RunPlan:
     is_acting: bool = True
     is_dry: bool = False
     is_gapless: bool = True
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,12 +389,21 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What a run hands on when its history is continued as new."""
+    """What a run hands on when its history is continued as new.
+
+    Attributes:
+        repairs: Asked for by its parts so far.
+        cases: Opened by them.
+        is_bulk: One of them was a bulk repair.
+    """
 
     plan: RunPlan
     listing: Listing
     cursor: Cursor | None
     tally: Tally
+    repairs: int = 0
+    cases: int = 0
+    is_bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -507,12 +523,14 @@ class Decided:
         cases: Cases opened for a person.
         withheld: Repairs left to later runs by the cap or the kill switch.
         is_bulk: Customers are not written to until a person has looked.
+        decided_at: By the database's clock; None when nothing was decided.
     """
 
     repairs: tuple[AskForRepair, ...] = ()
     cases: int = 0
     withheld: int = 0
     is_bulk: bool = False
+    decided_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,10 +15,13 @@ from database.reconciliation import (
     begin_run,
     decide,
     finish_run,
+    hold,
+    let_go,
     let_mail_go,
     list_mail_held,
     look_locally,
     note_differences,
+    read_age,
 )
 from domain.messages import RecordRepair, RepairRequest
 from domain.reconciliation import (
@@ -30,6 +35,7 @@ from domain.reconciliation import (
     DiscrepancyKind,
     FinishRun,
     ReconcileInput,
+    RunPlan,
 )
 from tests.conftest import Database
 from tests.database.conftest import new_checkout
@@ -82,10 +88,14 @@ async def an_open_checkout(engine: AsyncEngine) -> UUID:
 
 
 def let_time_pass(database: Database) -> None:
-    """Make every repair and every closed case a quarter of an hour older."""
+    """Make all that happened so far a quarter of an hour older."""
     with database.connect_as_owner() as connection:
         connection.execute(
-            "UPDATE discrepancies SET asked_at = asked_at - interval '15 min'"
+            "UPDATE discrepancies SET asked_at = asked_at - interval '15 min',"
+            " last_seen_at = last_seen_at - interval '15 min'"
+        )
+        connection.execute(
+            "UPDATE reconciliation_runs SET started_at = started_at - interval '15 min'"
         )
         connection.execute(
             "UPDATE cases SET resolved_at = resolved_at - interval '15 min'"
@@ -282,3 +292,106 @@ async def test_a_run_takes_up_so_many_of_a_kind_and_no_more(
         found |= {one.checkout_id for one in some}
 
     assert len(found) == 3
+
+
+async def begun(engine: AsyncEngine) -> RunPlan:
+    """Begin a run; its plan."""
+    async with engine.begin() as connection:
+        plan = await begin_run(connection, uuid4(), ReconcileInput())
+    assert plan is not None
+    return plan
+
+
+async def test_deep_pass_under_the_kill_switch_is_not_repeated_each_time(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """A pass of an hour comes once a day, held or not; released, it comes at once.
+
+    Meanwhile it has made no lost row anew.
+    """
+    with database.connect_as_owner() as connection:
+        connection.execute(
+            "UPDATE reconciliation_state SET watermark_at = now() - interval '1 hour',"
+            " deep_at = now() - interval '2 days'"
+        )
+    async with engine.begin() as asked:
+        await hold(asked, "dana", "a drill")
+    passes = []
+    for is_released in (False, False, True, True):
+        if is_released:
+            async with engine.begin() as asked:
+                await let_go(asked)
+        plan = await begun(engine)
+        passes.append((plan.is_deep, plan.is_acting))
+        async with engine.begin() as asked:
+            await finish_run(
+                asked,
+                FinishRun(
+                    plan=plan,
+                    tally=NOTHING_FOUND,
+                    repairs=0,
+                    cases=0,
+                    withheld=0,
+                    is_bulk=False,
+                ),
+            )
+
+    assert passes == [(True, False), (False, False), (True, True), (False, True)]
+
+
+async def test_run_that_moves_is_not_late(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """An hour of comparing alarms nobody, unless it stands still or follows a dead one.
+
+    Then the age is that of the watermark.
+    """
+    an_hour_ago = "now() - interval '1 hour'"
+    with database.connect_as_owner() as connection:
+        connection.execute(
+            f"UPDATE reconciliation_state SET watermark_at = {an_hour_ago}".encode()  # noqa: S608  # Our words.
+        )
+
+    async def age_after(statement: str) -> timedelta:
+        with database.connect_as_owner() as connection:
+            connection.execute(statement.encode())
+        async with engine.begin() as asked:
+            return await read_age(asked)
+
+    await begun(engine)
+    moves = await age_after(
+        f"UPDATE reconciliation_runs SET started_at = {an_hour_ago}"  # noqa: S608  # Our words.
+    )
+    stands = await age_after(
+        "UPDATE reconciliation_runs SET touched_at = now() - interval '4 min'"
+    )
+    await begun(engine)
+    follows = await age_after("SELECT 1")
+
+    assert moves < timedelta(minutes=1)
+    assert min(stands, follows) >= timedelta(hours=1)
+
+
+async def test_parts_of_a_long_run_are_one_bulk_repair(
+    database: Database, engine: AsyncEngine
+) -> None:
+    """Each part asks for its own repairs once, and their customers count together."""
+    kind = DiscrepancyKind.CHARGE_WITHOUT_ORDER
+    first = await lose(engine, database, kind, BULK_FROM - 1)
+    plan = await begun(engine)
+    async with engine.begin() as connection:
+        await note_differences(connection, plan, first)
+        earlier = await decide(connection, plan)
+    second = await lose(engine, database, kind, 1)
+    plan = replace(plan, decided_at=earlier.decided_at)
+    let_time_pass(database)
+    async with engine.begin() as connection:
+        await note_differences(connection, plan, second)
+        later = await decide(connection, plan)
+        again = await decide(connection, plan)
+
+    assert (len(earlier.repairs), earlier.is_bulk) == (BULK_FROM - 1, False)
+    assert [one.checkout_id for one in later.repairs] == [second[0].checkout_id]
+    assert later.is_bulk
+    assert again == later
+    assert await held(engine) >= {second[0].checkout_id}
