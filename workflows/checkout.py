@@ -503,7 +503,7 @@ class CheckoutWorkflow:
 
     async def _answer_repairs(self, end: CheckoutEnd) -> None:
         while self._repairs:
-            repair = self._repairs.pop(0)
+            repair = self._repairs[0]
             done = ", ".join(self._did) or "found nothing missing"
             await self._steps.durably(
                 policies.RECORD_REPAIR,
@@ -514,6 +514,8 @@ class CheckoutWorkflow:
                     outcome=f"{end}: {done}",
                 ),
             )
+            # Not before: a run that is left meanwhile carries it along.
+            self._repairs.pop(0)
 
     def _end_of_access(self) -> CheckoutEnd:
         is_returned = self._steps.money is MoneyState.REFUNDED

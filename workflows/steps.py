@@ -138,7 +138,7 @@ class Steps:
                 self._note_trouble(step, error)
                 metrics.count(workflow.metric_meter(), metrics.ROUNDS, step=step.name)
                 await self.call_for_attention(step, error)
-                self.leave_when_grown()
+                self.leave_when_grown(step)
                 await self.pause(
                     _between_rounds(rounds, wake_at),
                     f"round {rounds + 1} of: {step.name}",
@@ -207,17 +207,22 @@ class Steps:
             self.waiting_for = ""
         return True
 
-    def leave_when_grown(self) -> None:
+    def leave_when_grown(self, waiting_for: Step | None = None) -> None:
         """Leave the run before a wait once its history has grown.
 
         An application that is away for weeks takes a round each hour, and the server
         ends a run whose history has no end.
+
+        Args:
+            waiting_for: The step whose next round is waited for.
 
         Raises:
             HistoryGrown: It has.
         """
         if not workflow.info().is_continue_as_new_suggested():
             return
+        if waiting_for is policies.RECORD_EMAIL:
+            return  # The next run would not know that the mail has left.
         self._times_grown += 1
         # Runs that had grown before there was this door have passed it by: each look
         # has a name of its own, so that only the first that is not replayed leaves.

@@ -29,6 +29,7 @@ from tests.workflows.world import (
     succeeds_but_reply_lost,
 )
 from workflows.checkout import CheckoutWorkflow
+from workflows.door import CheckoutDoor
 
 pytestmark = pytest.mark.temporal
 
@@ -517,6 +518,24 @@ async def test_a_grown_history_is_left_behind_between_rounds(
     assert "opened access" in world.repairs[0].outcome
     assert not world.is_case_open
     assert world.confirmations[1:] == []
+
+
+async def test_door_says_whether_a_run_is_there_and_tells_it_nothing(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A run that waits is there, one that ended or never was is not."""
+    world = World(failing={"grant_entitlement": "ApplicationAway"})
+    handle = await start(world)
+    door = CheckoutDoor(skipping.client)
+    with skipping.auto_time_skipping_disabled():
+        await _until_asked(world, handle, "grant_entitlement")
+        waits = await door.is_running(world.checkout_id)
+    world.failing.clear()
+    await handle.result()
+
+    assert waits
+    assert not await door.is_running(world.checkout_id)
+    assert not await door.is_running(uuid4())
 
 
 async def test_repair_of_a_finished_checkout_finds_nothing_missing(
