@@ -15,6 +15,7 @@ from temporalio import activity
 
 from activities.failures import sorted_failures
 from domain.payments import (
+    UNKNOWN_TO_PROCESSOR,
     ChargePage,
     ListCharges,
     ListMade,
@@ -60,9 +61,8 @@ _SECOND = timedelta(seconds=1)
 
 L = TypeVar("L", bound=ListMade)
 
-#: The processor's word for an id that it does not have, and the adapter's for a status
-#: that is newer than it.
-_UNKNOWN_TO_IT, _NOT_UNDERSTOOD = "resource_missing", "status_not_understood"
+#: The adapter's word for a status that is newer than it.
+_NOT_UNDERSTOOD = "status_not_understood"
 
 _log = get_logger()
 
@@ -207,7 +207,7 @@ class BooksActivities:
         try:
             return await self._processor.look_up(payment_intent_id)
         except RefusedByOurFault as refused:
-            if refused.reason != _UNKNOWN_TO_IT:
+            if refused.reason != UNKNOWN_TO_PROCESSOR:
                 raise
         except OutcomeUnknown as unknown:
             if unknown.reason != _NOT_UNDERSTOOD:
@@ -260,10 +260,11 @@ class BooksActivities:
     ) -> Difference | None:
         """Ask for the one payment: a list that left it out proves nothing."""
         activity.heartbeat(*activity.info().heartbeat_details)
+        await self._ledger.show_life(plan, None)
         try:
             shown = await self._processor.look_up(order.payment_intent_id)
         except RefusedByOurFault as refused:
-            if refused.reason != _UNKNOWN_TO_IT:
+            if refused.reason != UNKNOWN_TO_PROCESSOR:
                 raise
             word = "does not know it"
         except OutcomeUnknown as unknown:

@@ -48,6 +48,9 @@ class Door(Protocol):
     async def look_again(self, checkout_id: UUID) -> bool:
         """Hint that the processor has news; False when nobody listens any more."""
 
+    async def is_running(self, checkout_id: UUID) -> bool:
+        """Say whether a workflow looks after a checkout; tells it nothing."""
+
     async def request_repair(
         self, checkout: CheckoutInput, repair: RepairRequest
     ) -> None:

@@ -21,6 +21,9 @@ from observability import logs
 #: loops of all replicas that find the same run gone ask for one repair.
 _REPAIRS = UUID("c4a1b6de-7b0f-4f6e-9c55-1f0a8f6f0d37")
 
+#: What the record of a repair says of a run that is gone.
+_LOST = "no workflow running"
+
 _log = logs.get_logger("api.repairs")
 
 
@@ -59,7 +62,7 @@ async def look_or_repair(
     checkout: Unfinished,
     *,
     actor: str,
-    reason: str = "no workflow running",
+    reason: str = _LOST,
     repair_id: UUID | None = None,
 ) -> None:
     """Have the workflow look again; have it started anew when there is none.
@@ -74,8 +77,25 @@ async def look_or_repair(
     Raises:
         DoorClosed: Unknown whether Temporal took it. Safe to repeat.
     """
-    if await door.look_again(checkout.checkout_id):
-        return
+    if not await door.look_again(checkout.checkout_id):
+        await _start_anew(
+            door, checkout, actor, reason, repair_id or repair_id_of(checkout)
+        )
+
+
+async def start_if_lost(door: Door, checkout: Unfinished, *, actor: str) -> None:
+    """Have the workflow started anew when there is none; one that waits is let wait.
+
+    Raises:
+        DoorClosed: Unknown whether Temporal took it. Safe to repeat.
+    """
+    if not await door.is_running(checkout.checkout_id):
+        await _start_anew(door, checkout, actor, _LOST, repair_id_of(checkout))
+
+
+async def _start_anew(
+    door: Door, checkout: Unfinished, actor: str, reason: str, repair_id: UUID
+) -> None:
     _log.warning(
         "no workflow looks after this checkout: asking for a repair",
         checkout_id=str(checkout.checkout_id),
@@ -85,7 +105,5 @@ async def look_or_repair(
         CheckoutInput(
             checkout_id=checkout.checkout_id, reference_code=checkout.reference_code
         ),
-        RepairRequest(
-            repair_id=repair_id or repair_id_of(checkout), actor=actor, reason=reason
-        ),
+        RepairRequest(repair_id=repair_id, actor=actor, reason=reason),
     )

@@ -1,11 +1,11 @@
 """The sweep: finds runs that are gone although nobody presses a button or sends news.
 
-Part of the starter loop. Whether a run is gone can only be heard by signalling it, and
-`look_again` ends a wait: a healthy run then asks the processor, or the application, a
-little earlier than its ladder says, and its history grows by a few events. So only rows
-that have not moved for two minutes are looked at, 20 a minute at the most, and each at
-most once in ten minutes by each process. A customer who should have heard from us by
-now is looked at in the same way, and who waited for the end of a pause is one of them.
+Part of the starter loop. A run that waits is left to wait: it is only asked whether it
+is there, for a hint would end its wait and make its history grow. Only rows that have
+not moved for two minutes are looked at, 20 a minute at the most, and each at most once
+in ten minutes by each process. A customer who should have heard from us by now is
+looked at in the same way, and who waited for the end of a pause is one of them: their
+run is told, since it may not know that the mail may leave.
 
 Whose bought time is over is found here too, since no run stays for a year to notice.
 Nothing is ended by the sweep: it knocks on the checkout's workflow, which is the only
@@ -22,7 +22,7 @@ from datetime import timedelta
 from uuid import UUID, uuid5
 
 from api.parts import Parts
-from api.repairs import Unfinished, look_or_repair
+from api.repairs import Unfinished, look_or_repair, start_if_lost
 from database.correspondence import owe_open_again
 from database.sweeps import (
     EndedSubscription,
@@ -115,7 +115,10 @@ class Sweep:
             reference_code=one.reference_code,
             buyer_attempt=one.buyer_attempt,
         )
-        await look_or_repair(self._parts.door, checkout, actor="starter")
+        if one.owes_word:
+            await look_or_repair(self._parts.door, checkout, actor="starter")
+        else:
+            await start_if_lost(self._parts.door, checkout, actor="starter")
         self._looked_at[one.checkout_id] = self._clock()
         if len(self._looked_at) > _MOST_REMEMBERED:
             self._looked_at.popitem(last=False)

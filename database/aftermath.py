@@ -6,6 +6,7 @@ for. The money state follows in the same transaction, by the domain's rule.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -20,7 +21,6 @@ from database.cases import (
 )
 from database.refunds import (
     insert_refund,
-    is_disputed,
     lock_paid,
     money_of,
     read_refunds,
@@ -39,6 +39,7 @@ from domain.causes import Cause
 from domain.messages import OpenCase
 from domain.money import Money
 from domain.refunds import (
+    DISPUTE_IS_LOST,
     STATE_OF_STATUS,
     Aftermath,
     AskNextRefundStep,
@@ -57,11 +58,14 @@ from domain.refunds import (
     due_step,
     holds_access,
     is_late,
+    is_made_again,
+    is_mended,
     look_after,
     money_after,
     needs_person,
     next_submission,
     runs_out,
+    still_owed,
 )
 from domain.states import (
     ACCEPTED_REFUNDS,
@@ -120,10 +124,7 @@ async def next_refund_step(
         holds_access=holds_access(aftermath),
         is_late=is_late(aftermath.refunds, ask.now),
         needs_person=needs_person(aftermath),
-        payment_intent_ids=(
-            aftermath.payment_intent_id,
-            *(charge for charge, _ in aftermath.unreturned),
-        ),
+        payment_intent_ids=(aftermath.payment_intent_id, *aftermath.second_charges),
         is_over=runs_out(aftermath),
     )
 
@@ -194,6 +195,11 @@ async def record_refunds(
     refused = await _record_refusal(connection, record)
     await _note_look(connection, record)
     await _cancel_what_no_longer_fits(connection, record)
+    first_seen = zip(record.refunds or (), news, strict=True)
+    await _tell_of_failures_past_us(
+        connection, paid, [shown for shown, new in first_seen if new is None]
+    )
+    await _owe_second_charges(connection, paid, record.now)
     await _settle(connection, paid)
     failed = news.count(RefundState.FAILED) + refused
     return RefundsRecorded(
@@ -233,8 +239,7 @@ async def _record_shown(
     )
     row = found.one_or_none()
     if row is None:
-        await _insert_outside(connection, paid, record, shown)
-        return None
+        return None if await _insert_outside(connection, paid, record, shown) else ""
     known = {
         "processor_refund_id": shown.processor_refund_id,
         "bank_reference": shown.bank_reference or row.bank_reference,
@@ -273,24 +278,23 @@ async def _insert_outside(
     paid: Row[tuple[object, ...]],
     record: RecordRefunds,
     shown: Refund,
-) -> None:
+) -> bool:
     """Write down a refund that was made past us.
 
     Also one that carries an id of ours whose row was lost, as after a restore.
+
+    Returns:
+        Whether it is of a charge that is ours: one that was refuted is a person's, who
+        may well give it back at the processor.
     """
     state = STATE_OF_STATUS[shown.status]
-    captured = paid.amount_minor
-    if shown.payment_intent_id != paid.payment_intent_id:
-        found = await connection.execute(
-            select(second_charges.c.amount_minor).where(
-                second_charges.c.payment_intent_id == shown.payment_intent_id
-            )
-        )
-        captured = found.scalar_one()
+    captured = await _captured(connection, paid, shown.payment_intent_id)
+    if captured is None:
+        return False
     await connection.execute(
         upsert(refunds)
         .values(
-            refund_id=uuid5(_OUTSIDE, shown.processor_refund_id),
+            refund_id=_outside_id(shown),
             checkout_id=record.checkout_id,
             payment_intent_id=shown.payment_intent_id,
             amount_minor=shown.amount.amount_minor,
@@ -311,6 +315,63 @@ async def _insert_outside(
         )
         .on_conflict_do_nothing()
     )
+    return True
+
+
+async def _captured(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    payment_intent_id: str,
+) -> int | None:
+    """Return what a charge of this checkout took; None for one that is not proven."""
+    if payment_intent_id == paid.payment_intent_id:
+        price: int = paid.amount_minor
+        return price
+    found = await connection.execute(
+        select(second_charges.c.amount_minor).where(
+            second_charges.c.payment_intent_id == payment_intent_id,
+            second_charges.c.checkout_id == paid.checkout_id,
+            second_charges.c.state == SecondChargeState.PROVEN,
+        )
+    )
+    return found.scalar_one_or_none()
+
+
+def _outside_id(shown: Refund) -> UUID:
+    return uuid5(_OUTSIDE, shown.processor_refund_id)
+
+
+async def _tell_of_failures_past_us(
+    connection: AsyncConnection,
+    paid: Row[tuple[object, ...]],
+    first_seen: Sequence[Refund],
+) -> None:
+    """Tell of refunds made past us that had failed by the time we saw them.
+
+    Asked once all that the processor shows is written: whoever made the refund may have
+    made it again, and then nothing is missing.
+    """
+    why = {
+        _outside_id(shown): shown.failure or "failed"
+        for shown in first_seen
+        if STATE_OF_STATUS[shown.status] is RefundState.FAILED
+    }
+    if not why:
+        return
+    aftermath = await read_aftermath(connection, paid)
+    for failed in aftermath.refunds:
+        if failed.refund_id not in why or is_mended(failed, aftermath):
+            continue
+        await _tell_of_failure(
+            connection, paid.checkout_id, failed.amount, why[failed.refund_id]
+        )
+        if not is_made_again(failed, aftermath):
+            # It was on its way once: the customer hears that it came back.
+            await connection.execute(
+                update(refunds)
+                .where(refunds.c.refund_id == failed.refund_id)
+                .values(accepted_at=refunds.c.requested_at)
+            )
 
 
 async def _record_dispute(
@@ -468,6 +529,7 @@ async def _cancel_what_no_longer_fits(
     excess = sum(row.amount_minor for row in rows) - (
         rows[0].captured_minor if rows else 0
     )
+    unasked = 0
     for row in rows:
         is_unsent = row.state == RefundState.REQUESTED or (
             # Begun, and never posted: the look that goes before has shown another.
@@ -477,6 +539,7 @@ async def _cancel_what_no_longer_fits(
         )
         if excess > 0 and is_unsent:
             excess -= row.amount_minor
+            unasked += row.amount_minor if row.purpose == RefundPurpose.ASKED else 0
             await connection.execute(
                 update(refunds)
                 .where(refunds.c.refund_id == row.refund_id)
@@ -486,6 +549,28 @@ async def _cancel_what_no_longer_fits(
                     failure="the money was given back at the processor meanwhile",
                 )
             )
+    rest = min(unasked, -excess)
+    if rest > 0:
+        money = Money(amount_minor=rest, currency=rows[0].currency)
+        await _leave_rest_to_a_person(connection, record.checkout_id, money)
+
+
+async def _leave_rest_to_a_person(
+    connection: AsyncConnection, checkout_id: UUID, rest: Money
+) -> None:
+    """Say what a request that was taken back would have given beyond the other."""
+    await open_case(
+        connection,
+        OpenCase(
+            checkout_id=checkout_id,
+            step="give the money back",
+            cause="RefundFailed",
+            detail="A refund that was asked for was not sent: part of the money was "
+            "given back at the processor meanwhile, and both are more than was taken. "
+            f"{rest} of it did not go back. Ask for that refund anew, or close the "
+            "case if the customer is to keep what they have.",
+        ),
+    )
 
 
 async def suspect_second_charge(
@@ -577,37 +662,67 @@ async def _return_second_charge(
             currency=taken.currency,
         )
     )
-    disputed = await is_disputed(connection, record.payment_intent_id)
-    if not disputed:
-        await insert_refund(
-            connection,
-            record.checkout_id,
-            record.payment_intent_id,
-            RefundRequest(
-                refund_id=uuid5(_DUPLICATE, record.payment_intent_id),
-                amount=taken,
-                actor=MACHINE,
-                reason="the second charge of one checkout",
-                ends_access=False,
-            ),
-            captured_minor=taken.amount_minor,
-            purpose=RefundPurpose.DUPLICATE,
-            not_before=record.now,
-            knocked_at=func.clock_timestamp(),
-        )
+    owed = await _owe_second_charges(connection, paid, record.now)
     await tell_payment_case(
         connection,
         record.payment_intent_id,
         f"{paid.reference_code} was charged twice: the processor shows "
         f"{paid.payment_intent_id} and {record.payment_intent_id} succeeded. "
         + (
-            "The buyer's bank disputes the second, so it is not returned by us."
-            if disputed
-            else f"The second, {taken}, is being returned by itself."
+            f"The second, {taken}, is being returned by itself."
+            if record.payment_intent_id in owed
+            else "The buyer's bank disputes the second, so it is not returned by us."
         ),
         is_done=False,
     )
     await _settle(connection, paid)
+
+
+async def _owe_second_charges(
+    connection: AsyncConnection, paid: Row[tuple[object, ...]], now: datetime
+) -> set[str]:
+    """Write down the refunds that the machine owes: a second charge, or its rest.
+
+    Part of one may have gone back past us, which takes back what was to return it
+    whole; or its bank has decided a dispute for us.
+
+    Returns:
+        The charges for which one was written.
+    """
+    aftermath = await read_aftermath(connection, paid)
+    owed = still_owed(aftermath)
+    for payment_intent_id, rest in owed:
+        found = await connection.execute(
+            select(second_charges).where(
+                second_charges.c.payment_intent_id == payment_intent_id
+            )
+        )
+        charge = found.one()
+        turn = sum(
+            refund.payment_intent_id == payment_intent_id
+            and refund.purpose is RefundPurpose.DUPLICATE
+            for refund in aftermath.refunds
+        )
+        # The first is named by the charge alone: after a restore from an older backup
+        # the look that goes before finds it at the processor.
+        name = f"{payment_intent_id}:{turn}" if turn else payment_intent_id
+        await insert_refund(
+            connection,
+            paid.checkout_id,
+            payment_intent_id,
+            RefundRequest(
+                refund_id=uuid5(_DUPLICATE, name),
+                amount=Money(amount_minor=rest, currency=charge.currency),
+                actor=MACHINE,
+                reason="the second charge of one checkout",
+                ends_access=False,
+            ),
+            captured_minor=charge.amount_minor,
+            purpose=RefundPurpose.DUPLICATE,
+            not_before=now,
+            knocked_at=func.clock_timestamp(),
+        )
+    return {payment_intent_id for payment_intent_id, _ in owed}
 
 
 async def record_access_ended(
@@ -674,11 +789,17 @@ async def read_aftermath(
             )
         )
     )
+    holder = checkouts.alias()
     charges = await connection.execute(
-        select(second_charges).where(
-            second_charges.c.checkout_id == checkout_id,
-            second_charges.c.state != SecondChargeState.REFUTED,
-        )
+        select(
+            second_charges,
+            exists()
+            .where(
+                holder.c.payment_intent_id == second_charges.c.payment_intent_id,
+                holder.c.checkout_id != checkout_id,
+            )
+            .label("is_anothers"),
+        ).where(second_charges.c.checkout_id == checkout_id)
     )
     disputed = await connection.execute(
         select(disputes).where(disputes.c.checkout_id == checkout_id)
@@ -686,7 +807,11 @@ async def read_aftermath(
     known = disputed.all()
     rows = await read_refunds(connection, refunds.c.checkout_id == checkout_id)
     second = charges.all()
-    by_bank = {dispute.payment_intent_id for dispute in known}
+    by_bank = {
+        dispute.payment_intent_id
+        for dispute in known
+        if dispute.closed_at is None or dispute.status == DISPUTE_IS_LOST
+    }
     return Aftermath(
         payment_intent_id=paid.payment_intent_id,
         price=money_of(paid),
@@ -706,6 +831,12 @@ async def read_aftermath(
             if charge.state == SecondChargeState.PROVEN
             # What its bank takes back itself, we do not owe.
             and charge.payment_intent_id not in by_bank
+        ),
+        second_charges=tuple(
+            charge.payment_intent_id
+            for charge in second
+            # One that is not proven yet is asked about by itself.
+            if charge.state != SecondChargeState.SUSPECTED and not charge.is_anothers
         ),
         entitlement_id=None if order is None else order.entitlement_id,
         is_disputed=any(dispute.closed_at is None for dispute in known),

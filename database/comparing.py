@@ -18,6 +18,7 @@ from sqlalchemy.types import BigInteger, Boolean, Text, TypeEngine, Uuid
 from domain.money import Money
 from domain.payments import ProcessorCharge
 from domain.reconciliation import (
+    MOST_UNSEEN,
     Difference,
     DiscrepancyKind,
     PaidOrder,
@@ -113,6 +114,8 @@ _CHARGES = _arrays(
             WHEN other_intent IS NULL AND order_id IS NULL THEN 'charge_without_order'
             -- What is being sent may have arrived already.
             WHEN refunded_minor NOT BETWEEN given_minor AND given_minor + sending_minor
+                -- A person has the case of what was refuted, and may give it back.
+                AND second_state IS DISTINCT FROM 'refuted'
                 THEN 'refund_not_recorded'
             WHEN is_disputed AND dispute_id IS NULL THEN 'dispute_opened'
         END AS kind
@@ -140,6 +143,7 @@ _REFUNDS = _arrays(
     LEFT JOIN orders ON orders.payment_intent_id = page.payment_intent_id
     LEFT JOIN second_charges
         ON second_charges.payment_intent_id = page.payment_intent_id
+        AND second_charges.state <> 'refuted'
     WHERE refunds.state IS DISTINCT FROM page.state
     """,
     refunds=Text(),
@@ -175,9 +179,13 @@ _UNSEEN = text(
     SELECT orders.checkout_id, checkouts.reference_code, orders.payment_intent_id,
         orders.amount_minor, orders.currency, orders.charged_at
     FROM orders JOIN checkouts ON checkouts.checkout_id = orders.checkout_id
+    LEFT JOIN discrepancies AS known ON known.kind = 'order_without_charge'
+        AND known.subject = orders.payment_intent_id
     WHERE orders.charged_at >= :seen_from AND orders.charged_at < :seen_before
     AND orders.payment_intent_id <> ALL (:seen)
-    ORDER BY orders.charged_at
+    -- Those that a person has already come after those that nobody knows of.
+    ORDER BY coalesce(known.state = 'with_person', false), orders.charged_at
+    LIMIT :most
     """
 ).bindparams(
     bindparam("seen", type_=ARRAY(Text())),
@@ -277,7 +285,10 @@ async def compare_disputes(
 
 
 async def list_unseen_orders(
-    connection: AsyncConnection, span: Span, seen: Sequence[str]
+    connection: AsyncConnection,
+    span: Span,
+    seen: Sequence[str],
+    most: int = MOST_UNSEEN,
 ) -> list[PaidOrder]:
     """Read the orders of a span whose charge the processor's list did not show.
 
@@ -286,10 +297,16 @@ async def list_unseen_orders(
         span: The time that the page has shown all charges of.
         seen: The PaymentIntents that the page showed, and its neighbours' of the same
             second.
+        most: Orders at the most.
     """
     result = await connection.execute(
         _UNSEEN,
-        {"seen_from": span.begin, "seen_before": span.before, "seen": list(seen)},
+        {
+            "seen_from": span.begin,
+            "seen_before": span.before,
+            "seen": list(seen),
+            "most": most,
+        },
     )
     return [
         PaidOrder(

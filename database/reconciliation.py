@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Row,
+    ScalarSelect,
     and_,
     case,
     exists,
@@ -43,6 +44,7 @@ from database.tables import (
     orders,
     reconciliation_runs,
     reconciliation_state,
+    repairs,
 )
 from domain.emails import EmailKind
 from domain.messages import OpenCase, RepairRequest
@@ -54,6 +56,7 @@ from domain.reconciliation import (
     HOLDS_MAIL,
     IN_FLIGHT_FOR,
     MOST_CASES,
+    MOST_LOCAL,
     MOST_REPAIRS,
     MOST_REPAIRS_OF_ONE,
     OVERLAP,
@@ -61,6 +64,7 @@ from domain.reconciliation import (
     REPAIR_HAS,
     RULES,
     RUN_IS_DEAD_AFTER,
+    RUN_MOVES_FOR,
     SIGHTINGS_FOR_A_PERSON,
     AskForRepair,
     Decided,
@@ -139,7 +143,8 @@ class Reconciled:
     Attributes:
         watermark_at: All that was made before has been compared; None before the first
             run.
-        age: How long ago that was, by the database's clock, as `read_age` has it.
+        age: How long ago that was, by the database's clock, as `read_age` has it;
+            while a run moves, how long ago it last came on.
         held: The kill switch; None while repairs are asked for.
         mail_held: Checkouts whose mail waits for a person after a bulk repair.
         last_found: What the last finished run found, by kind.
@@ -298,6 +303,9 @@ async def touch_run(
     )
 
 
+#: A statement carries 65,535 parameters at the most, and a row has ten.
+_ROWS_AT_ONCE = 1000
+
 #: What a person's word settles stays settled. What a repair should have put right and
 #: did not is still wrong after its case was closed: the case is opened again.
 _OUTLIVED_ITS_CASE = and_(
@@ -322,6 +330,13 @@ async def note_differences(
     if plan.is_dry or not differences:
         return
     await _take_turns(connection)
+    for first in range(0, len(differences), _ROWS_AT_ONCE):
+        await _note_some(connection, plan, differences[first : first + _ROWS_AT_ONCE])
+
+
+async def _note_some(
+    connection: AsyncConnection, plan: RunPlan, differences: Sequence[Difference]
+) -> None:
     statement = insert(discrepancies).values(
         [_row_of(difference, plan) for difference in differences]
     )
@@ -401,7 +416,11 @@ _WAITS_FOR_REPAIR = exists().where(
 
 
 async def look_locally(connection: AsyncConnection) -> list[Difference]:
-    """Find, in our rows alone, what has not got on for longer than any step takes."""
+    """Find, in our rows alone, what has not got on for longer than any step takes.
+
+    Of each kind `MOST_LOCAL` at the most, by chance: rows that cannot get on never keep
+    the others from being found.
+    """
     return [
         *await _without_access(connection),
         *await _without_receipt(connection),
@@ -427,6 +446,8 @@ async def _without_access(connection: AsyncConnection) -> list[Difference]:
                 discrepancies.c.kind == DiscrepancyKind.ORDER_WITHOUT_CHARGE,
             ),
         )
+        .order_by(func.random())
+        .limit(MOST_LOCAL)
     )
     return [
         _local(DiscrepancyKind.ORDER_WITHOUT_ACCESS, row, "Paid, and access is closed.")
@@ -447,6 +468,8 @@ async def _without_receipt(connection: AsyncConnection) -> list[Difference]:
             emails.c.kind == EmailKind.RECEIPT,
             emails.c.state == EmailState.PENDING,
         )
+        .order_by(func.random())
+        .limit(MOST_LOCAL)
     )
     return [
         _local(DiscrepancyKind.ORDER_WITHOUT_RECEIPT, row, "The receipt has not left.")
@@ -461,7 +484,8 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
             checkouts.c.checkout_id,
             checkouts.c.payment_intent_id,
             checkouts.c.buyer_attempt,
-        ).where(
+        )
+        .where(
             checkouts.c.stage == Stage.CHARGING,
             ~_WAITS_FOR_REPAIR,
             or_(
@@ -475,6 +499,8 @@ async def _stuck(connection: AsyncConnection) -> list[Difference]:
                 ),
             ),
         )
+        .order_by(func.random())
+        .limit(MOST_LOCAL)
     )
     return [
         _local(
@@ -554,21 +580,25 @@ async def decide(connection: AsyncConnection, plan: RunPlan) -> Decided:
     if is_held or not plan.is_acting:
         return Decided(withheld=await _count_repairs(connection, plan))
     opened = 0
-    for row in await _due(connection, plan, _IS_FOR_PERSON, MOST_CASES):
+    for row in await _due(connection, plan, _is_for_person(plan), MOST_CASES):
         opened += await _give_to_person(connection, row)
-    chosen = await _due(connection, plan, ~_IS_FOR_PERSON, MOST_REPAIRS)
+    chosen = await _due(connection, plan, ~_is_for_person(plan), MOST_REPAIRS)
     withheld = 0
     if len(chosen) == MOST_REPAIRS:
         withheld = await _count_repairs(connection, plan) - len(chosen)
-    is_bulk = await _count_repairs(connection, plan, _HOLDS_MAIL) >= BULK_FROM
+    is_bulk = await _is_bulk(connection, plan)
     if is_bulk:
-        await _hold_mail(connection)
+        await _hold_mail(connection, plan)
     else:
         await _let_rebuilt_speak(connection, [row.checkout_id for row in chosen])
     asked = [await _ask(connection, plan, row) for row in chosen]
     asked += await _ask_for_overdue_events(connection, MOST_REPAIRS - len(asked))
     return Decided(
-        repairs=tuple(asked), cases=opened, withheld=withheld, is_bulk=is_bulk
+        repairs=tuple(asked),
+        cases=opened,
+        withheld=withheld,
+        is_bulk=is_bulk,
+        decided_at=await _now(connection),
     )
 
 
@@ -614,21 +644,26 @@ async def _checkout_of(
 
 _RUN_STARTED_AT = reconciliation_runs.c.started_at
 
-#: Asked for by an earlier try of this very step.
-_IS_ASKED = and_(
-    discrepancies.c.state == DiscrepancyState.REPAIRING,
-    discrepancies.c.asked_at >= _RUN_STARTED_AT,
-)
 
-_IS_FOR_PERSON = or_(
-    discrepancies.c.kind.in_(sorted(PERSONS_KINDS)),
-    # No row of ours: there is no workflow that could be asked.
-    checkouts.c.reference_code.is_(None),
-    and_(
-        discrepancies.c.repairs_asked >= MOST_REPAIRS_OF_ONE,
-        _IS_ASKED.is_not(true()),
-    ),
-)
+def _is_asked(plan: RunPlan) -> ColumnElement[bool]:
+    """Whether it was asked for by an earlier try of this very step."""
+    begun_at = _RUN_STARTED_AT if plan.decided_at is None else literal(plan.decided_at)
+    return and_(
+        discrepancies.c.state == DiscrepancyState.REPAIRING,
+        discrepancies.c.asked_at >= begun_at,
+    )
+
+
+def _is_for_person(plan: RunPlan) -> ColumnElement[bool]:
+    return or_(
+        discrepancies.c.kind.in_(sorted(PERSONS_KINDS)),
+        # No row of ours: there is no workflow that could be asked.
+        checkouts.c.reference_code.is_(None),
+        and_(
+            discrepancies.c.repairs_asked >= MOST_REPAIRS_OF_ONE,
+            _is_asked(plan).is_not(true()),
+        ),
+    )
 
 
 def _is_due(plan: RunPlan) -> ColumnElement[bool]:
@@ -645,8 +680,12 @@ def _is_due(plan: RunPlan) -> ColumnElement[bool]:
             discrepancies.c.state == DiscrepancyState.REPAIRING,
             discrepancies.c.run_id == plan.run_id,
             or_(
-                discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
-                _IS_ASKED,
+                and_(
+                    discrepancies.c.asked_at < func.clock_timestamp() - REPAIR_HAS,
+                    # An earlier part of a long run may have asked for it.
+                    discrepancies.c.last_seen_at > discrepancies.c.asked_at,
+                ),
+                _is_asked(plan),
             ),
         ),
     )
@@ -669,7 +708,11 @@ async def _due(
 ) -> Sequence[Row[Any]]:
     """Read what is due, seen first first, and keep others from changing it."""
     found = await connection.execute(
-        select(discrepancies, checkouts.c.reference_code, _IS_ASKED.label("is_asked"))
+        select(
+            discrepancies,
+            checkouts.c.reference_code,
+            _is_asked(plan).label("is_asked"),
+        )
         .select_from(_with_run(plan))
         .where(_is_due(plan), which)
         .order_by(
@@ -689,15 +732,31 @@ async def _due(
 _HOLDS_MAIL = discrepancies.c.kind.in_(sorted(HOLDS_MAIL))
 
 
-async def _count_repairs(
-    connection: AsyncConnection, plan: RunPlan, *which: ColumnElement[bool]
-) -> int:
+async def _count_repairs(connection: AsyncConnection, plan: RunPlan) -> int:
     found = await connection.execute(
         select(func.count())
         .select_from(_with_run(plan))
-        .where(_is_due(plan), ~_IS_FOR_PERSON, *which)
+        .where(_is_due(plan), ~_is_for_person(plan))
     )
     return found.scalar_one()
+
+
+async def _is_bulk(connection: AsyncConnection, plan: RunPlan) -> bool:
+    """Whether so many are delivered late by this run, all its parts together."""
+    is_of_earlier_part = and_(
+        discrepancies.c.state == DiscrepancyState.REPAIRING,
+        discrepancies.c.run_id == plan.run_id,
+        discrepancies.c.asked_at >= _RUN_STARTED_AT,
+    )
+    found = await connection.execute(
+        select(func.count())
+        .select_from(_with_run(plan))
+        .where(
+            _HOLDS_MAIL,
+            or_(and_(_is_due(plan), ~_is_for_person(plan)), is_of_earlier_part),
+        )
+    )
+    return found.scalar_one() >= BULK_FROM
 
 
 async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
@@ -725,30 +784,62 @@ async def _give_to_person(connection: AsyncConnection, row: Row[Any]) -> int:
     return 1
 
 
-async def _hold_mail(connection: AsyncConnection) -> None:
-    """Hold the mail of all that is due, also of what the cap leaves to later runs."""
-    due = select(discrepancies.c.checkout_id).where(
-        _HOLDS_MAIL, discrepancies.c.state != DiscrepancyState.WITH_PERSON
+#: The workflow has not answered yet: its mails may still come.
+_IS_UNANSWERED = and_(
+    discrepancies.c.state == DiscrepancyState.REPAIRING,
+    exists().where(
+        repairs.c.repair_id == discrepancies.c.repair_id, repairs.c.outcome.is_(None)
+    ),
+)
+
+
+async def _hold_mail(connection: AsyncConnection, plan: RunPlan) -> None:
+    """Hold the mail of all that is due, also of what the cap leaves to later runs.
+
+    And of what is being repaired since an earlier run. What was put right long ago is
+    an ordinary purchase again, whose refunds and endings must be told.
+    """
+    held = (
+        select(discrepancies.c.checkout_id)
+        .select_from(_with_run(plan))
+        .where(_HOLDS_MAIL, or_(_is_due(plan), _IS_UNANSWERED))
     )
     await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id.in_(due), checkouts.c.mail_held_at.is_(None))
+        .where(checkouts.c.checkout_id.in_(held), checkouts.c.mail_held_at.is_(None))
         .values(mail_held_at=func.clock_timestamp())
     )
+
+
+#: Made anew, and no run has decided yet whether it is one of many.
+_AWAITS_DECISION = exists().where(
+    discrepancies.c.checkout_id == checkouts.c.checkout_id,
+    discrepancies.c.kind == DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT,
+    discrepancies.c.repairs_asked == 0,
+)
+
+
+async def _is_bulk_held(connection: AsyncConnection) -> bool:
+    """Whether mail of an earlier bulk repair still waits for a person."""
+    found = await connection.execute(
+        select(exists().where(checkouts.c.mail_held_at.is_not(None), ~_AWAITS_DECISION))
+    )
+    return bool(found.scalar_one())
 
 
 async def _let_rebuilt_speak(
     connection: AsyncConnection, chosen: Sequence[UUID]
 ) -> None:
-    """Few were made anew: their customers hear from us like all others."""
-    rebuilt = select(discrepancies.c.checkout_id).where(
-        discrepancies.c.checkout_id.in_(chosen),
-        discrepancies.c.kind == DiscrepancyKind.CHARGE_WITHOUT_CHECKOUT,
-        discrepancies.c.repairs_asked == 0,
-    )
+    """Few were made anew: their customers hear from us like all others.
+
+    Unless they are the last of many: a run asks for so many repairs and no more, and
+    what it leaves is of the same making.
+    """
+    if await _is_bulk_held(connection):
+        return
     await connection.execute(
         update(checkouts)
-        .where(checkouts.c.checkout_id.in_(rebuilt))
+        .where(checkouts.c.checkout_id.in_(chosen), _AWAITS_DECISION)
         .values(mail_held_at=None, next_message_at=func.clock_timestamp())
     )
 
@@ -844,19 +935,18 @@ async def finish_run(connection: AsyncConnection, run: FinishRun) -> tuple[str, 
                 subject=SUBJECT,
             ),
         )
-    if not (run.plan.is_gapless and run.plan.is_acting):
-        # Lost rows are made anew only while repairs may be asked for: the next run has
-        # to come by here again.
-        return warnings
-    moved: dict[str, object] = {
-        # A run with `since` may end earlier than a run that has been by since.
-        "watermark_at": func.greatest(
-            reconciliation_state.c.watermark_at, run.plan.compare_before
-        )
-    }
+    moved: dict[str, object] = {}
     if run.plan.is_deep:
         moved["deep_at"] = func.clock_timestamp()
-    await connection.execute(update(reconciliation_state).values(**moved))
+    # Lost rows are made anew only while repairs may be asked for: the next run has to
+    # come by here again.
+    if run.plan.is_gapless and run.plan.is_acting:
+        # A run with `since` may end earlier than a run that has been by since.
+        moved["watermark_at"] = func.greatest(
+            reconciliation_state.c.watermark_at, run.plan.compare_before
+        )
+    if moved:
+        await connection.execute(update(reconciliation_state).values(**moved))
     return warnings
 
 
@@ -872,11 +962,25 @@ async def hold(connection: AsyncConnection, actor: str, reason: str) -> bool:
 
 
 async def let_go(connection: AsyncConnection) -> bool:
-    """Turn the kill switch off; False when it is off already."""
+    """Turn the kill switch off; False when it is off already.
+
+    A deep pass that ended meanwhile has made no lost row anew: the next run is one.
+    """
     let = await connection.execute(
         update(reconciliation_state)
         .where(reconciliation_state.c.held_at.is_not(None))
-        .values(held_at=None, held_by=None, held_reason=None)
+        .values(
+            held_at=None,
+            held_by=None,
+            held_reason=None,
+            deep_at=case(
+                (
+                    reconciliation_state.c.deep_at >= reconciliation_state.c.held_at,
+                    None,
+                ),
+                else_=reconciliation_state.c.deep_at,
+            ),
+        )
         .returning(reconciliation_state.c.is_only)
     )
     return let.scalar_one_or_none() is not None
@@ -1014,16 +1118,48 @@ async def tell_of_lateness(connection: AsyncConnection) -> None:
     )
 
 
+def _moved_at() -> ScalarSelect[datetime]:
+    """When the run that is under way last came on; null where that excuses nothing.
+
+    After one that was lost it may be the next of many which all die at the same place.
+    """
+    earlier = reconciliation_runs.alias()
+    finished = reconciliation_runs.alias()
+    now = func.clock_timestamp()
+    last_end = (
+        select(func.max(finished.c.started_at))
+        .where(finished.c.state == RunState.FINISHED)
+        .scalar_subquery()
+    )
+    return (
+        select(func.max(reconciliation_runs.c.touched_at))
+        .where(
+            reconciliation_runs.c.finished_at.is_(None),
+            reconciliation_runs.c.touched_at > now - RUN_IS_DEAD_AFTER,
+            reconciliation_runs.c.started_at > now - RUN_MOVES_FOR,
+            ~exists().where(
+                earlier.c.state == RunState.LOST,
+                or_(last_end.is_(None), earlier.c.started_at > last_end),
+            ),
+        )
+        .scalar_subquery()
+    )
+
+
 async def read_age(connection: AsyncConnection) -> timedelta:
     """Return how old the watermark is; before a first run, how old the first checkout.
 
-    A shop without checkouts has nothing to compare, and is never late.
+    While a run moves, how long ago it last came on: a deep pass may take an hour. A
+    shop without checkouts has nothing to compare, and is never late.
     """
     found = await connection.execute(
         select(
             func.clock_timestamp()
             - func.coalesce(
-                select(reconciliation_state.c.watermark_at).scalar_subquery(),
+                func.greatest(
+                    select(reconciliation_state.c.watermark_at).scalar_subquery(),
+                    _moved_at(),
+                ),
                 select(func.min(checkouts.c.created_at)).scalar_subquery(),
                 func.clock_timestamp(),
             )

@@ -174,6 +174,12 @@ checkouts = Table(
             " OR (stage = 'charged' AND access_state = 'PENDING')"
         ),
     ),
+    #: And whose money is back while access is open: few, and most of them by choice.
+    Index(
+        "ix_checkouts_refunded_with_access",
+        "updated_at",
+        postgresql_where=text("money_state = 'REFUNDED' AND access_state = 'ACTIVE'"),
+    ),
     #: What the sweep asks for as well: who must hear from us and has not.
     Index(
         "ix_checkouts_next_message_at",

@@ -19,16 +19,55 @@ from domain.states import DeclineClass, MoneyState, NotChargedReason, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepairRequest:
+    """A request to put a checkout right: look afresh, do exactly what is missing.
+
+    Attributes:
+        repair_id: Names the request; the same id twice is one repair.
+        actor: Who asked: a staff account's name, `reconciliation`, `webhook`, `cli`.
+        reason: Why, in the actor's words.
+        payment_intent_id: A charge of this checkout that the actor saw at the
+            processor; the row may not know it.
+    """
+
+    repair_id: UUID
+    actor: str
+    reason: str
+    payment_intent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsentEmail:
+    """A mail that could not be handed over so far.
+
+    Attributes:
+        since: When that was first tried, by the workflow's clock.
+    """
+
+    email_id: UUID
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutInput:
     """What a checkout's workflow starts from. All else is read from the row.
 
     Attributes:
         checkout_id: The checkout; the workflow's id is derived from it.
         reference_code: What customer and support call it, as `ORD-7K2M-9QXD`.
+        is_continued: An earlier run left its grown history behind. It may have heard
+            of news that it had no time to look for.
+        repairs: Those that it had not answered.
+        done: What it had done, for their record.
+        unsent: What it could not hand over.
     """
 
     checkout_id: UUID
     reference_code: str
+    is_continued: bool = False
+    repairs: tuple[RepairRequest, ...] = ()
+    done: tuple[str, ...] = ()
+    unsent: tuple[UnsentEmail, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +107,6 @@ class CheckoutResult:
 
     end: CheckoutEnd
     order_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepairRequest:
-    """A request to put a checkout right: look afresh, do exactly what is missing.
-
-    Attributes:
-        repair_id: Names the request; the same id twice is one repair.
-        actor: Who asked: a staff account's name, `reconciliation`, `webhook`, `cli`.
-        reason: Why, in the actor's words.
-        payment_intent_id: A charge of this checkout that the actor saw at the
-            processor; the row may not know it.
-    """
-
-    repair_id: UUID
-    actor: str
-    reason: str
-    payment_intent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,9 @@ from domain.money import Money
 from domain.on_record import CheckoutOnRecord
 from domain.states import DeclineClass
 
+#: The processor's word for an id that it does not have: an answer, and a final one.
+UNKNOWN_TO_PROCESSOR = "resource_missing"
+
 
 class PaymentIntentStatus(StrEnum):
     """The processor's own words.

@@ -6,7 +6,7 @@ Annotations are evaluated, not postponed; see `domain.messages`.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -35,8 +35,8 @@ REPAIR_HAS = timedelta(minutes=10)
 #: A difference that outlived so many repairs is shown to a person.
 MOST_REPAIRS_OF_ONE = 3
 
-#: Repairs that one run asks for at the most: whatever is wrong with hundreds at once is
-#: wrong with us, and is put right a little at a time.
+#: Repairs that one run, or one part of a long run, asks for at the most: whatever is
+#: wrong with hundreds at once is wrong with us, and is put right a little at a time.
 MOST_REPAIRS = 50
 
 #: Cases that one run opens at the most, so that deciding takes seconds whatever was
@@ -60,11 +60,23 @@ SIGHTINGS_FOR_A_PERSON = 2
 #: Open PaymentIntents that one run asks the processor about.
 MOST_INTENTS = 200
 
+#: What one run takes up, at the most, of our own rows of one kind that do not get on,
+#: chosen by chance: of more, repairs could not be asked for in hours.
+MOST_LOCAL = 1000
+
+#: Orders that the processor's list leaves out and that one page asks about one by one.
+#: Where it leaves out more, it is another account's list, and these make that plain.
+MOST_UNSEEN = 100
+
 #: Differences that a run tells of in words; all of them are rows.
 MOST_EXAMPLES = 20
 
 #: A run that has shown no sign of life for this long is dead; the next takes over.
 RUN_IS_DEAD_AFTER = timedelta(minutes=3)
+
+#: A run that moves is none to be alarmed about, unless it has for so long: the books of
+#: a million payments take an hour.
+RUN_MOVES_FOR = timedelta(hours=6)
 
 #: An older watermark means that the reconciliation itself is broken.
 LATE_AFTER = timedelta(minutes=15)
@@ -338,6 +350,8 @@ class RunPlan:
         is_gapless: It begins no later than where the last run ended, so that the
             watermark may follow it.
         is_dry: Nothing is written.
+        decided_at: When an earlier part of the same run last decided, by the database's
+            clock.
     """
 
     run_id: UUID
@@ -347,6 +361,7 @@ class RunPlan:
     is_acting: bool = True
     is_dry: bool = False
     is_gapless: bool = True
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,12 +399,21 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What a run hands on when its history is continued as new."""
+    """What a run hands on when its history is continued as new.
+
+    Attributes:
+        repairs: Asked for by its parts so far.
+        cases: Opened by them.
+        is_bulk: One of them was a bulk repair.
+    """
 
     plan: RunPlan
     listing: Listing
     cursor: Cursor | None
     tally: Tally
+    repairs: int = 0
+    cases: int = 0
+    is_bulk: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -509,12 +533,14 @@ class Decided:
         cases: Cases opened for a person.
         withheld: Repairs left to later runs by the cap or the kill switch.
         is_bulk: Customers are not written to until a person has looked.
+        decided_at: By the database's clock; None when nothing was decided.
     """
 
     repairs: tuple[AskForRepair, ...] = ()
     cases: int = 0
     withheld: int = 0
     is_bulk: bool = False
+    decided_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

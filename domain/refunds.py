@@ -57,6 +57,10 @@ PENDING_REFUND_LADDER = (
 )
 
 
+#: Asked for, and not taken on by the processor so far.
+_UNANSWERED = LIVE_REFUNDS - ACCEPTED_REFUNDS
+
+
 class RefundStatus(StrEnum):
     """The processor's own words.
 
@@ -82,6 +86,10 @@ STATE_OF_STATUS: dict[RefundStatus, RefundState] = {
 #: Dispute words after which the bank decides no more.
 #: https://docs.stripe.com/api/disputes/object
 DISPUTE_IS_OVER = frozenset({"won", "lost", "warning_closed", "prevented"})
+
+
+#: By which the bank has kept the buyer's money.
+DISPUTE_IS_LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,7 +260,9 @@ class Aftermath:
         access: Where access stands.
         refunds: Of all its PaymentIntents, oldest first.
         unproven: Second charges that the processor has to be asked about.
-        unreturned: How much of proven second charges, by PaymentIntent, we owe.
+        unreturned: How much of proven second charges, by PaymentIntent, we owe. Not
+            while a bank decides a dispute of one, nor when it kept the money.
+        second_charges: All whose refunds and disputes may be news, proven or not.
         entitlement_id: None until the order is written.
         is_disputed: A dispute is open.
         is_over: The bought time has run out.
@@ -265,6 +275,7 @@ class Aftermath:
     refunds: tuple[RefundRow, ...] = ()
     unproven: tuple[SecondCharge, ...] = ()
     unreturned: tuple[tuple[str, int], ...] = ()
+    second_charges: tuple[str, ...] = ()
     entitlement_id: UUID | None = None
     is_disputed: bool = False
     is_over: bool = False
@@ -303,7 +314,8 @@ class RefundStep:
         holds_access: Access that is not open must stay so: the whole price goes back.
         is_late: An outcome has been unknown for too long; a person should know.
         needs_person: A refund failed for good, or a dispute is open.
-        payment_intent_ids: All whose money went to us under this checkout.
+        payment_intent_ids: All whose money went, or may have gone, to us under this
+            checkout; first the one that its order stands for.
         is_over: Access ends because the bought time ran out, not with the money.
     """
 
@@ -437,12 +449,13 @@ def needs_person(aftermath: Aftermath) -> bool:
     left to give back.
     """
     return aftermath.is_disputed or any(
-        refund.state is RefundState.FAILED and not _is_mended(refund, aftermath)
+        refund.state is RefundState.FAILED and not is_mended(refund, aftermath)
         for refund in aftermath.refunds
     )
 
 
-def _is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
+def is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
+    """Say whether a failed refund needs nobody any more; see `needs_person`."""
     live = [
         refund
         for refund in aftermath.refunds
@@ -456,6 +469,39 @@ def _is_mended(failed: RefundRow, aftermath: Aftermath) -> bool:
         and refund.purpose is not RefundPurpose.OUTSIDE
         for refund in live
     )
+
+
+def is_made_again(failed: RefundRow, aftermath: Aftermath) -> bool:
+    """Say whether money of the same charge is going back by a later refund."""
+    return any(
+        refund.payment_intent_id == failed.payment_intent_id
+        and refund.state in LIVE_REFUNDS
+        and refund.requested_at > failed.requested_at
+        for refund in aftermath.refunds
+    )
+
+
+def still_owed(aftermath: Aftermath) -> tuple[tuple[str, int], ...]:
+    """Say what of second charges the machine has yet to ask for, by PaymentIntent.
+
+    What was refused, came back or was stopped at the processor is a person's.
+    """
+    owed = []
+    for payment_intent_id, unreturned in aftermath.unreturned:
+        refunds = [
+            refund
+            for refund in aftermath.refunds
+            if refund.payment_intent_id == payment_intent_id
+        ]
+        rest = unreturned - _sum(refunds, _UNANSWERED)
+        is_stopped = any(
+            refund.state is RefundState.FAILED
+            or (refund.state is RefundState.CANCELED and refund.posted_at is not None)
+            for refund in refunds
+        )
+        if rest > 0 and not is_stopped:
+            owed.append((payment_intent_id, rest))
+    return tuple(owed)
 
 
 def next_submission(refund: RefundRow, now: datetime) -> int:

@@ -7,8 +7,9 @@ the opening of access: there is a single writer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 from uuid import UUID
 
 from temporalio import workflow
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.refunds import RefundActivities
     from domain.causes import Cause
     from domain.changes import ChangeEntitlement
+    from domain.deadlines import rung
     from domain.payments import PaymentIntent, Verdict, judge
     from domain.refunds import (
         AskNextRefundStep,
@@ -32,7 +34,10 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.states import AccessState
     from workflows import policies
+    from workflows.policies import Step
     from workflows.steps import Steps
+
+S = TypeVar("S")
 
 #: What is due is done at once; this keeps a wait from being none at all.
 _SHORTEST_WAIT = timedelta(milliseconds=100)
@@ -54,6 +59,7 @@ class Aftercare:
     Attributes:
         has_aftermath: The database has, or may have, something to do.
         is_knocked: Somebody asked since the database was last asked.
+        owes_look: The processor has not answered what somebody had us ask.
     """
 
     def __init__(self, checkout_id: UUID, steps: Steps) -> None:
@@ -62,6 +68,9 @@ class Aftercare:
         self._is_late_told = False
         self._did: list[str] = []
         self._has_news = False
+        #: When the processor is asked again what it has not answered; None when it has.
+        self._look_at: datetime | None = None
+        self._unanswered = 0
         self.has_aftermath = False
         self.is_knocked = False
 
@@ -69,6 +78,11 @@ class Aftercare:
     def has_ended_access(self) -> bool:
         """Access is over, and never opens again."""
         return self._steps.access is AccessState.ENDED
+
+    @property
+    def owes_look(self) -> bool:
+        """See the class."""
+        return self._look_at is not None
 
     def knock(self) -> None:
         """Somebody asks for a refund; the row says which."""
@@ -100,8 +114,11 @@ class Aftercare:
             RefundAsked: There is something to look at first.
         """
         self.leave_if_asked()
-        if self._has_news:
+        if self._has_news or self._is_look_due():
             raise RefundAsked
+
+    def _is_look_due(self) -> bool:
+        return self._look_at is not None and workflow.now() >= self._look_at
 
     async def holds_access(self, *, look_afresh: bool) -> timedelta | None:
         """Do what is due before access is opened.
@@ -114,7 +131,8 @@ class Aftercare:
             price may be going back. None when it may be opened, or has ended.
         """
         if look_afresh:
-            await self._look_afresh()
+            # Who has paid does not wait for the processor's answer: it is asked again.
+            await self._look_afresh(is_patient=False)
         wait, step = await self._tend()
         return wait if step.holds_access and not self.has_ended_access else None
 
@@ -125,9 +143,12 @@ class Aftercare:
             look_afresh: Somebody has news, or asks for a repair: also what was made
                 past us at the processor must be found.
         """
-        if look_afresh:
-            await self._look_afresh()
+        if look_afresh or self._is_look_due():
+            await self._look_afresh(is_patient=True)
         wait, _ = await self._tend()
+        if self._look_at is not None:
+            look = max(self._look_at - workflow.now(), policies.LEAST_WAIT)
+            wait = look if wait is None else min(wait, look)
         self.has_aftermath = wait is not None or self.is_knocked
         return wait
 
@@ -162,8 +183,8 @@ class Aftercare:
         try:
             await telling
         except RefundAsked:
-            if self._has_news:
-                await self._look_afresh()
+            if self._has_news or self._is_look_due():
+                await self._look_afresh(is_patient=False)
 
     async def _next(self) -> RefundStep:
         step = await self._steps.durably(
@@ -207,34 +228,76 @@ class Aftercare:
             refusal=why,
         )
 
-    async def _look_afresh(self) -> None:
-        """Ask for everything that may have been made past us."""
+    async def _look_afresh(self, *, is_patient: bool) -> None:
+        """Ask for everything that may have been made past us.
+
+        Args:
+            is_patient: Stay with it for a round; otherwise an answer that does not come
+                at once is asked for later.
+        """
+        self._look_at = None
         step = await self._next()
         for payment_intent_id in step.payment_intent_ids:
-            disputes = await self._steps.attempt(
-                policies.LIST_DISPUTES,
-                PaymentActivities.list_disputes,
-                payment_intent_id,
-            )
-            refunds = await self._steps.attempt(
-                policies.LIST_REFUNDS, PaymentActivities.list_refunds, payment_intent_id
-            )
-            recorded = await self._steps.durably(
-                policies.RECORD_REFUNDS,
-                RefundActivities.record_refunds,
-                RecordRefunds(
-                    checkout_id=self._checkout_id,
-                    payment_intent_id=payment_intent_id,
-                    now=workflow.now(),
-                    refunds=None if refunds is None else tuple(refunds),
-                    is_complete=refunds is not None,
-                    disputes=tuple(disputes or ()),
-                ),
-            )
-            if recorded.outside:
-                self._did.append("found a refund that was made past us")
-            if recorded.disputes:
-                self._did.append("found a dispute")
+            if not await self._look_at_charge(payment_intent_id, is_patient):
+                wait = rung(policies.BETWEEN_ROUNDS, self._unanswered)
+                self._look_at = workflow.now() + wait
+                self._unanswered += 1
+                return
+        self._unanswered = 0
+
+    async def _look_at_charge(self, payment_intent_id: str, is_patient: bool) -> bool:
+        """Write down what the processor shows of a charge; False to ask it again."""
+        disputes = await self._ask(
+            policies.LIST_DISPUTES,
+            PaymentActivities.list_disputes,
+            payment_intent_id,
+            is_patient,
+        )
+        if disputes is None and workflow.patched(policies.LOOKS_ARE_CARRIED_OUT):
+            return False
+        refunds = await self._ask(
+            policies.LIST_REFUNDS,
+            PaymentActivities.list_refunds,
+            payment_intent_id,
+            is_patient,
+        )
+        recorded = await self._steps.durably(
+            policies.RECORD_REFUNDS,
+            RefundActivities.record_refunds,
+            RecordRefunds(
+                checkout_id=self._checkout_id,
+                payment_intent_id=payment_intent_id,
+                now=workflow.now(),
+                refunds=None if refunds is None else tuple(refunds),
+                is_complete=refunds is not None,
+                disputes=tuple(disputes or ()),
+            ),
+        )
+        if recorded.outside:
+            self._did.append("found a refund that was made past us")
+        if recorded.disputes:
+            self._did.append("found a dispute")
+        return refunds is not None or not workflow.patched(
+            policies.LOOKS_ARE_CARRIED_OUT
+        )
+
+    async def _ask(
+        self,
+        step: Step,
+        activity: Callable[[Any, str], Awaitable[list[S]]],
+        payment_intent_id: str,
+        is_patient: bool,
+    ) -> list[S] | None:
+        """Return what the processor lists; None when it has not answered."""
+        shown = await self._steps.attempt(step, activity, payment_intent_id)
+        if shown is not None or not workflow.patched(policies.LOOKS_ARE_CARRIED_OUT):
+            return shown
+        if self._steps.is_unknown_there:
+            self._did.append(f"the processor does not know {payment_intent_id}")
+            return []
+        if not is_patient:
+            return None
+        return await self._steps.for_a_round(step, activity, payment_intent_id)
 
     async def _record(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.cases import CaseActivities
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
-    from domain.deadlines import MAY_LEAVE_AFTER
+    from domain.deadlines import MAY_LEAVE_AFTER, rung
     from domain.messages import (
         CancelPaymentIntent,
         Charge,
@@ -36,7 +37,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.aftercare import Aftercare, RefundAsked
     from workflows.charging import Charging
     from workflows.correspondence import Correspondent
-    from workflows.steps import Steps
+    from workflows.steps import HistoryGrown, Steps
 
 
 @workflow.defn
@@ -61,13 +62,21 @@ class CheckoutWorkflow:
         self._checkout = checkout
         self._steps = Steps(checkout.checkout_id, checkout.reference_code)
         self._aftercare = Aftercare(checkout.checkout_id, self._steps)
+        self._correspondent = Correspondent(
+            checkout.checkout_id, self._steps, checkout.unsent
+        )
         self._is_pay_requested = False
-        self._repairs: list[RepairRequest] = []
-        self._repaired: set[str] = set()
-        self._told_of: list[str] = []
-        self._did: list[str] = []
-        self._correspondent = Correspondent(checkout.checkout_id, self._steps)
-        self._may_owe_word = False
+        self._repairs = list(checkout.repairs)
+        self._repaired = {str(repair.repair_id) for repair in checkout.repairs}
+        self._told_of = [
+            repair.payment_intent_id
+            for repair in checkout.repairs
+            if repair.payment_intent_id is not None
+        ]
+        self._did = list(checkout.done)
+        self._may_owe_word = checkout.is_continued
+        if checkout.is_continued:
+            self._aftercare.knock()
         self._news_seen = 0
         self._stays_until = workflow.now()
 
@@ -76,8 +85,28 @@ class CheckoutWorkflow:
         """See the class. `__init__` took the argument, before any signal."""
         try:
             return await self._deliver()
+        except HistoryGrown:
+            await self._correspondent.end()
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            # As at the end of a run: nothing is awaited from here on, and the server
+            # refuses to leave a signal unseen.
+            workflow.continue_as_new(self._carried())
         finally:
             await self._correspondent.end()
+
+    def _carried(self) -> CheckoutInput:
+        """Return what the rows do not have, for the run that goes on."""
+        return replace(
+            self._checkout,
+            is_continued=True,
+            repairs=tuple(self._repairs),
+            done=(
+                *self._did,
+                *self._aftercare.take_done(),
+                *self._correspondent.take_done(),
+            ),
+            unsent=self._correspondent.unsent,
+        )
 
     async def _deliver(self) -> CheckoutResult:
         """Charge, write the order, provision, send the receipt."""
@@ -150,7 +179,7 @@ class CheckoutWorkflow:
             claim = await self._claim()
             if claim.charge is not None:
                 return claim.charge
-            if (told := await self._look_at_told()) is not None:
+            if (told := await self._look_at_told(claim)) is not None:
                 return told
             if claim.stage is Stage.CHARGING:
                 outcome = await self._settle(claim)
@@ -160,7 +189,9 @@ class CheckoutWorkflow:
             # Nothing is asked for. What the row calls not charged is looked at again
             # whenever there is news: the processor has the last word.
             charge = await self._late_charge(claim)
-            if charge is not None or not self._did:
+            # A press ended what a repair has us ask: it is asked again after the claim.
+            is_put_off = bool(self._repairs) and self._is_pay_requested
+            if charge is not None or not self._did or is_put_off:
                 return charge
             await self._answer_repairs(CheckoutEnd.NOT_CHARGED)
             if not await self._another_card():
@@ -213,20 +244,60 @@ class CheckoutWorkflow:
         self._news_seen = self._steps.news
         if claim.payment_intent_id is None or not is_news:
             return None
+        if self._repairs:
+            return await self._ask_about(
+                claim.payment_intent_id, but_not_beyond=lambda: self._is_pay_requested
+            )
         return await self._look_at(claim.payment_intent_id)
 
-    async def _look_at_told(self) -> Charge | None:
+    async def _look_at_told(self, claim: PaymentClaim) -> Charge | None:
         """Ask about the charges that somebody saw, before anything else is asked for.
 
         The row may not name them, as after a restore: what it names instead must not be
         settled, nor charged, while the money is here already.
         """
-        told_of, self._told_of = self._told_of, []
-        for payment_intent_id in dict.fromkeys(told_of):
-            charge = await self._look_at(payment_intent_id)
+        while self._told_of:
+            told = self._told_of[0]
+            if told == claim.payment_intent_id:
+                # It is asked about for as long as it takes below.
+                charge = await self._look_at(told)
+            else:
+                charge = await self._ask_about(told)
+            self._told_of = [one for one in self._told_of if one != told]
             if charge is not None:
                 return charge
         return None
+
+    async def _ask_about(
+        self,
+        payment_intent_id: str,
+        *,
+        but_not_beyond: Callable[[], bool] = lambda: False,
+    ) -> Charge | None:
+        """Ask about a charge that somebody saw, until the processor answers.
+
+        Args:
+            payment_intent_id: What they saw.
+            but_not_beyond: Ends it without an answer.
+        """
+        begun_at, rungs, is_called = workflow.now(), 0, False
+        while True:
+            charge = await self._look_at(payment_intent_id)
+            is_answered = self._steps.is_answered or self._steps.is_unknown_there
+            if is_answered or not workflow.patched(policies.LOOKS_ARE_CARRIED_OUT):
+                return charge
+            is_late = workflow.now() - begun_at >= policies.UNKNOWN_ATTENTION_AFTER
+            if is_late and not is_called:
+                is_called = True
+                await self._steps.call_for_attention(
+                    policies.LOOK_UP, "OutcomeStillUnknown"
+                )
+            self._steps.leave_when_grown()
+            wait = rung(policies.UNKNOWN_LADDER, rungs)
+            if not await self._steps.pause(wait, "the processor to tell of a charge"):
+                rungs += 1
+            if but_not_beyond():
+                return None
 
     async def _look_at(self, payment_intent_id: str) -> Charge | None:
         return self._found(
@@ -324,14 +395,15 @@ class CheckoutWorkflow:
 
         A repair may come days late: the money may have gone back past us since.
         """
-        look_afresh = bool(self._repairs)
+        look_afresh = bool(self._repairs) or self._checkout.is_continued
         while self._aftercare.has_aftermath:
             wait = await self._aftercare.holds_access(look_afresh=look_afresh)
             look_afresh = False
             self._did += self._aftercare.take_done()
             if wait is None:
                 return
-            await self._answer_repairs(CheckoutEnd.DELIVERED)
+            await self._answer_looked_at(CheckoutEnd.DELIVERED)
+            self._steps.leave_when_grown()
             await self._steps.pause(wait, "the refund, before access is opened")
 
     async def _send_receipt(self, order: OrderWritten) -> None:
@@ -347,7 +419,7 @@ class CheckoutWorkflow:
 
     async def _end(self, result: CheckoutResult) -> CheckoutResult:
         """Answer the repairs, leave the index true, and let no signal be lost."""
-        is_news = False
+        is_news = self._checkout.is_continued
         while True:
             if result.order_id is None and self._is_news():
                 # It may be a charge: who has none must look before anything else.
@@ -357,7 +429,7 @@ class CheckoutWorkflow:
             if self._aftercare.has_ended_access:
                 result = replace(result, end=self._end_of_access())
             next_word = await self._until_next_word()
-            await self._answer_repairs(result.end)
+            await self._answer_looked_at(result.end)
             if wait is None and not self._correspondent.is_stuck:
                 # What was put right is so now, whatever mail may still be to come.
                 await self._steps.got_on()
@@ -367,6 +439,7 @@ class CheckoutWorkflow:
                 is_news = True
                 continue
             if wait is not None:
+                self._steps.leave_when_grown()
                 is_news = await self._steps.pause(wait, "a refund or the next mail")
                 continue
             await self._steps.finish()
@@ -407,7 +480,10 @@ class CheckoutWorkflow:
         self, result: CheckoutResult, *, look_afresh: bool
     ) -> timedelta | None:
         """Do what is due about refunds; how long until more is, None for nothing."""
-        is_asked = look_afresh or bool(self._repairs)
+        # What the processor has not answered has a time of its own.
+        is_asked = look_afresh or (
+            bool(self._repairs) and not self._aftercare.owes_look
+        )
         if result.order_id is None:
             # Without a charge there is nothing to give back.
             self._aftercare.has_aftermath = False
@@ -420,9 +496,14 @@ class CheckoutWorkflow:
         self._did += done
         return wait
 
+    async def _answer_looked_at(self, end: CheckoutEnd) -> None:
+        """Answer the repairs, unless the look that they ask for is owed still."""
+        if not self._aftercare.owes_look:
+            await self._answer_repairs(end)
+
     async def _answer_repairs(self, end: CheckoutEnd) -> None:
         while self._repairs:
-            repair = self._repairs.pop(0)
+            repair = self._repairs[0]
             done = ", ".join(self._did) or "found nothing missing"
             await self._steps.durably(
                 policies.RECORD_REPAIR,
@@ -433,6 +514,8 @@ class CheckoutWorkflow:
                     outcome=f"{end}: {done}",
                 ),
             )
+            # Not before: a run that is left meanwhile carries it along.
+            self._repairs.pop(0)
 
     def _end_of_access(self) -> CheckoutEnd:
         is_returned = self._steps.money is MoneyState.REFUNDED

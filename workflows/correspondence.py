@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         PlanCorrespondence,
         RecordEmail,
         SendEmail,
+        UnsentEmail,
     )
     from workflows import policies
     from workflows.policies import Step
@@ -47,9 +48,12 @@ class Correspondent:
     Args:
         checkout_id: Whose customer.
         steps: Tells of changes, and calls for a person.
+        unsent: What an earlier part of the run could not hand over.
     """
 
-    def __init__(self, checkout_id: UUID, steps: Steps) -> None:
+    def __init__(
+        self, checkout_id: UUID, steps: Steps, unsent: tuple[UnsentEmail, ...] = ()
+    ) -> None:
         self._checkout_id = checkout_id
         self._steps = steps
         # `catch_up` may be called while `_keep_up` is in the middle of a mail; two of
@@ -64,9 +68,17 @@ class Correspondent:
         self._seen = (0, 0)
         self._was_overdue = False
         #: Since when a mail could not be handed over, as far as this run knows.
-        self._unsent_since: dict[UUID, datetime] = {}
+        self._unsent_since = {mail.email_id: mail.since for mail in unsent}
         self._done: list[str] = []
         self.has_spoken = False
+
+    @property
+    def unsent(self) -> tuple[UnsentEmail, ...]:
+        """What could not be handed over so far."""
+        return tuple(
+            UnsentEmail(email_id=email_id, since=since)
+            for email_id, since in self._unsent_since.items()
+        )
 
     @property
     def is_stuck(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from temporalio.client import Client, Interceptor
+from temporalio.client import Client, Interceptor, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
@@ -139,6 +139,24 @@ class CheckoutDoor:
         except (TimeoutError, RuntimeError) as error:
             raise DoorClosed(type(error).__name__) from None
         return True
+
+    async def is_running(self, checkout_id: UUID) -> bool:
+        """Say whether a run looks after a checkout; it is told nothing.
+
+        Raises:
+            DoorClosed: No answer within the deadline.
+        """
+        handle = self._client.get_workflow_handle(workflow_id_of(checkout_id))
+        try:
+            async with asyncio.timeout(DEADLINE.total_seconds()):
+                found = await handle.describe(rpc_timeout=DEADLINE)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise DoorClosed(type(error).__name__) from None
+        except (TimeoutError, RuntimeError) as error:
+            raise DoorClosed(type(error).__name__) from None
+        return found.status is WorkflowExecutionStatus.RUNNING
 
     async def request_repair(
         self, checkout: CheckoutInput, repair: RepairRequest

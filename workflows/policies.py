@@ -36,6 +36,10 @@ BETWEEN_ROUNDS = (
     timedelta(hours=1),
 )
 
+#: Names the release from which on a look that somebody asked for is carried out until
+#: the processor answers. Runs of before go on as they began.
+LOOKS_ARE_CARRIED_OUT = "a look that is asked for is carried out"
+
 #: One try to learn or to move something at the processor, before the next rung.
 ONE_RUNG = timedelta(seconds=45)
 

@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         Progress,
         ReconcileInput,
         ReconcileResult,
+        RunPlan,
     )
     from workflows import policies
     from workflows.policies import Step
@@ -52,6 +53,10 @@ class ReconciliationWorkflow:
         if progress is None:
             workflow.set_current_details("Another run is under way.")
             return ReconcileResult(run_id=run_id, tally=NOTHING_FOUND, is_busy=True)
+        if asked.progress is not None and workflow.patched(
+            "what a part of a run found is put right before the next"
+        ):
+            progress = await self._put_right_so_far(progress)
         progress = await self._compare(asked, progress)
         plan, tally = progress.plan, progress.tally
         tally = tally.plus(
@@ -64,6 +69,11 @@ class ReconciliationWorkflow:
         tally = tally.plus(
             await _do(policies.LOOK_LOCALLY, LedgerActivities.look_locally, plan)
         )
+        decided = await self._put_right(plan)
+        return await self._finish(replace(progress, tally=tally), decided)
+
+    async def _put_right(self, plan: RunPlan) -> Decided:
+        """Decide about all that was found, and ask for the repairs."""
         decided = Decided()
         if not plan.is_dry:
             decided = await _do(policies.DECIDE, LedgerActivities.decide, plan)
@@ -73,7 +83,21 @@ class ReconciliationWorkflow:
                 RepairActivities.ask_for_repairs,
                 list(decided.repairs),
             )
-        return await self._finish(replace(progress, tally=tally), decided)
+        return decided
+
+    async def _put_right_so_far(self, progress: Progress) -> Progress:
+        """Let no customer of an earlier page wait for the last: that takes an hour."""
+        decided = await self._put_right(progress.plan)
+        return replace(
+            progress,
+            plan=replace(
+                progress.plan,
+                decided_at=decided.decided_at or progress.plan.decided_at,
+            ),
+            repairs=progress.repairs + len(decided.repairs),
+            cases=progress.cases + decided.cases,
+            is_bulk=progress.is_bulk or decided.is_bulk,
+        )
 
     async def _begin(self, run_id: UUID, asked: ReconcileInput) -> Progress | None:
         plan = await _do(
@@ -119,16 +143,18 @@ class ReconciliationWorkflow:
 
     async def _finish(self, progress: Progress, decided: Decided) -> ReconcileResult:
         tally = progress.tally
+        repairs = progress.repairs + len(decided.repairs)
+        cases = progress.cases + decided.cases
         warnings = await _do(
             policies.FINISH_RUN,
             LedgerActivities.finish_run,
             FinishRun(
                 plan=progress.plan,
                 tally=tally,
-                repairs=len(decided.repairs),
-                cases=decided.cases,
+                repairs=repairs,
+                cases=cases,
                 withheld=decided.withheld,
-                is_bulk=decided.is_bulk,
+                is_bulk=progress.is_bulk or decided.is_bulk,
             ),
         )
         workflow.set_current_details(_told(progress))
@@ -136,8 +162,8 @@ class ReconciliationWorkflow:
             run_id=progress.plan.run_id,
             tally=tally,
             is_dry=progress.plan.is_dry,
-            repairs=len(decided.repairs),
-            cases=decided.cases,
+            repairs=repairs,
+            cases=cases,
             withheld=decided.withheld,
             warnings=tuple(warnings),
         )

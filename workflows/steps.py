@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.failures import FailureKind
     from domain.deadlines import rung
     from domain.messages import CloseCase, OpenCase
+    from domain.payments import UNKNOWN_TO_PROCESSOR
     from domain.states import AccessState, MoneyState
     from observability import metrics
     from workflows import policies, search_attributes
@@ -33,6 +34,10 @@ with workflow.unsafe.imports_passed_through():
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+
+class HistoryGrown(Exception):
+    """The run goes on in another: what it did is in the rows, and its history long."""
 
 
 class Steps:
@@ -47,6 +52,7 @@ class Steps:
         refusal: The kind of the last `attempt`'s final refusal; None when there was
             none, or when the outcome is unknown.
         refused_why: In what words it was refused.
+        is_answered: The last `attempt` succeeded.
     """
 
     def __init__(self, checkout_id: UUID, reference_code: str) -> None:
@@ -58,6 +64,7 @@ class Steps:
         self._money = MoneyState.UNKNOWN
         self._access = AccessState.NONE
         self._indexed = (self._money, self._access)
+        self._times_grown = 0
         self.doing = "begin"
         self.waiting_for = ""
         self.met_trouble = False
@@ -65,6 +72,15 @@ class Steps:
         self.changes = 0
         self.refusal: str | None = None
         self.refused_why = ""
+        self.is_answered = False
+
+    @property
+    def is_unknown_there(self) -> bool:
+        """Whether the last `attempt` was about what the processor does not have."""
+        return (
+            self.refusal == FailureKind.REFUSED_BY_OUR_FAULT
+            and self.refused_why.startswith(UNKNOWN_TO_PROCESSOR)
+        )
 
     @property
     def money(self) -> MoneyState:
@@ -99,6 +115,9 @@ class Steps:
             argument: With what.
             before_round: May leave, by an exception of its own, before each round.
             wake_at: When it must be asked at the latest; no wait goes beyond it.
+
+        Raises:
+            HistoryGrown: Between two rounds, as `leave_when_grown`.
         """
         self._begin(step)
         if not self.met_trouble:
@@ -119,6 +138,7 @@ class Steps:
                 self._note_trouble(step, error)
                 metrics.count(workflow.metric_meter(), metrics.ROUNDS, step=step.name)
                 await self.call_for_attention(step, error)
+                self.leave_when_grown(step)
                 await self.pause(
                     _between_rounds(rounds, wake_at),
                     f"round {rounds + 1} of: {step.name}",
@@ -137,18 +157,38 @@ class Steps:
         finds in `refusal` whether repeating can help. A final refusal that the buyer
         cannot mend is shown to a person.
         """
-        self.refusal = None
+        self.refusal, self.is_answered = None, False
         self._begin(step)
         try:
             if not self.met_trouble:
-                return await self._locally(step, activity, argument)
-            return await self.regularly(step, activity, argument, policies.ONE_RUNG)
+                result = await self._locally(step, activity, argument)
+            else:
+                result = await self.regularly(
+                    step, activity, argument, policies.ONE_RUNG
+                )
         except FailureError as error:
             self._note_trouble(step, error)
             self.refusal = refusal_in(error)
             self.refused_why = reason_of(error).strip("()")
             if self.refusal not in {None, FailureKind.METHOD_REFUSED}:
                 await self.call_for_attention(step, error)
+            return None
+        self.is_answered = True
+        return result
+
+    async def for_a_round(
+        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+    ) -> R | None:
+        """Carry a step out for a round; None when that did not do, and people see it.
+
+        For what must not keep other steps waiting: the caller comes back to it.
+        """
+        try:
+            return await self.regularly(step, activity, argument, policies.ROUND_LASTS)
+        except FailureError as error:
+            self._note_trouble(step, error)
+            metrics.count(workflow.metric_meter(), metrics.ROUNDS, step=step.name)
+            await self.call_for_attention(step, error)
             return None
 
     async def pause(self, duration: timedelta, reason: str) -> bool:
@@ -166,6 +206,28 @@ class Steps:
         finally:
             self.waiting_for = ""
         return True
+
+    def leave_when_grown(self, waiting_for: Step | None = None) -> None:
+        """Leave the run before a wait once its history has grown.
+
+        An application that is away for weeks takes a round each hour, and the server
+        ends a run whose history has no end.
+
+        Args:
+            waiting_for: The step whose next round is waited for.
+
+        Raises:
+            HistoryGrown: It has.
+        """
+        if not workflow.info().is_continue_as_new_suggested():
+            return
+        if waiting_for is policies.RECORD_EMAIL:
+            return  # The next run would not know that the mail has left.
+        self._times_grown += 1
+        # Runs that had grown before there was this door have passed it by: each look
+        # has a name of its own, so that only the first that is not replayed leaves.
+        if workflow.patched(f"a grown history is left behind ({self._times_grown})"):
+            raise HistoryGrown
 
     def inherit_attention(self) -> None:
         """Take over an earlier run's call for attention, to take it back in the end."""

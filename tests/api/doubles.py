@@ -57,6 +57,8 @@ class FakeDoor:
     is_listening: bool = True
     paid: list[PayRequest] = field(default_factory=list)
     hinted: list[UUID] = field(default_factory=list)
+    #: Checkouts whose run was asked after, and not told anything.
+    asked_after: list[UUID] = field(default_factory=list)
     repairs: list[tuple[CheckoutInput, RepairRequest]] = field(default_factory=list)
     refunds: list[tuple[CheckoutInput, RefundRequest]] = field(default_factory=list)
     runs: list[ReconcileInput] = field(default_factory=list)
@@ -70,6 +72,11 @@ class FakeDoor:
     async def look_again(self, checkout_id: UUID) -> bool:
         self._pass()
         self.hinted.append(checkout_id)
+        return self.is_listening
+
+    async def is_running(self, checkout_id: UUID) -> bool:
+        self._pass()
+        self.asked_after.append(checkout_id)
         return self.is_listening
 
     async def request_repair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import pytest
@@ -142,7 +143,7 @@ async def test_the_sweep_leaves_alone_who_waits_rightly(shop: Shop, state: str) 
 
     await Starter(shop.parts).round()
 
-    assert (shop.door.hinted, shop.door.repairs) == ([], [])
+    assert (shop.door.asked_after, shop.door.repairs) == ([], [])
 
 
 async def test_the_sweep_leaves_alone_what_moves(shop: Shop) -> None:
@@ -152,7 +153,7 @@ async def test_the_sweep_leaves_alone_what_moves(shop: Shop) -> None:
 
     await Starter(shop.parts).round()
 
-    assert shop.door.hinted == []
+    assert shop.door.asked_after == []
 
 
 async def test_the_sweep_leaves_alone_what_is_finished(shop: Shop) -> None:
@@ -170,11 +171,11 @@ async def test_the_sweep_leaves_alone_what_is_finished(shop: Shop) -> None:
 
     await Starter(shop.parts).round()
 
-    assert shop.door.hinted == []
+    assert shop.door.asked_after == []
 
 
-async def test_a_healthy_wait_is_ended_once_in_ten_minutes(shop: Shop) -> None:
-    """Each look ends a wait, so a process looks at one checkout no more often."""
+async def test_a_healthy_wait_is_asked_after_and_not_ended(shop: Shop) -> None:
+    """Whoever waits rightly is told nothing, and asked after once in ten minutes."""
     opened = await bring_to(shop, "charging")
     age(shop)
     now = [0.0]
@@ -183,11 +184,80 @@ async def test_a_healthy_wait_is_ended_once_in_ten_minutes(shop: Shop) -> None:
     looked = []
     for now[0] in (0, 1, 59, 60, 120, 540, 600, 660):
         await sweep.go()
-        looked.append(len(shop.door.hinted))
+        looked.append(len(shop.door.asked_after))
 
     assert looked == [1, 1, 1, 1, 1, 1, 2, 2]
-    assert set(shop.door.hinted) == {opened.checkout_id}
-    assert shop.door.repairs == []
+    assert set(shop.door.asked_after) == {opened.checkout_id}
+    assert (shop.door.hinted, shop.door.repairs) == ([], [])
+
+
+async def test_who_should_have_heard_from_us_is_told(shop: Shop) -> None:
+    """A run that cannot know that its mail may leave by now hears of it."""
+    opened = await bring_to(shop, "charging")
+    shop.sql("UPDATE checkouts SET next_message_at = now() - interval '3 min'")
+
+    await Starter(shop.parts).round()
+
+    assert (shop.door.hinted, shop.door.repairs) == ([opened.checkout_id], [])
+
+
+async def suspected(shop: Shop) -> Opened:
+    """Have a second charge that nobody has asked the processor about."""
+    opened = await bring_to(shop, "charging")
+    shop.charge(opened)
+    shop.sql(
+        "INSERT INTO second_charges (payment_intent_id, checkout_id, next_look_at)"
+        " SELECT 'pi_second', checkout_id, now() - interval '11 min' FROM checkouts"
+    )
+    return opened
+
+
+async def refunded(shop: Shop, *, ends_access: bool = True) -> Opened:
+    """Have the whole price gone back while access is open."""
+    opened = await bring_to(shop, "charging")
+    shop.charge(opened)
+    shop.sql(
+        "INSERT INTO refunds (refund_id, checkout_id, payment_intent_id, amount_minor,"
+        " currency, captured_minor, purpose, actor, reason, ends_access, not_before,"
+        " state, processor_refund_id, accepted_at, finished_at)"
+        " SELECT gen_random_uuid(), checkout_id, payment_intent_id, amount_minor,"
+        " currency, amount_minor, 'outside', 'processor', 'none', %s, now(),"
+        " 'succeeded', 're_1', now(), now() FROM checkouts",
+        ends_access,
+    )
+    shop.sql("UPDATE checkouts SET money_state = 'REFUNDED'")
+    return opened
+
+
+@pytest.mark.parametrize("left", [suspected, refunded], ids=lambda one: one.__name__)
+async def test_what_is_left_after_a_delivery_is_found_too(
+    shop: Shop, left: Callable[[Shop], Awaitable[Opened]]
+) -> None:
+    """A second charge that is not proven, and access whose money is back, get a run."""
+    opened = await left(shop)
+    age(shop)
+    shop.door.is_listening = False
+
+    await Starter(shop.parts).round()
+
+    assert repaired(shop) == [opened.checkout_id]
+
+
+async def test_access_that_was_left_open_by_choice_is_left_alone(shop: Shop) -> None:
+    """Support may give the money back and leave the access: nothing is missing then.
+
+    A second charge that was asked about lately has its run.
+    """
+    await refunded(shop, ends_access=False)
+    shop.sql(
+        "INSERT INTO second_charges (payment_intent_id, checkout_id, next_look_at)"
+        " SELECT 'pi_second', checkout_id, now() - interval '5 min' FROM checkouts"
+    )
+    age(shop)
+
+    await Starter(shop.parts).round()
+
+    assert shop.door.asked_after == []
 
 
 async def test_a_minute_takes_twenty_and_misses_none(shop: Shop) -> None:
@@ -207,7 +277,7 @@ async def test_a_minute_takes_twenty_and_misses_none(shop: Shop) -> None:
         sizes.append(await sweep.go())
 
     assert sizes == [20, 20, 5, 0]
-    assert sorted(shop.door.hinted) == sorted(opened)
+    assert sorted(shop.door.asked_after) == sorted(opened)
 
 
 async def test_what_a_closed_door_hid_is_asked_again(shop: Shop) -> None:

@@ -938,6 +938,6 @@ async def test_a_checkout_is_not_found_by_its_code(shop: Shop) -> None:
 
 def test_doubles_keep_the_doors_promise() -> None:
     """The double has every method of the door that the API uses."""
-    for name in ("pay", "look_again", "request_repair", "is_open"):
+    for name in ("pay", "look_again", "is_running", "request_repair", "is_open"):
         assert callable(getattr(FakeDoor, name))
         assert callable(getattr(CheckoutDoor, name))

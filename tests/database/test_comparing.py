@@ -20,13 +20,19 @@ from database.comparing import (
     list_unseen_orders,
 )
 from database.orders import write_order
-from database.tables import checkouts, disputes, refunds
+from database.tables import (
+    checkouts,
+    discrepancies,
+    disputes,
+    refunds,
+    second_charges,
+)
 from domain.messages import WriteOrder
 from domain.money import Money
 from domain.payments import ProcessorCharge
 from domain.reconciliation import DiscrepancyKind, Span
 from domain.refunds import Dispute, Refund, RefundStatus
-from domain.states import RefundPurpose, RefundState, Stage
+from domain.states import RefundPurpose, RefundState, SecondChargeState, Stage
 from tests.database.conftest import CHARGED_AT, PRICE, OpenCheckout, charge
 
 pytestmark = pytest.mark.postgres
@@ -197,6 +203,34 @@ async def test_second_charge_is_found_once(
     assert after.differences == ()
 
 
+async def test_refund_of_a_refuted_second_charge_is_a_persons_doing(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Whoever has its case gives it back at the processor: no repair can note that."""
+    checkout_id = await open_checkout(Stage.CHARGED)
+    async with engine.begin() as connection:
+        await suspect_second_charge(connection, checkout_id, "pi_second")
+        await connection.execute(
+            update(second_charges).values(state=SecondChargeState.REFUTED)
+        )
+    refund = Refund(
+        processor_refund_id="re_by_hand",
+        payment_intent_id="pi_second",
+        amount=PRICE,
+        status=RefundStatus.SUCCEEDED,
+        created_at=CHARGED_AT,
+    )
+
+    charges = await compare(
+        engine, shown("pi_second", checkout_id, refunded_minor=24900)
+    )
+    async with engine.begin() as connection:
+        listed = await compare_refunds(connection, [refund])
+
+    assert charges.differences == ()
+    assert listed.differences == ()
+
+
 @pytest.mark.parametrize(
     ("state", "shown_minor", "is_found"),
     [
@@ -350,3 +384,28 @@ async def test_orders_that_a_page_did_not_show_are_listed(
     assert [order.checkout_id for order in orders] == [unseen]
     assert orders[0].charged_at == CHARGED_AT + second
     assert orders[0].price == PRICE
+
+
+async def test_orders_that_a_person_has_already_are_asked_about_last(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """Of a list that leaves everything out, each run takes up some, and new ones."""
+    known, unknown = [await open_checkout(Stage.CHARGED) for _ in range(2)]
+    span = Span(begin=CHARGED_AT, before=CHARGED_AT + timedelta(seconds=1))
+    async with engine.begin() as connection:
+        await connection.execute(
+            insert(discrepancies).values(
+                discrepancy_id=uuid4(),
+                kind=DiscrepancyKind.ORDER_WITHOUT_CHARGE,
+                subject=f"pi_{known}",
+                checkout_id=known,
+                detail="none",
+                state="with_person",
+                run_id=uuid4(),
+            )
+        )
+        first = await list_unseen_orders(connection, span, [], most=1)
+        both = await list_unseen_orders(connection, span, [])
+
+    assert [order.checkout_id for order in first] == [unknown]
+    assert [order.checkout_id for order in both] == [unknown, known]

@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from temporalio import workflow
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import WorkflowHandle
@@ -18,14 +19,14 @@ from temporalio.worker import Worker
 from temporalio.worker._workflow_instance import _TimerHandle, _WorkflowInstanceImpl
 
 from domain.identifiers import workflow_id_of
-from domain.messages import CheckoutInput, CheckoutResult
+from domain.messages import CheckoutInput, CheckoutResult, RepairRequest
 from stack.testserver import find_test_server
 from tests.workflows.world import World
 from workflows import search_attributes
 from workflows.checkout import CheckoutWorkflow
 
 Handle = WorkflowHandle[CheckoutWorkflow, CheckoutResult]
-Start = Callable[[World], Awaitable[Handle]]
+Start = Callable[..., Awaitable[Handle]]
 
 
 #: The SDK's own download of the test server: 30 MB. The limit of a test counts it too.
@@ -90,6 +91,16 @@ async def register_attributes(environment: WorkflowEnvironment) -> None:
     )
 
 
+def history_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server suggest, at the next look, that a run goes on in another."""
+    is_suggested = iter([True])
+    monkeypatch.setattr(
+        workflow.Info,
+        "is_continue_as_new_suggested",
+        lambda _info: next(is_suggested, False),
+    )
+
+
 async def pass_days(skipping: WorkflowEnvironment, days: int) -> None:
     """Let days pass, six hours in a call: a call has 30 s, and retries fill each."""
     for _ in range(4 * days):
@@ -132,7 +143,7 @@ async def start(skipping: WorkflowEnvironment) -> AsyncIterator[Start]:
     worlds: list[World] = []
     async with AsyncExitStack() as workers:
 
-        async def begin(world: World) -> Handle:
+        async def begin(world: World, repair: RepairRequest | None = None) -> Handle:
             queue = str(uuid4())
             world.now = skipping.get_current_time
             worlds.append(world)
@@ -151,6 +162,8 @@ async def start(skipping: WorkflowEnvironment) -> AsyncIterator[Start]:
                 ),
                 id=workflow_id_of(world.checkout_id),
                 task_queue=queue,
+                start_signal="request_repair" if repair else None,
+                start_signal_args=[repair] if repair else [],
             )
 
         yield begin

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 
 from domain.cadence import CHECKING_AFTER
 from domain.emails import EmailKind
-from domain.messages import CheckoutEnd, RepairRequest, charge_of
+from domain.messages import CheckoutEnd, PaymentClaim, RepairRequest, charge_of
 from domain.payments import PaymentIntent, PaymentIntentStatus
 from domain.states import NotChargedReason, Stage
-from tests.workflows.conftest import Handle, Start, pass_days
+from tests.workflows.conftest import Handle, Start, history_grows, pass_days
 from tests.workflows.world import (
     PRICE,
     World,
@@ -29,6 +31,7 @@ from tests.workflows.world import (
     succeeds_but_reply_lost,
 )
 from workflows.checkout import CheckoutWorkflow
+from workflows.door import CheckoutDoor
 
 pytestmark = pytest.mark.temporal
 
@@ -352,6 +355,64 @@ async def test_repair_of_a_declined_checkout_asks_the_processor(start: Start) ->
     assert result.end is CheckoutEnd.DELIVERED
 
 
+def told_of(payment_intent_id: str) -> RepairRequest:
+    """Return a repair by somebody who saw this charge at the processor."""
+    return RepairRequest(
+        repair_id=uuid4(),
+        actor="reconciliation",
+        reason="charge_without_order",
+        payment_intent_id=payment_intent_id,
+    )
+
+
+async def test_told_charge_is_asked_about_until_the_processor_answers(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A repair of what is called not charged is open while the processor is away."""
+    world = World(stage=Stage.OPEN, look=(lost,) * 200)
+    world.intent = declines(_intent_of(world))
+    request = told_of("pi_1")
+    handle = await start(world, request)
+    await skipping.sleep(timedelta(minutes=20))
+
+    assert world.repairs == []
+    world.look = (succeeds,)
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert [done.repair for done in world.repairs] == [request]
+    assert "found a charge" in world.repairs[0].outcome
+
+
+class Forgetful(World):
+    """A row that came back from a backup of before its PaymentIntent."""
+
+    @activity.defn
+    async def claim_payment(self, checkout_id: UUID) -> PaymentClaim:
+        """Fake."""
+        return replace(await super().claim_payment(checkout_id), payment_intent_id=None)
+
+
+async def test_nothing_is_charged_while_a_told_charge_is_not_answered_for(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A buyer who presses Pay on a restored row waits: the money may be here by now."""
+    world = Forgetful(stage=Stage.OPEN, look=(lost,) * 200)
+    world.intent = _intent_of(world)
+    handle = await start(world, told_of("pi_1"))
+    world.pay_again()
+    await handle.signal(CheckoutWorkflow.pay_requested)
+    await skipping.sleep(timedelta(minutes=20))
+
+    assert world.count("look_up_payment_intent") > 5
+    assert world.count("create_payment_intent") == 0
+    world.look = (succeeds,)
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert world.confirmations == []
+
+
 async def test_declined_payment_is_closed_when_nobody_comes_back(start: Start) -> None:
     """No declined PaymentIntent is left open to charge unseen."""
     world = World(confirm=(declines,))
@@ -439,6 +500,52 @@ async def test_repair_ends_the_wait_between_rounds(
 
     assert [r.repair for r in world.repairs] == [request]
     assert "opened access" in world.repairs[0].outcome
+
+
+async def test_a_grown_history_is_left_behind_between_rounds(
+    start: Start, skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An application that is away for weeks fills no history, and nothing is lost.
+
+    Neither a repair that the run left unanswered, nor who the checkout is to support.
+    """
+    world = World(failing={"grant_entitlement": "ApplicationAway"})
+    handle = await start(world)
+    await skipping.sleep(timedelta(hours=2))
+    request = repair()
+    history_grows(monkeypatch)
+    await handle.signal(CheckoutWorkflow.request_repair, request)
+    await skipping.sleep(timedelta(minutes=30))
+
+    now = await skipping.client.get_workflow_handle(handle.id).describe()
+    assert now.run_id != handle.first_execution_run_id
+    assert world.repairs == []
+    world.failing.clear()
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.DELIVERED
+    assert [done.repair for done in world.repairs] == [request]
+    assert "opened access" in world.repairs[0].outcome
+    assert not world.is_case_open
+    assert world.confirmations[1:] == []
+
+
+async def test_door_says_whether_a_run_is_there_and_tells_it_nothing(
+    start: Start, skipping: WorkflowEnvironment
+) -> None:
+    """A run that waits is there, one that ended or never was is not."""
+    world = World(failing={"grant_entitlement": "ApplicationAway"})
+    handle = await start(world)
+    door = CheckoutDoor(skipping.client)
+    with skipping.auto_time_skipping_disabled():
+        await _until_asked(world, handle, "grant_entitlement")
+        waits = await door.is_running(world.checkout_id)
+    world.failing.clear()
+    await handle.result()
+
+    assert waits
+    assert not await door.is_running(world.checkout_id)
+    assert not await door.is_running(uuid4())
 
 
 async def test_repair_of_a_finished_checkout_finds_nothing_missing(

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.books import BooksActivities
 from activities.ledger import EngineLedger, LedgerActivities
@@ -88,6 +88,8 @@ async def working(
             repairs.ask_for_repairs,
         ],
         graceful_shutdown_timeout=timedelta(seconds=1),
+        # The sandbox has policies of its own, which no test could change.
+        workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         yield asked
 
@@ -131,7 +133,7 @@ async def test_run_that_is_handed_over_finds_the_same(
 ) -> None:
     """A run too long for one execution goes on in another at the very page."""
     monkeypatch.setattr(policies, "HANDS_OVER_AFTER", timedelta(0))
-    monkeypatch.setattr(policies, "PAGES_AT_ONCE", 20)
+    monkeypatch.setattr(policies, "PAGES_AT_ONCE", 5)
     async with working(skipping, engine, numbers):
         result = await run(skipping)
 
@@ -140,6 +142,23 @@ async def test_run_that_is_handed_over_finds_the_same(
         runs = connection.execute("SELECT run_id, state FROM reconciliation_runs")
         assert runs.fetchall() == [(result.run_id, "finished")]
     assert found == numbers.expected()
+
+
+async def test_long_run_puts_right_what_it_found_before_it_goes_on(
+    skipping: WorkflowEnvironment,
+    engine: AsyncEngine,
+    numbers: Numbers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody whose charge is on the first page waits for the last, an hour later."""
+    monkeypatch.setattr(policies, "HANDS_OVER_AFTER", timedelta(0))
+    monkeypatch.setattr(policies, "PAGES_AT_ONCE", 5)
+    monkeypatch.setattr(reconciliation, "MOST_REPAIRS", 1)
+    async with working(skipping, engine, numbers) as asked:
+        result = await run(skipping)
+
+    assert result.repairs == len(asked) >= 3
+    assert len({repair.repair_id for repair in asked}) == len(asked)
 
 
 @pytest.mark.usefixtures("numbers")

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -28,10 +29,12 @@ from domain.messages import CheckoutEnd, CheckoutInput, RepairRequest
 from domain.payments import PaymentIntentStatus
 from domain.refunds import Dispute, RefundStatus
 from domain.states import AccessState, MoneyState, RefundPurpose
+from processor.port import RefusedByOurFault, Throttled
 from tests.conftest import Database
 from tests.database.conftest import PRICE, OpenCheckout, open_checkout
 from tests.workflows.conftest import (
     Handle,
+    history_grows,
     pass_days,
     register_attributes,
     start_skipping,
@@ -499,6 +502,133 @@ async def test_refund_made_in_the_dashboard_is_found_by_a_repair(shop: Shop) -> 
     assert "past us" in shop.sql("SELECT outcome FROM repairs")[0][0]
 
 
+async def test_look_whose_first_answer_is_lost_is_carried_out(shop: Shop) -> None:
+    """One answer that does not come hides no dispute from whoever asked for a look."""
+    await shop.bought()
+    shop.world.bank.disputes.append(dispute(shop))
+    list_disputes = shop.world.bank.list_disputes
+    asked = 0
+
+    async def busy_at_first(payment_intent_id: str) -> list[Dispute]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise Throttled("rate_limit")
+        return await list_disputes(payment_intent_id)
+
+    shop.world.bank.list_disputes = busy_at_first  # type: ignore[method-assign]
+    await (await shop.repair()).result()
+
+    ((outcome,),) = shop.sql("SELECT outcome FROM repairs")
+    assert "found a dispute" in outcome
+    assert shop.cases() == [("DisputeOpened", "open")]
+
+
+async def test_repair_is_open_until_the_processor_has_answered(
+    shop: Shop, skipping: WorkflowEnvironment
+) -> None:
+    """While the processor is away nothing is called "found nothing missing".
+
+    A person sees that, and the repair is answered by what the processor shows at last.
+    """
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.is_away = True
+    handle = await shop.repair()
+    for _ in range(6):
+        await skipping.sleep(timedelta(minutes=5))
+    request = RepairRequest(repair_id=uuid4(), actor="elio", reason="once more")
+    await handle.signal(CheckoutWorkflow.request_repair, request)
+    await skipping.sleep(timedelta(minutes=5))
+
+    assert shop.sql("SELECT count(outcome) FROM repairs") == [(0,)]
+    assert shop.cases() == [("OutcomeUnknown", "open")]
+    shop.world.bank.is_away = False
+    await handle.result()
+
+    outcomes = shop.sql("SELECT outcome FROM repairs")
+    assert len(outcomes) == 2
+    assert any("past us" in outcome for (outcome,) in outcomes)
+    assert await shop.stands() == (MoneyState.REFUNDED, AccessState.ENDED)
+    assert shop.cases() == [("OutcomeUnknown", "resolved")]
+
+
+async def test_a_grown_history_is_left_behind_with_a_repair_open(
+    shop: Shop, skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked of a run that goes on in another is answered by that one."""
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.is_away = True
+    handle = await shop.repair()
+    await skipping.sleep(timedelta(minutes=10))
+    history_grows(monkeypatch)
+    await skipping.sleep(timedelta(minutes=20))
+    shop.world.bank.is_away = False
+    result = await handle.result()
+
+    left = skipping.client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+    status = (await left.describe()).status
+    assert status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+    assert result.end is CheckoutEnd.REFUNDED
+    ((outcome,),) = shop.sql("SELECT outcome FROM repairs")
+    assert "past us" in outcome
+
+
+async def test_payment_that_the_processor_does_not_know_ends_the_look(
+    shop: Shop,
+) -> None:
+    """That it has none is an answer: the repair says so, and nobody waits for another.
+
+    As after the key of another account was put in.
+    """
+    await shop.bought()
+
+    async def no_such(payment_intent_id: str) -> list[Dispute]:
+        del payment_intent_id
+        raise RefusedByOurFault("resource_missing")
+
+    shop.world.bank.list_disputes = no_such  # type: ignore[method-assign]
+    await (await shop.repair()).result()
+
+    ((outcome,),) = shop.sql("SELECT outcome FROM repairs")
+    assert f"does not know {shop.world.intent_id}" in outcome
+
+
+async def test_dashboard_refund_that_has_failed_is_told(shop: Shop) -> None:
+    """A refund that had failed when we first saw it is a case, and the customer hears.
+
+    Seen again it is no news.
+    """
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.decide(RefundStatus.FAILED)
+
+    for _ in range(2):
+        await (await shop.repair()).result()
+
+    assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+    assert shop.cases() == [("RefundFailed", "open")]
+    assert "expired_or_canceled_card" in shop.sql("SELECT detail FROM cases")[0][0]
+    assert shop.world.mails.count(EmailKind.REFUND_FAILED) == 1
+
+
+async def test_failed_dashboard_refund_that_was_made_again_is_nobodys_case(
+    shop: Shop,
+) -> None:
+    """Who made it again at the processor knows that it failed: the money is back."""
+    await shop.bought()
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+    shop.world.bank.decide(RefundStatus.FAILED)
+    shop.world.bank.give_back(shop.world.intent_id, PRICE)
+
+    await (await shop.repair()).result()
+
+    assert await shop.stands() == (MoneyState.REFUNDED, AccessState.ENDED)
+    assert shop.cases() == []
+    assert EmailKind.REFUND_FAILED not in shop.world.mails
+
+
 async def test_repair_that_comes_while_a_mail_leaves_is_answered_at_once(
     shop: Shop, skipping: WorkflowEnvironment
 ) -> None:
@@ -527,6 +657,45 @@ async def test_dashboard_refund_takes_back_what_no_longer_fits(shop: Shop) -> No
     assert shop.world.bank.posts == []
 
 
+async def test_rest_of_a_request_that_no_longer_fits_is_a_persons_case(
+    shop: Shop,
+) -> None:
+    """Who waits for the whole price and gets a part past us is not forgotten."""
+    await shop.bought()
+    await shop.world.ask()
+    shop.world.bank.give_back(shop.world.intent_id, replace(PRICE, amount_minor=10000))
+
+    await (await shop.repair()).result()
+
+    assert sorted(shop.states()) == ["canceled", "succeeded"]
+    assert shop.cases() == [("RefundFailed", "open")]
+    assert "$149.00 of it did not go back" in shop.sql("SELECT detail FROM cases")[0][0]
+
+
+async def test_rest_of_a_second_charge_is_returned_by_itself(shop: Shop) -> None:
+    """What somebody gave back of it past us is not given twice, and the rest is given.
+
+    However often that happens while ours waits.
+    """
+    await shop.bought()
+    await second_charge(shop)
+    bank = shop.world.bank
+    bank.give_back("pi_second", replace(PRICE, amount_minor=10000))
+    list_refunds = bank.list_refunds
+
+    async def while_ours_waits(payment_intent_id: str) -> Any:
+        if len(bank.refunds) == 1 and "canceled" in shop.states():
+            bank.give_back("pi_second", replace(PRICE, amount_minor=5000))
+        return await list_refunds(payment_intent_id)
+
+    bank.list_refunds = while_ours_waits  # type: ignore[method-assign]
+    await (await shop.repair()).result()
+
+    assert [r.amount.amount_minor for r in bank.refunds] == [10000, 5000, 9900]
+    assert [post.purpose for post in bank.posts] == [RefundPurpose.DUPLICATE]
+    assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+
+
 async def test_refused_refund_is_a_persons_case(shop: Shop) -> None:
     """A final no of the processor ends the request, with its word in the case."""
     await shop.bought()
@@ -548,11 +717,13 @@ async def test_refused_refund_is_a_persons_case(shop: Shop) -> None:
     assert "charge_already_refunded" in failure
 
 
-def dispute(shop: Shop, status: str = "needs_response") -> Dispute:
-    """Return a dispute of the charge."""
+def dispute(
+    shop: Shop, status: str = "needs_response", payment_intent_id: str = ""
+) -> Dispute:
+    """Return a dispute of the charge, or of another."""
     return Dispute(
         dispute_id="dp_1",
-        payment_intent_id=shop.world.intent_id,
+        payment_intent_id=payment_intent_id or shop.world.intent_id,
         amount=PRICE,
         reason="fraudulent",
         status=status,
@@ -574,6 +745,51 @@ async def test_dispute_freezes_refunds_and_opens_a_case(shop: Shop) -> None:
     assert shop.cases() == [("DisputeOpened", "open")]
     with pytest.raises(RefundRefused, match="disputes"):
         await shop.world.ask()
+
+
+@pytest.mark.parametrize(
+    ("status", "returned"), [("lost", 0), ("won", 24900), ("warning_closed", 24900)]
+)
+async def test_dispute_of_a_second_charge_is_followed_to_its_end(
+    shop: Shop, status: str, returned: int
+) -> None:
+    """While its bank decides we owe nothing; what it leaves with us goes back."""
+    await shop.bought()
+    await second_charge(shop)
+    shop.sql(
+        "INSERT INTO disputes (dispute_id, checkout_id, payment_intent_id,"
+        " amount_minor, currency, reason, status, opened_at)"
+        " SELECT 'dp_1', checkout_id, 'pi_second',"
+        " 24900, 'usd', 'general', 'needs_response', now() FROM checkouts RETURNING 1"
+    )
+    await (await shop.repair()).result()
+    assert shop.states() == []
+
+    shop.world.bank.disputes[:] = [dispute(shop, status, "pi_second")]
+    await (await shop.repair()).result()
+
+    assert shop.sql("SELECT status, closed_at IS NULL FROM disputes") == [
+        (status, False)
+    ]
+    assert shop.returned() == returned
+    assert await shop.stands() == (MoneyState.CHARGED, AccessState.ACTIVE)
+
+
+async def test_dispute_of_a_refuted_second_charge_is_written_down(shop: Shop) -> None:
+    """It has a date by which a person must answer, whosever money it is.
+
+    A refund of it is that person's doing, and no row of ours.
+    """
+    await shop.bought()
+    await second_charge(shop, checkout_id=uuid4())
+    await (await shop.repair()).result()
+    shop.world.bank.disputes.append(dispute(shop, payment_intent_id="pi_second"))
+    shop.world.bank.give_back("pi_second", PRICE)
+
+    await (await shop.repair()).result()
+
+    assert ("DisputeOpened", "open") in shop.cases()
+    assert shop.states() == []
 
 
 async def test_decided_dispute_thaws_refunds(shop: Shop) -> None:
