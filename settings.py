@@ -18,6 +18,7 @@ from typing import Annotated, Self
 
 import pydantic_settings
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     ConfigDict,
@@ -31,6 +32,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.due import Setup
+from domain.links import web_address
 from domain.money import Money
 from domain.plans import Plan
 from domain.rota import Channel, People, Rota, parse_channels, who_would_hear
@@ -60,7 +62,14 @@ _EXAMPLE_SUPPORT = "support@acme.test"
 _EXAMPLE_SUPPORT_NAME = "Dana"
 _EXAMPLE_SENDER = "pay@acme.test"
 
-_WEB_ADDRESS = re.compile(r"https?://[^/\s]+\S*")
+
+def _read_address(url: str) -> str:
+    if web_address(url) is None:
+        raise ValueError("it is not a web address")
+    return url
+
+
+WebAddress = Annotated[str, AfterValidator(_read_address)]
 
 #: Values that appear in examples, and so are known to everybody.
 _KNOWN_SECRETS = ("change-me", "changeme", "secret", "development", "example")
@@ -150,8 +159,8 @@ class OnCallSettings(BaseSettings):
     @field_validator("on_call_heartbeat_url")
     @classmethod
     def _read_watcher(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not _WEB_ADDRESS.fullmatch(url.get_secret_value()):
-            raise ValueError("it is not a web address")
+        if url:
+            _read_address(url.get_secret_value())
         return url
 
     @model_validator(mode="after")
@@ -245,7 +254,7 @@ class Settings(OnCallSettings):
     """What is for sale, as a JSON list. The first plan is shown at `/`, the others are
     sold through `/v1`."""
 
-    public_url: str = Field(pattern=r"^https?://[^/\s]+$")
+    public_url: WebAddress = Field(pattern=r"^https?://[^/\s]+$")
     """Scheme and host under which customers reach the shop; links in mails use it."""
 
     api_host: str = "127.0.0.1"
@@ -298,14 +307,12 @@ class Settings(OnCallSettings):
     )
     """Temporal namespace; its retention should be 30 days or more."""
 
-    console_temporal_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    console_temporal_url: WebAddress | None = None
     """Where owners open the Temporal UI, as `https://temporal.example`. Set, each case
     in the console links to its workflow there; keep the UI itself inside your network.
     """
 
-    console_processor_url: str = Field(
-        default="https://dashboard.stripe.com", pattern=r"^https?://\S+$"
-    )
+    console_processor_url: WebAddress = "https://dashboard.stripe.com"
     """The processor's own pages for you; the console links each payment there."""
 
     stripe_api_key: SecretStr = Field(validation_alias=_plain("STRIPE_API_KEY"))
@@ -334,14 +341,14 @@ class Settings(OnCallSettings):
     """Comma-separated signing secrets of the webhook endpoint (`whsec_...`), newest
     first."""
 
-    provisioning_url: str = Field(pattern=r"^https?://\S+$")
+    provisioning_url: WebAddress
     """Where the company's application is told to open access."""
 
     provisioning_secret: SecretStr
     """Standard Webhooks secret that signs those calls: `whsec_` and base64 of 16 bytes
     or more."""
 
-    application_url: str = Field(pattern=r"^https?://\S+$")
+    application_url: WebAddress
     """Where a customer enters the company's application."""
 
     smtp_host: str = "127.0.0.1"

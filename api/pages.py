@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -20,6 +19,7 @@ from api.static_files import address_of
 from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
 from domain.cadence import LATE_AFTER
 from domain.customer_view import CustomerFacts, CustomerView, Page, customer_view
+from domain.links import web_address
 from domain.plans import Plan, add_months
 from domain.states import AccessState, MoneyState
 from domain.words import (
@@ -354,18 +354,6 @@ def open_url(row: CheckoutRow, settings: Settings) -> str | None:
     if row.access_state is not AccessState.ACTIVE:
         return None
     return web_address(row.access_url) or settings.application_url
-
-
-def web_address(text: str | None) -> str | None:
-    """Return an address that a link may carry: `javascript:` and the like may not."""
-    if not text or not text.isprintable() or " " in text:
-        return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return None
-    is_web = parts.scheme in {"http", "https"} and bool(parts.netloc)
-    return text if is_web else None
 
 
 def _sentences(words: str) -> list[str]:

@@ -16,10 +16,10 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import idna
 
+from domain.links import web_address
 from mail.letter import MOST_SUBJECT_CHARACTERS, Link, has_control
 
 _MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s@]+>")
@@ -163,10 +163,6 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _check_link(name: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if web_address(url) is None:
         msg = f"{name}: not the address of a page"
-        raise MessageRefused(msg)
-    if has_control(url) or " " in url:
-        msg = f"{name}: an address must not hold a blank or a line end"
         raise MessageRefused(msg)

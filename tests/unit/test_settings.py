@@ -180,6 +180,8 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         (GOOD, "HOLDFAST_PUBLIC_URL", "http://shop/path", "HOLDFAST_PUBLIC_URL"),
         (GOOD, "HOLDFAST_PROVISIONING_URL", "ftp://app", "HOLDFAST_PROVISIONING_URL"),
         (GOOD, "HOLDFAST_APPLICATION_URL", "app", "HOLDFAST_APPLICATION_URL"),
+        (GOOD, "HOLDFAST_APPLICATION_URL", "https:///x", "not a web address"),
+        (GOOD, "HOLDFAST_APPLICATION_URL", "https://[app", "not a web address"),
         (GOOD, "HOLDFAST_STATEMENT_DESCRIPTOR", "acme", "HOLDFAST_STATEMENT_DESCRIP"),
         (GOOD, "HOLDFAST_SUPPORT_EMAIL", "nobody", "HOLDFAST_SUPPORT_EMAIL"),
         (GOOD, "HOLDFAST_API_PORT", "0", "HOLDFAST_API_PORT"),
