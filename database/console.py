@@ -6,10 +6,11 @@ what the other did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -30,6 +31,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.changes import Change, list_changes
+from database.checkouts import CheckoutRow, list_checkouts
 from database.customer_messages import CustomerMessage, list_messages
 from database.replies import ReplyRow, list_replies
 from database.tables import (
@@ -63,6 +65,8 @@ from domain.states import (
     Stage,
 )
 from domain.triage import Standing
+
+T = TypeVar("T")
 
 #: More are never shown; what is beyond them is counted.
 MOST_CASES = 500
@@ -167,6 +171,15 @@ class Record:
     lines: tuple[Line, ...]
     messages: tuple[CustomerMessage, ...] = ()
     changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repairable:
+    """A checkout with what decides which repair it needs."""
+
+    row: CheckoutRow
+    mails: tuple[ToldMail, ...]
+    repairs: tuple[Asked, ...]
 
 
 _PROMISE_DUE = (
@@ -474,23 +487,18 @@ async def read_record(
     connection: AsyncConnection, checkout_id: UUID, case_id: UUID | None
 ) -> Record:
     """Read all that happened around a checkout."""
-    mails = await _mails(connection, checkout_id)
+    mails = (await _mails(connection, [checkout_id]))[checkout_id]
     promised = await connection.execute(
         select(promises)
         .where(promises.c.checkout_id == checkout_id)
         .order_by(promises.c.due_at)
     )
-    asked = await connection.execute(
-        select(repairs)
-        .where(repairs.c.checkout_id == checkout_id)
-        .order_by(repairs.c.requested_at)
-    )
+    repaired = (await _repairs(connection, [checkout_id]))[checkout_id]
     returned = await connection.execute(
         select(refunds)
         .where(refunds.c.checkout_id == checkout_id)
         .order_by(refunds.c.requested_at)
     )
-    repaired = tuple(_asked(row) for row in asked)
     back = tuple(_returned(row) for row in returned)
     messages = await list_messages(connection, checkout_id)
     changes = await list_changes(connection, checkout_id)
@@ -588,20 +596,61 @@ def _around(day: date) -> ColumnElement[bool]:
     return cast(func.timezone("UTC", paid), Date).between(literal(first), literal(last))
 
 
+async def list_repairable(
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> dict[UUID, Repairable]:
+    """Read what decides the repairs of many checkouts, in as few statements as of one.
+
+    Returns:
+        By checkout; those that are gone are left out.
+    """
+    mails = await _mails(connection, checkout_ids)
+    asked = await _repairs(connection, checkout_ids)
+    return {
+        row.checkout_id: Repairable(
+            row=row, mails=mails[row.checkout_id], repairs=asked[row.checkout_id]
+        )
+        for row in await list_checkouts(connection, checkout_ids)
+    }
+
+
+async def _repairs(
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> Mapping[UUID, tuple[Asked, ...]]:
+    found = await connection.execute(
+        select(repairs)
+        .where(repairs.c.checkout_id.in_(checkout_ids))
+        .order_by(repairs.c.requested_at)
+    )
+    return _by_checkout((row.checkout_id, _asked(row)) for row in found)
+
+
+def _by_checkout(pairs: Iterable[tuple[UUID, T]]) -> Mapping[UUID, tuple[T, ...]]:
+    """Sort what was read to its checkouts; of one without any there is none."""
+    found: defaultdict[UUID, tuple[T, ...]] = defaultdict(tuple)
+    for checkout_id, one in pairs:
+        found[checkout_id] += (one,)
+    return found
+
+
 async def _mails(
-    connection: AsyncConnection, checkout_id: UUID
-) -> tuple[ToldMail, ...]:
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> Mapping[UUID, tuple[ToldMail, ...]]:
     found = await connection.execute(
         select(
+            emails.c.checkout_id,
             emails.c.kind,
             emails.c.state,
             func.coalesce(emails.c.sent_at, emails.c.created_at).label("at"),
         )
-        .where(emails.c.checkout_id == checkout_id)
+        .where(emails.c.checkout_id.in_(checkout_ids))
         .order_by("at")
     )
-    return tuple(
-        ToldMail(kind=EmailKind(row.kind), state=EmailState(row.state), at=row.at)
+    return _by_checkout(
+        (
+            row.checkout_id,
+            ToldMail(kind=EmailKind(row.kind), state=EmailState(row.state), at=row.at),
+        )
         for row in found
     )
 
