@@ -80,14 +80,13 @@ def build_message(
         date: When it was written; now unless told otherwise.
         earlier: Message-IDs of the mails that it follows, oldest first: mail programs
             show them as one thread.
-        by_person: A person signs it: no header calls it automatic, and its subject may
-            be the customer's own, as long as that is.
+        by_person: A person signs it: no header calls it automatic.
 
     Raises:
         MessageRefused: A header would hold a line end, an address is none, or a link
             does not lead to a page.
     """
-    if not by_person and len(letter.subject) > MOST_SUBJECT_CHARACTERS:
+    if len(letter.subject) > MOST_SUBJECT_CHARACTERS:
         raise MessageRefused("subject: longer than 50 characters")
     for name, link in (("button", letter.button), ("aside", letter.aside)):
         if link is not None:

@@ -67,7 +67,6 @@ class ReplyPage:
     verified_choices: Sequence[Option]
     typed: Typed
     opening: str
-    is_ours: bool
     timeline: str
     subject: str
     preview: str
@@ -125,7 +124,6 @@ def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPag
         # What the row of a corrected address says need not be chosen once more.
         typed=replace(typed, verified=facts.verified),
         opening=request.opening,
-        is_ours=request.opening.strip() == composed.own_opening.strip(),
         timeline=as_lines(facts.timeline),
         subject="" if letter is None else letter.subject,
         preview="" if letter is None else letter.as_text(),

@@ -31,7 +31,7 @@ class PersonalLetter:
     person typed can add a paragraph; a subject is refused when the message is built.
 
     Attributes:
-        subject: The fact, or the customer's own subject after `Re:`.
+        subject: The fact.
         preheader: What a list of mails shows behind the subject.
         greeting: `Hello Mara,`, or `Hello,` when they did not sign.
         opening: What the person confirmed or wrote themselves.

@@ -323,7 +323,6 @@ def _replies(settings: Settings) -> Iterator[tuple[str, str]]:
             "known": known,
             "request": ready,
             "suggested": suggest(facts),
-            "own_opening": ready.opening,
             "blocked": None,
             "remarks": (),
             "letter": letter_of(ready),
