@@ -97,7 +97,6 @@ class CaseRow:
     email: str | None
     detail: str
     owner: str | None
-    claimed_at: datetime | None
     resolved_at: datetime | None
     hold_reason: str | None
     standing: Standing
@@ -216,7 +215,6 @@ _CASE = (
     cases.c.owner,
     cases.c.opened_at,
     cases.c.resolved_at,
-    cases.c.claimed_at,
     cases.c.held_until,
     cases.c.held_at,
     cases.c.hold_reason,
@@ -761,7 +759,6 @@ def _case_row(row: Any) -> CaseRow:
         email=row.email,
         detail=row.detail,
         owner=row.owner,
-        claimed_at=row.claimed_at,
         resolved_at=row.resolved_at,
         hold_reason=row.hold_reason,
         standing=_standing(
@@ -785,7 +782,6 @@ def _healing_row(row: Any) -> CaseRow:
         email=row.email,
         detail="",
         owner=None,
-        claimed_at=None,
         resolved_at=None,
         hold_reason=None,
         standing=_standing(row, cause=None, step="", state=None, since=row.updated_at),

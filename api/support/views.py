@@ -221,7 +221,6 @@ def facts_of(row: CheckoutRow, record: Record, shown: Shown) -> CaseFacts:
     return replace(
         repair_facts(row, record.mails, record.repairs),
         intent=shown.intent,
-        was_asked=shown.intent is not None,
         refunded_there=_refunded_there(shown),
         refunded_here=returned_minor(record),
         promise_due_at=min(owed, default=None),

@@ -109,7 +109,6 @@ def case_row(email: str = "mara@example.com", **changes: Any) -> CaseRow:
         email=email,
         detail="open access in the application: ApplicationAway (no answer)",
         owner=owner,
-        claimed_at=None,
         resolved_at=None,
         hold_reason=reason,
         standing=standing(**changes),
