@@ -24,7 +24,6 @@ from domain.payments import (
 )
 from domain.reconciliation import (
     NOTHING_FOUND,
-    OVERLAP,
     AskAboutIntents,
     ComparePages,
     Cursor,
@@ -37,6 +36,7 @@ from domain.reconciliation import (
     RunPlan,
     Span,
     Tally,
+    is_settled,
     tally_of,
 )
 from domain.refunds import (
@@ -181,7 +181,12 @@ class BooksActivities:
 
     async def _ask_about(self, plan: RunPlan, intent: OpenIntent) -> Difference | None:
         shown = await self._look_up(intent.payment_intent_id)
-        if shown is None:
+        if isinstance(shown, str):
+            _log.warning(
+                "the processor does not show a payment",
+                payment_intent_id=intent.payment_intent_id,
+                why=f"it {shown}",
+            )
             return None
         verdict = judge(shown)
         if verdict is Verdict.CHARGED:
@@ -198,8 +203,8 @@ class BooksActivities:
             await self._ledger.mark_intent_closed(intent)
         return None
 
-    async def _look_up(self, payment_intent_id: str) -> PaymentIntent | None:
-        """Ask for one payment; None for one that the processor does not show.
+    async def _look_up(self, payment_intent_id: str) -> PaymentIntent | str:
+        """Ask for one payment; in words what the processor does that shows none.
 
         One that it does not know, or shows in words that we do not, must not keep the
         run from all the others: it would be met again by every run after.
@@ -209,13 +214,11 @@ class BooksActivities:
         except RefusedByOurFault as refused:
             if refused.reason != _UNKNOWN_TO_IT:
                 raise
+            return "does not know it"
         except OutcomeUnknown as unknown:
             if unknown.reason != _NOT_UNDERSTOOD:
                 raise
-        _log.warning(
-            "the processor does not show a payment", payment_intent_id=payment_intent_id
-        )
-        return None
+            return "shows it in words that we do not know"
 
     async def _turn(self, pages: ComparePages, cursor: Cursor | None) -> _Turned:
         match pages.listing:
@@ -260,20 +263,11 @@ class BooksActivities:
     ) -> Difference | None:
         """Ask for the one payment: a list that left it out proves nothing."""
         activity.heartbeat(*activity.info().heartbeat_details)
-        try:
-            shown = await self._processor.look_up(order.payment_intent_id)
-        except RefusedByOurFault as refused:
-            if refused.reason != _UNKNOWN_TO_IT:
-                raise
-            word = "does not know it"
-        except OutcomeUnknown as unknown:
-            if unknown.reason != _NOT_UNDERSTOOD:
-                raise
-            word = "shows it in words that we do not know"
-        else:
+        shown = await self._look_up(order.payment_intent_id)
+        if not isinstance(shown, str):
             if judge(shown) is Verdict.CHARGED:
                 return None
-            word = f"shows it as {shown.status}"
+            shown = f"shows it as {shown.status}"
         return Difference(
             kind=DiscrepancyKind.ORDER_WITHOUT_CHARGE,
             subject=order.payment_intent_id,
@@ -281,8 +275,8 @@ class BooksActivities:
             payment_intent_id=order.payment_intent_id,
             amount=order.price,
             detail=f"{order.reference_code} has an order for {order.price}, and the "
-            f"processor {word}.",
-            is_settled=order.charged_at < plan.compare_before - OVERLAP,
+            f"processor {shown}.",
+            is_settled=is_settled(plan, order.charged_at),
         )
 
 

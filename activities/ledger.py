@@ -18,7 +18,6 @@ from domain.addresses import AddressKeyMissing
 from domain.on_record import CheckoutOnRecord
 from domain.payments import ChargePage, ProcessorCharge
 from domain.reconciliation import (
-    OVERLAP,
     BeginRun,
     Decided,
     Difference,
@@ -29,6 +28,7 @@ from domain.reconciliation import (
     RunPlan,
     Span,
     Tally,
+    is_settled,
     tally_of,
 )
 from domain.refunds import DisputePage, RefundPage
@@ -142,12 +142,10 @@ class EngineLedger:
     ) -> Difference:
         """Say how much a difference can be relied on.
 
-        A charge that has been there for hours will look the same in five minutes. One
-        that our row does not name is this checkout's only by its metadata, which anyone
-        with the processor's dashboard can write: it must bear our seal.
+        One that our row does not name is this checkout's only by its metadata, which
+        anyone with the processor's dashboard can write: it must bear our seal.
         """
-        is_old = charge.charged_at < plan.compare_before - OVERLAP
-        seen = replace(difference, is_settled=is_old)
+        seen = replace(difference, is_settled=is_settled(plan, charge.charged_at))
         is_claimed = (
             seen.kind is DiscrepancyKind.CHARGE_WITHOUT_ORDER
             and not seen.is_named_by_row

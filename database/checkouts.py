@@ -223,6 +223,20 @@ _READ = (
 )
 
 
+#: A charge of unknown outcome, or one without access: its run has work left, and no
+#: buyer at the bank is waited for (`ix_checkouts_unfinished`).
+IN_WORK = or_(
+    and_(
+        checkouts.c.stage == Stage.CHARGING,
+        checkouts.c.money_state == MoneyState.UNKNOWN,
+    ),
+    and_(
+        checkouts.c.stage == Stage.CHARGED,
+        checkouts.c.access_state == AccessState.PENDING,
+    ),
+)
+
+
 async def find_by_token(
     connection: AsyncConnection, token_hash: bytes
 ) -> CheckoutRow | None:

@@ -30,8 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.cases import insert_repair
 from database.changes import Change, list_changes
-from database.checkouts import CheckoutRow, list_checkouts
+from database.checkouts import IN_WORK, CheckoutRow, list_checkouts
 from database.customer_messages import CustomerMessage, list_messages
 from database.replies import ReplyRow, list_replies
 from database.tables import (
@@ -62,7 +63,6 @@ from domain.states import (
     EmailState,
     MoneyState,
     RefundState,
-    Stage,
 )
 from domain.triage import Standing
 
@@ -254,16 +254,7 @@ async def list_healing(connection: AsyncConnection) -> list[CaseRow]:
     found = await connection.execute(
         select(*_STANDS)
         .where(
-            or_(
-                and_(
-                    checkouts.c.stage == Stage.CHARGING,
-                    checkouts.c.money_state == MoneyState.UNKNOWN,
-                ),
-                and_(
-                    checkouts.c.stage == Stage.CHARGED,
-                    checkouts.c.access_state == AccessState.PENDING,
-                ),
-            ),
+            IN_WORK,
             checkouts.c.updated_at < func.clock_timestamp() - _TROUBLE_AFTER,
             ~is_open,
         )
@@ -411,18 +402,7 @@ async def ask_repair(
         The repair, this caller's or the one who was first; None when its id belongs to
         another checkout.
     """
-    made = await connection.execute(
-        insert(repairs)
-        .values(
-            repair_id=repair.repair_id,
-            checkout_id=checkout_id,
-            actor=repair.actor,
-            reason=repair.reason,
-        )
-        .on_conflict_do_nothing(constraint="pk_repairs")
-        .returning(repairs.c.repair_id)
-    )
-    is_new = made.one_or_none() is not None
+    is_new = await insert_repair(connection, checkout_id, repair)
     return await read_repair(connection, checkout_id, repair.repair_id, is_new=is_new)
 
 

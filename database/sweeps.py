@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.checkouts import IN_WORK
 from database.tables import checkouts, orders, subscriptions
-from domain.states import AccessState, MoneyState, Stage, SubscriptionState
+from domain.states import SubscriptionState
 
 #: Who was asked to end a subscription is asked again after this: its run may be gone,
 #: or it waits in rounds for an application that is down, and each question grows its
@@ -52,14 +53,6 @@ async def list_stale(
         limit: Rows at the most.
         besides: Checkouts that were looked at lately.
     """
-    unknown = and_(
-        checkouts.c.stage == Stage.CHARGING,
-        checkouts.c.money_state == MoneyState.UNKNOWN,
-    )
-    without_access = and_(
-        checkouts.c.stage == Stage.CHARGED,
-        checkouts.c.access_state == AccessState.PENDING,
-    )
     result = await connection.execute(
         select(
             checkouts.c.checkout_id,
@@ -69,7 +62,7 @@ async def list_stale(
         .where(
             or_(
                 and_(
-                    or_(unknown, without_access),
+                    IN_WORK,
                     checkouts.c.updated_at < func.clock_timestamp() - older_than,
                 ),
                 checkouts.c.next_message_at < func.clock_timestamp() - older_than,

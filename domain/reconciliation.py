@@ -339,6 +339,14 @@ class RunPlan:
     is_gapless: bool = True
 
 
+def is_settled(plan: RunPlan, charged_at: datetime) -> bool:
+    """Whether what a run sees of a charge will look the same in five minutes.
+
+    One that is older than what every run compares again is no news on its way.
+    """
+    return charged_at < plan.compare_before - OVERLAP
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """What a run has come to so far.

@@ -21,6 +21,7 @@ from api.support.views import (
     CasePage,
     case_page,
     orphan_page,
+    payment_of,
     payment_url,
     processor_facts,
 )
@@ -99,11 +100,6 @@ async def read_case_facts(
         return await parts.records.read(read)
     except CheckoutNotFound:
         raise HTTPException(404) from None
-
-
-def payment_of(row: CheckoutRow, record: Record) -> str | None:
-    """Return the payment that a checkout stands or falls with."""
-    return row.payment_intent_id or (record.payments[0] if record.payments else None)
 
 
 async def _show(parts: Parts, staff: Staff, checkout_id: UUID, said: str) -> Response:

@@ -18,9 +18,10 @@ from api.letters import hand_over
 from api.parts import Parts, TheParts
 from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
 from api.support.asking import Shown, ask_processor
-from api.support.case import payment_of, read_case_facts
+from api.support.case import read_case_facts
 from api.support.reply_page import reply_page
 from api.support.said import Said, back_to_checkout, look_for_a_moment
+from api.support.views import payment_of
 from api.support.writing import Composed, Typed, compose, read_known
 from database.audit import record_action
 from database.checkouts import CheckoutNotFound

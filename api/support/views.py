@@ -290,7 +290,7 @@ def case_page(
         left=None if left is None or left.amount_minor <= 0 else str(left),
         newest=lines[:LINES_SHOWN],
         older=lines[LINES_SHOWN:],
-        payment_url=payment_url(settings, _payment_of(row, record)),
+        payment_url=payment_url(settings, payment_of(row, record)),
         workflow_url=_workflow_url(settings, row.checkout_id),
         change_turn=len(record.changes),
         is_charged=row.charged_at is not None,
@@ -494,7 +494,8 @@ def _refunded_there(shown: Shown) -> int | None:
     )
 
 
-def _payment_of(row: CheckoutRow, record: Record) -> str | None:
+def payment_of(row: CheckoutRow, record: Record) -> str | None:
+    """Return the payment that a checkout stands or falls with."""
     return row.payment_intent_id or (record.payments[0] if record.payments else None)
 
 
