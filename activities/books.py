@@ -15,10 +15,11 @@ from temporalio import activity
 
 from activities.failures import sorted_failures
 from domain.payments import (
-    ChargePage,
     ListCharges,
     ListMade,
+    Page,
     PaymentIntent,
+    ProcessorCharge,
     Verdict,
     judge,
 )
@@ -40,10 +41,10 @@ from domain.reconciliation import (
     tally_of,
 )
 from domain.refunds import (
-    DisputePage,
+    Dispute,
     ListDisputesMade,
     ListRefundsMade,
-    RefundPage,
+    Refund,
 )
 from observability.logs import get_logger
 from processor.port import (
@@ -74,15 +75,17 @@ class Processor(PaymentProcessor, ProcessorBooks, Protocol):
 class Ledger(Protocol):
     """Our side of the comparison; each method is one transaction."""
 
-    async def compare_charges(self, plan: RunPlan, page: ChargePage) -> Tally:
+    async def compare_charges(
+        self, plan: RunPlan, page: Page[ProcessorCharge]
+    ) -> Tally:
         """Compare a page, note what differs, and make lost rows anew."""
         ...
 
-    async def compare_refunds(self, plan: RunPlan, page: RefundPage) -> Tally:
+    async def compare_refunds(self, plan: RunPlan, page: Page[Refund]) -> Tally:
         """Compare a page and note what differs."""
         ...
 
-    async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
+    async def compare_disputes(self, plan: RunPlan, page: Page[Dispute]) -> Tally:
         """Compare a page and note what differs."""
         ...
 
@@ -244,7 +247,7 @@ class BooksActivities:
         """
         page = await self._processor.list_charges(_request(ListCharges, plan, cursor))
         tally = await self._ledger.compare_charges(plan, page)
-        intents = [c.payment_intent_id for c in page.charges if c.payment_intent_id]
+        intents = [c.payment_intent_id for c in page.made if c.payment_intent_id]
         edge = cursor.edge if cursor else ()
         span = _span(plan, page, cursor)
         if span is not None:
@@ -289,7 +292,9 @@ def _request(kind: type[L], plan: RunPlan, cursor: Cursor | None) -> L:
     )
 
 
-def _span(plan: RunPlan, page: ChargePage, cursor: Cursor | None) -> Span | None:
+def _span(
+    plan: RunPlan, page: Page[ProcessorCharge], cursor: Cursor | None
+) -> Span | None:
     """Say which time a page has shown all charges of; None when there is none yet."""
     before = plan.compare_before if cursor is None else cursor.seen_down_to + _SECOND
     begin = plan.compare_from
@@ -298,12 +303,12 @@ def _span(plan: RunPlan, page: ChargePage, cursor: Cursor | None) -> Span | None
     return Span(begin=begin, before=before) if begin < before else None
 
 
-def _charge_cursor(page: ChargePage, before: Cursor | None) -> Cursor | None:
+def _charge_cursor(page: Page[ProcessorCharge], before: Cursor | None) -> Cursor | None:
     if page.next_cursor is None or page.oldest_at is None:
         return None
     edge = tuple(
         charge.payment_intent_id
-        for charge in page.charges
+        for charge in page.made
         if charge.payment_intent_id and charge.charged_at == page.oldest_at
     )
     if before is not None and before.seen_down_to == page.oldest_at:
@@ -311,7 +316,7 @@ def _charge_cursor(page: ChargePage, before: Cursor | None) -> Cursor | None:
     return Cursor(after=page.next_cursor, seen_down_to=page.oldest_at, edge=edge)
 
 
-def _next(page: RefundPage | DisputePage, before: Cursor | None) -> Cursor | None:
+def _next(page: Page[Refund] | Page[Dispute], before: Cursor | None) -> Cursor | None:
     if page.next_cursor is None:
         return None
     seen = page.oldest_at or (before.seen_down_to if before else None)

@@ -16,7 +16,7 @@ from database.comparing import Compared
 from database.rebuilding import Rebuilding, rebuild_checkout
 from domain.addresses import AddressKeyMissing
 from domain.on_record import CheckoutOnRecord
-from domain.payments import ChargePage, ProcessorCharge
+from domain.payments import Page, ProcessorCharge
 from domain.reconciliation import (
     BeginRun,
     Decided,
@@ -31,7 +31,7 @@ from domain.reconciliation import (
     is_settled,
     tally_of,
 )
-from domain.refunds import DisputePage, RefundPage
+from domain.refunds import Dispute, Refund
 from observability import logs, metrics
 
 #: Hashes the address that a buyer was given: which checkout, which of the secrets.
@@ -66,11 +66,13 @@ class EngineLedger:
         self._is_vouched_for = is_vouched_for
         self._is_account_shared = is_account_shared
 
-    async def compare_charges(self, plan: RunPlan, page: ChargePage) -> Tally:
+    async def compare_charges(
+        self, plan: RunPlan, page: Page[ProcessorCharge]
+    ) -> Tally:
         """Compare a page, note what differs, and make lost rows anew."""
         async with self._engine.begin() as connection:
-            compared = await comparing.compare_charges(connection, page.charges)
-            charges = {c.payment_intent_id or c.charge_id: c for c in page.charges}
+            compared = await comparing.compare_charges(connection, page.made)
+            charges = {c.payment_intent_id or c.charge_id: c for c in page.made}
             found = [
                 self._seen(
                     plan, difference, charges[difference.payment_intent_id or ""]
@@ -90,19 +92,19 @@ class EngineLedger:
             told=compared.tally.told,
         )
 
-    async def compare_refunds(self, plan: RunPlan, page: RefundPage) -> Tally:
+    async def compare_refunds(self, plan: RunPlan, page: Page[Refund]) -> Tally:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
-            compared = await comparing.compare_refunds(connection, page.refunds)
+            compared = await comparing.compare_refunds(connection, page.made)
             unreadable = _unreadable(
                 DiscrepancyKind.REFUND_NOT_RECORDED, page.not_understood
             )
             return await _noted(connection, plan, compared, unreadable)
 
-    async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
+    async def compare_disputes(self, plan: RunPlan, page: Page[Dispute]) -> Tally:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
-            compared = await comparing.compare_disputes(connection, page.disputes)
+            compared = await comparing.compare_disputes(connection, page.made)
             unreadable = _unreadable(
                 DiscrepancyKind.DISPUTE_OPENED, page.not_understood
             )

@@ -28,14 +28,18 @@ from domain.messages import (
     PreparePaymentIntent,
 )
 from domain.on_record import CheckoutOnRecord
-from domain.payments import ChargePage, ListCharges, ListMade, PaymentIntent
+from domain.payments import (
+    ListCharges,
+    ListMade,
+    Page,
+    PaymentIntent,
+    ProcessorCharge,
+)
 from domain.refunds import (
     Dispute,
-    DisputePage,
     ListDisputesMade,
     ListRefundsMade,
     Refund,
-    RefundPage,
     RefundPaymentIntent,
 )
 from domain.states import RefundPurpose
@@ -197,36 +201,18 @@ class StripeProcessor:
             )
         return [dispute_of(body) for body in whole(page.to_dict())]
 
-    async def list_charges(self, request: ListCharges) -> ChargePage:
+    async def list_charges(self, request: ListCharges) -> Page[ProcessorCharge]:
         """Return a page of the charges that moved money; see the port."""
         body = await self._list("charges", request, expand=["data.payment_intent"])
-        page = page_of(body, charge_of)
-        return ChargePage(
-            charges=page.made,
-            next_cursor=page.next_cursor,
-            oldest_at=page.oldest_at,
-            not_understood=page.not_understood,
-        )
+        return page_of(body, charge_of)
 
-    async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
+    async def list_refunds_made(self, request: ListRefundsMade) -> Page[Refund]:
         """Return a page of refunds; see the port."""
-        page = page_of(await self._list("refunds", request), of_an_intent(refund_of))
-        return RefundPage(
-            refunds=page.made,
-            next_cursor=page.next_cursor,
-            oldest_at=page.oldest_at,
-            not_understood=page.not_understood,
-        )
+        return page_of(await self._list("refunds", request), of_an_intent(refund_of))
 
-    async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
+    async def list_disputes_made(self, request: ListDisputesMade) -> Page[Dispute]:
         """Return a page of disputes; see the port."""
-        page = page_of(await self._list("disputes", request), of_an_intent(dispute_of))
-        return DisputePage(
-            disputes=page.made,
-            next_cursor=page.next_cursor,
-            oldest_at=page.oldest_at,
-            not_understood=page.not_understood,
-        )
+        return page_of(await self._list("disputes", request), of_an_intent(dispute_of))
 
     async def _list(self, what: str, request: ListMade, **more: Any) -> dict[str, Any]:
         """Return a page as plain JSON.
