@@ -220,11 +220,7 @@ async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
         application_name="holdfast-worker",
     )
     parts.push_async_callback(engine.dispose)
-    processor = StripeProcessor(
-        settings.stripe_api_key.get_secret_value(),
-        addresses,
-        api_base=settings.stripe_api_base,
-    )
+    processor = StripeProcessor.of(settings, addresses)
     parts.push_async_callback(processor.close)
     http = await parts.enter_async_context(httpx.AsyncClient())
     return _Outside(addresses=addresses, engine=engine, http=http, processor=processor)
@@ -302,7 +298,7 @@ def _steps_of_mail(settings: Settings, outside: _Outside) -> _Steps:
         outside.engine, WorkingHours.parse(settings.support_hours)
     )
     emails = EmailActivities(
-        _mailer(settings),
+        SmtpMailer.of(settings),
         _email_reader(outside.engine),
         Letters(Company.of(settings), outside.addresses).write,
     )
@@ -420,17 +416,6 @@ def _email_reader(engine: AsyncEngine) -> ReadOwedEmail:
             return await read_owed_email(connection, email_id)
 
     return read
-
-
-def _mailer(settings: Settings) -> SmtpMailer:
-    password = settings.smtp_password
-    return SmtpMailer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        username=settings.smtp_username,
-        password=password.get_secret_value() if password else None,
-        starttls=settings.smtp_starttls,
-    )
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import stripe
 
@@ -54,6 +54,9 @@ from processor.stripe_bodies import (
     whole,
 )
 
+if TYPE_CHECKING:
+    from settings import Settings
+
 #: Longer than any bank takes, shorter than an activity's own limit.
 REQUEST_TIMEOUT_SECONDS = 20.0
 
@@ -94,6 +97,15 @@ class StripeProcessor:
         self._intents = services.payment_intents
         self._refunds, self._disputes = services.refunds, services.disputes
         self._addresses = addresses
+
+    @classmethod
+    def of(cls, settings: Settings, addresses: PageAddresses) -> Self:
+        """Return the processor that the settings name."""
+        return cls(
+            settings.stripe_api_key.get_secret_value(),
+            addresses,
+            api_base=settings.stripe_api_base,
+        )
 
     async def close(self) -> None:
         """Let go of the connections; the processor is not used afterwards."""
