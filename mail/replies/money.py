@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.deadlines import UNKNOWN_FOR, in_words
 from domain.replies import Purchase, ReplyFacts, ReturnedMoney, proof_of_no_charge
 from domain.states import AccessState, MoneyState, NotChargedReason
-from domain.words import card_in_words
+from domain.words import BANKS, card_in_words
 from mail.facts import Company, LetterNotDue
 from mail.letter import Link
 from mail.replies import words
@@ -88,7 +88,7 @@ def _what_they_keep(bought: Purchase) -> str:
 
 
 def _banks(refund: ReturnedMoney) -> str:
-    return f"{words.BANKS} {words.BY_NUMBER}" if refund.reference else words.BANKS
+    return f"{BANKS} {words.BY_NUMBER}" if refund.reference else BANKS
 
 
 def second_line_is_hold(facts: ReplyFacts, _company: Company) -> Said:

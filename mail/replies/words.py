@@ -10,6 +10,7 @@ from domain.deadlines import BANK_CHECK_FOR, in_words
 from domain.replies import Purchase, ReplyFacts, ReturnedMoney, proof_of_no_charge
 from domain.states import AccessState, DeclineClass, MoneyState
 from domain.words import (
+    BANKS,
     at_in_words,
     by_in_words,
     card_in_words,
@@ -23,7 +24,6 @@ Rows = tuple[tuple[str, datetime | str | None], ...]
 
 NOTHING_TO_DO = "You don't need to do anything."
 NOT_AGAIN = "You don't need to pay again."
-BANKS = "Banks usually show it within 5 to 10 business days."
 BY_NUMBER = "Your bank can find it by the refund number below."
 COMES_TO_ME = "just reply: your answer comes to me."
 OUR_FAULT = "That was our fault, and I'm sorry."
