@@ -14,6 +14,7 @@ import os
 import re
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Self
 
 import pydantic_settings
@@ -183,19 +184,19 @@ class OnCallSettings(BaseSettings):
         line = self.on_call_rota.strip()
         return Rota.parse(line) if line else None
 
-    @property
+    @cached_property
     def on_call_people(self) -> People:
         """Who is there when."""
         return People.parse(
             self.on_call_hours, self.on_call_rota, self.on_call_holidays
         )
 
-    @property
+    @cached_property
     def on_call_ways(self) -> tuple[Channel, ...]:
         """Where people are told."""
         return parse_channels(self.on_call_channels.get_secret_value())
 
-    @property
+    @cached_property
     def on_call_gap(self) -> str | None:
         """What is wrong with the ways to people, in a sentence; None if nothing is."""
         return who_would_hear(self.on_call_people, self.on_call_ways)
@@ -386,15 +387,14 @@ class Settings(OnCallSettings):
                     values[key] = [part for part in parts if part]
         return values
 
-    @field_validator("support_hours")
-    @classmethod
-    def _read_hours(cls, words: str) -> str:
+    @model_validator(mode="after")
+    def _read_support_hours(self) -> Self:
         try:
-            WorkingHours.parse(words)
+            _ = self.support_times
         except HoursNotUnderstood as error:
             msg = f"HOLDFAST_SUPPORT_HOURS is not understood: {error}"
             raise ValueError(msg) from error
-        return words
+        return self
 
     @model_validator(mode="after")
     def _refuse_weak_secrets(self) -> Self:
@@ -498,6 +498,11 @@ class Settings(OnCallSettings):
     def is_live(self) -> bool:
         """Whether the processor key moves real money."""
         return "_live_" in self.stripe_api_key.get_secret_value()
+
+    @cached_property
+    def support_times(self) -> WorkingHours:
+        """When support answers, to be counted by."""
+        return WorkingHours.parse(self.support_hours)
 
     @property
     def mail_domain(self) -> str:

@@ -65,7 +65,6 @@ from domain.changes import ChangeEntitlement
 from domain.messages import GrantEntitlement
 from domain.on_record import CheckoutOnRecord
 from domain.refunds import EndEntitlement
-from domain.working_hours import WorkingHours
 from mail.facts import Company
 from mail.sender import SmtpMailer
 from observability import logs, metrics, tracing
@@ -294,9 +293,7 @@ def _steps_of_checkout(settings: Settings, outside: _Outside) -> _Steps:
 
 
 def _steps_of_mail(settings: Settings, outside: _Outside) -> _Steps:
-    correspondence = CorrespondenceActivities(
-        outside.engine, WorkingHours.parse(settings.support_hours)
-    )
+    correspondence = CorrespondenceActivities(outside.engine, settings.support_times)
     emails = EmailActivities(
         SmtpMailer.of(settings),
         _email_reader(outside.engine),

@@ -29,7 +29,6 @@ from domain.words import (
     masked,
     moment_in_words,
 )
-from domain.working_hours import HoursNotUnderstood, WorkingHours
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -216,12 +215,7 @@ class Pages:
 
     def _support_back(self) -> str | None:
         """Write when support is back; None while it is there."""
-        try:
-            hours = WorkingHours.parse(self._settings.support_hours)
-        except HoursNotUnderstood:
-            # The settings refuse such words; no page may break for them.
-            return None
-        return hours.back_in_words(self._clock())
+        return self._settings.support_times.back_in_words(self._clock())
 
 
 def load_templates(settings: Settings) -> Environment:

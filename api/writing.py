@@ -28,7 +28,6 @@ from database.customer_messages import (
     write_message,
 )
 from domain.messages import CheckoutInput, RepairRequest
-from domain.working_hours import WorkingHours
 from observability import logs
 from workflows.door import DoorClosed
 
@@ -71,8 +70,7 @@ async def write(
 async def acknowledge(parts: TheParts, token: str, path: ThePath) -> Response:
     """Say that it came in, what is true, and when somebody is there."""
     row = await find_checkout(parts, token)
-    hours = WorkingHours.parse(parts.settings.support_hours)
-    when = hours.answer_in_words(parts.clock())
+    when = parts.settings.support_times.answer_in_words(parts.clock())
     return parts.pages.notice(notices.message_kept(view_of(row), path, when))
 
 

@@ -118,7 +118,7 @@ async def _page(parts: Parts, staff: Staff, page: CasePage, said: str) -> Respon
         and may(one.role, Access.ACT)
         and one.name not in {staff.name, page.owner}
     ]
-    holds = hold_options(parts.clock(), parts.settings.support_hours)
+    holds = hold_options(parts.clock(), parts.settings.support_times)
     return parts.console.case(
         staff, page, said=in_words(said), colleagues=colleagues, holds=holds
     )

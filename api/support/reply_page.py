@@ -12,6 +12,7 @@ from api.support.holding import hold_options
 from api.support.writing import Composed, Typed, as_lines
 from domain.replies import Fact, Missing, Situation, needs
 from domain.words import at_in_words, masked
+from domain.working_hours import WorkingHours
 from mail.replies.guide import GUIDES
 
 
@@ -90,7 +91,7 @@ _FIELDS = {
 _VERIFIED = (Option(value="", name="not yet"), *HOW_VERIFIED)
 
 
-def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPage:
+def reply_page(composed: Composed, typed: Typed, hours: WorkingHours) -> ReplyPage:
     """Write the editor's page."""
     request, blocked = composed.request, composed.blocked
     facts, here = request.facts, request.situation
@@ -119,7 +120,7 @@ def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPag
         instead=() if blocked is None else _choices(blocked.instead[:3], here),
         remarks=[remark.words for remark in composed.remarks],
         fields=frozenset(name for fact, name in _FIELDS.items() if fact in asked),
-        next_choices=hold_options(facts.now, support_hours),
+        next_choices=hold_options(facts.now, hours),
         verified_choices=_VERIFIED,
         # What the row of a corrected address says need not be chosen once more.
         typed=replace(typed, verified=facts.verified),

@@ -101,7 +101,7 @@ async def show_reply(
     """Show the likeliest letter, or the chosen one, as it would leave."""
     typed = Typed(situation=situation)
     composed = await _compose(parts, staff, checkout_id, typed)
-    hours = parts.settings.support_hours
+    hours = parts.settings.support_times
     return parts.console.reply(staff, reply_page(_unpressed(composed), typed, hours))
 
 
@@ -125,7 +125,7 @@ async def reply(
         may_leave = composed.letter is not None and not composed.remarks
         if is_current and may_leave and form.seen == composed.digest:
             return await _sign(parts, staff, checkout_id, composed)
-    hours = parts.settings.support_hours
+    hours = parts.settings.support_times
     shown = composed if form.step == "send" else _unpressed(composed)
     page = reply_page(shown, form.typed(), hours)
     if form.step == "send" and composed.letter is not None and not composed.remarks:

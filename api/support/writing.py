@@ -226,7 +226,7 @@ def moment_of(text: str) -> datetime | None:
 def _facts(parts: Parts, known: Known, typed: Typed, shown: Shown | None) -> ReplyFacts:
     facts, newest = known.facts, known.messages[-1:]
     now = _moment(facts.now, typed.at)
-    next_at = held_until(typed.next_key, now, parts.settings.support_hours)
+    next_at = held_until(typed.next_key, now, parts.settings.support_times)
     wrote_at = newest[0].written_at if newest else None
     return replace(
         facts,
