@@ -1,6 +1,6 @@
 """Reconciliation: what may differ between the processor and us, and what is done then.
 
-`RULES` is the one table of kinds: code, database, documentation and console read it.
+`RULES` is the one table of kinds: the decisions and the documentation read it.
 Annotations are evaluated, not postponed; see `domain.messages`.
 """
 

@@ -33,9 +33,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows import policies
     from workflows.steps import Steps
 
-#: What is due is done at once; this keeps a wait from being none at all.
-_SHORTEST_WAIT = timedelta(milliseconds=100)
-
 
 class RefundAsked(Exception):
     """While the application could not be told, something was asked for: look first."""
@@ -151,7 +148,8 @@ class Aftercare:
                         self._tell_change(step.entitlement_id, step.until)
                     )
                 case RefundStepKind.WAIT if step.until is not None:
-                    return max(step.until - workflow.now(), _SHORTEST_WAIT), step
+                    wait = step.until - workflow.now()
+                    return max(wait, policies.LEAST_WAIT_FOR_MONEY), step
                 case _:
                     return None, step
 
