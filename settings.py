@@ -14,10 +14,12 @@ import os
 import re
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Self
 
 import pydantic_settings
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
     ConfigDict,
@@ -31,6 +33,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.due import Setup
+from domain.links import web_address
 from domain.money import Money, is_written_right
 from domain.plans import Plan
 from domain.rota import Channel, People, Rota, parse_channels, who_would_hear
@@ -60,7 +63,14 @@ _EXAMPLE_SUPPORT = "support@acme.test"
 _EXAMPLE_SUPPORT_NAME = "Dana"
 _EXAMPLE_SENDER = "pay@acme.test"
 
-_WEB_ADDRESS = re.compile(r"https?://[^/\s]+\S*")
+
+def _read_address(url: str) -> str:
+    if web_address(url) is None:
+        raise ValueError("it is not a web address")
+    return url
+
+
+WebAddress = Annotated[str, AfterValidator(_read_address)]
 
 #: Values that appear in examples, and so are known to everybody.
 _KNOWN_SECRETS = ("change-me", "changeme", "secret", "development", "example")
@@ -161,8 +171,8 @@ class OnCallSettings(BaseSettings):
     @field_validator("on_call_heartbeat_url")
     @classmethod
     def _read_watcher(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not _WEB_ADDRESS.fullmatch(url.get_secret_value()):
-            raise ValueError("it is not a web address")
+        if url:
+            _read_address(url.get_secret_value())
         return url
 
     @model_validator(mode="after")
@@ -185,19 +195,19 @@ class OnCallSettings(BaseSettings):
         line = self.on_call_rota.strip()
         return Rota.parse(line) if line else None
 
-    @property
+    @cached_property
     def on_call_people(self) -> People:
         """Who is there when."""
         return People.parse(
             self.on_call_hours, self.on_call_rota, self.on_call_holidays
         )
 
-    @property
+    @cached_property
     def on_call_ways(self) -> tuple[Channel, ...]:
         """Where people are told."""
         return parse_channels(self.on_call_channels.get_secret_value())
 
-    @property
+    @cached_property
     def on_call_gap(self) -> str | None:
         """What is wrong with the ways to people, in a sentence; None if nothing is."""
         return who_would_hear(self.on_call_people, self.on_call_ways)
@@ -256,7 +266,7 @@ class Settings(OnCallSettings):
     """What is for sale, as a JSON list. The first plan is shown at `/`, the others are
     sold through `/v1`."""
 
-    public_url: str = Field(pattern=r"^https?://[^/\s]+$")
+    public_url: WebAddress = Field(pattern=r"^https?://[^/\s]+$")
     """Scheme and host under which customers reach the shop; links in mails use it."""
 
     api_host: str = "127.0.0.1"
@@ -309,14 +319,12 @@ class Settings(OnCallSettings):
     )
     """Temporal namespace; its retention should be 30 days or more."""
 
-    console_temporal_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    console_temporal_url: WebAddress | None = None
     """Where owners open the Temporal UI, as `https://temporal.example`. Set, each case
     in the console links to its workflow there; keep the UI itself inside your network.
     """
 
-    console_processor_url: str = Field(
-        default="https://dashboard.stripe.com", pattern=r"^https?://\S+$"
-    )
+    console_processor_url: WebAddress = "https://dashboard.stripe.com"
     """The processor's own pages for you; the console links each payment there."""
 
     stripe_api_key: SecretStr = Field(validation_alias=_plain("STRIPE_API_KEY"))
@@ -345,14 +353,14 @@ class Settings(OnCallSettings):
     """Comma-separated signing secrets of the webhook endpoint (`whsec_...`), newest
     first."""
 
-    provisioning_url: str = Field(pattern=r"^https?://\S+$")
+    provisioning_url: WebAddress
     """Where the company's application is told to open access."""
 
     provisioning_secret: SecretStr
     """Standard Webhooks secret that signs those calls: `whsec_` and base64 of 16 bytes
     or more."""
 
-    application_url: str = Field(pattern=r"^https?://\S+$")
+    application_url: WebAddress
     """Where a customer enters the company's application."""
 
     smtp_host: str = "127.0.0.1"
@@ -390,15 +398,14 @@ class Settings(OnCallSettings):
                     values[key] = [part for part in parts if part]
         return values
 
-    @field_validator("support_hours")
-    @classmethod
-    def _read_hours(cls, words: str) -> str:
+    @model_validator(mode="after")
+    def _read_support_hours(self) -> Self:
         try:
-            WorkingHours.parse(words)
+            _ = self.support_times
         except HoursNotUnderstood as error:
             msg = f"HOLDFAST_SUPPORT_HOURS is not understood: {error}"
             raise ValueError(msg) from error
-        return words
+        return self
 
     @model_validator(mode="after")
     def _refuse_weak_secrets(self) -> Self:
@@ -502,6 +509,11 @@ class Settings(OnCallSettings):
     def is_live(self) -> bool:
         """Whether the processor key moves real money."""
         return "_live_" in self.stripe_api_key.get_secret_value()
+
+    @cached_property
+    def support_times(self) -> WorkingHours:
+        """When support answers, to be counted by."""
+        return WorkingHours.parse(self.support_hours)
 
     @property
     def mail_domain(self) -> str:

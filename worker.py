@@ -65,7 +65,6 @@ from domain.changes import ChangeEntitlement
 from domain.messages import GrantEntitlement
 from domain.on_record import CheckoutOnRecord
 from domain.refunds import EndEntitlement
-from domain.working_hours import WorkingHours
 from mail.facts import Company
 from mail.sender import SmtpMailer
 from observability import logs, metrics, tracing
@@ -207,11 +206,7 @@ async def _outside(settings: Settings, parts: AsyncExitStack) -> _Outside:
         application_name="holdfast-worker",
     )
     parts.push_async_callback(engine.dispose)
-    processor = StripeProcessor(
-        settings.stripe_api_key.get_secret_value(),
-        addresses,
-        api_base=settings.stripe_api_base,
-    )
+    processor = StripeProcessor.of(settings, addresses)
     parts.push_async_callback(processor.close)
     http = await parts.enter_async_context(httpx.AsyncClient())
     return _Outside(addresses=addresses, engine=engine, http=http, processor=processor)
@@ -285,11 +280,9 @@ def _steps_of_checkout(settings: Settings, outside: _Outside) -> _Steps:
 
 
 def _steps_of_mail(settings: Settings, outside: _Outside) -> _Steps:
-    correspondence = CorrespondenceActivities(
-        outside.engine, WorkingHours.parse(settings.support_hours)
-    )
+    correspondence = CorrespondenceActivities(outside.engine, settings.support_times)
     emails = EmailActivities(
-        _mailer(settings),
+        SmtpMailer.of(settings),
         _email_reader(outside.engine),
         Letters(Company.of(settings), outside.addresses).write,
     )
@@ -407,17 +400,6 @@ def _email_reader(engine: AsyncEngine) -> ReadOwedEmail:
             return await read_owed_email(connection, email_id)
 
     return read
-
-
-def _mailer(settings: Settings) -> SmtpMailer:
-    password = settings.smtp_password
-    return SmtpMailer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        username=settings.smtp_username,
-        password=password.get_secret_value() if password else None,
-        starttls=settings.smtp_starttls,
-    )
 
 
 def main() -> int:

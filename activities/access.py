@@ -22,6 +22,7 @@ from database.orders import Grant
 from domain.cadence import first_reminder
 from domain.changes import ChangeEntitlement
 from domain.identifiers import provisioning_key
+from domain.links import web_address
 from domain.messages import GrantEntitlement
 from domain.refunds import EndEntitlement
 from observability import metrics
@@ -229,11 +230,5 @@ async def _access_url(answer: httpx.Response) -> str | None:
         url = json.loads(raw)["access_url"]
     except (ValueError, KeyError, TypeError):
         return None
-    is_usable = (
-        isinstance(url, str)
-        and url.startswith(("https://", "http://"))
-        and len(url) <= _MAX_URL_LENGTH
-        and url.isprintable()
-        and " " not in url
-    )
-    return url if is_usable else None
+    is_short = isinstance(url, str) and len(url) <= _MAX_URL_LENGTH
+    return web_address(url) if is_short else None

@@ -16,16 +16,16 @@ from temporalio import activity
 from activities.failures import sorted_failures
 from domain.payments import (
     UNKNOWN_TO_PROCESSOR,
-    ChargePage,
     ListCharges,
     ListMade,
+    Page,
     PaymentIntent,
+    ProcessorCharge,
     Verdict,
     judge,
 )
 from domain.reconciliation import (
     NOTHING_FOUND,
-    OVERLAP,
     AskAboutIntents,
     ComparePages,
     Cursor,
@@ -38,13 +38,14 @@ from domain.reconciliation import (
     RunPlan,
     Span,
     Tally,
+    is_settled,
     tally_of,
 )
 from domain.refunds import (
-    DisputePage,
+    Dispute,
     ListDisputesMade,
     ListRefundsMade,
-    RefundPage,
+    Refund,
 )
 from observability.logs import get_logger
 from processor.port import (
@@ -74,15 +75,17 @@ class Processor(PaymentProcessor, ProcessorBooks, Protocol):
 class Ledger(Protocol):
     """Our side of the comparison; each method is one transaction."""
 
-    async def compare_charges(self, plan: RunPlan, page: ChargePage) -> Tally:
+    async def compare_charges(
+        self, plan: RunPlan, page: Page[ProcessorCharge]
+    ) -> Tally:
         """Compare a page, note what differs, and make lost rows anew."""
         ...
 
-    async def compare_refunds(self, plan: RunPlan, page: RefundPage) -> Tally:
+    async def compare_refunds(self, plan: RunPlan, page: Page[Refund]) -> Tally:
         """Compare a page and note what differs."""
         ...
 
-    async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
+    async def compare_disputes(self, plan: RunPlan, page: Page[Dispute]) -> Tally:
         """Compare a page and note what differs."""
         ...
 
@@ -181,7 +184,12 @@ class BooksActivities:
 
     async def _ask_about(self, plan: RunPlan, intent: OpenIntent) -> Difference | None:
         shown = await self._look_up(intent.payment_intent_id)
-        if shown is None:
+        if isinstance(shown, str):
+            _log.warning(
+                "the processor does not show a payment",
+                payment_intent_id=intent.payment_intent_id,
+                why=f"it {shown}",
+            )
             return None
         verdict = judge(shown)
         if verdict is Verdict.CHARGED:
@@ -198,8 +206,8 @@ class BooksActivities:
             await self._ledger.mark_intent_closed(intent)
         return None
 
-    async def _look_up(self, payment_intent_id: str) -> PaymentIntent | None:
-        """Ask for one payment; None for one that the processor does not show.
+    async def _look_up(self, payment_intent_id: str) -> PaymentIntent | str:
+        """Ask for one payment; in words what the processor does that shows none.
 
         One that it does not know, or shows in words that we do not, must not keep the
         run from all the others: it would be met again by every run after.
@@ -209,13 +217,11 @@ class BooksActivities:
         except RefusedByOurFault as refused:
             if refused.reason != UNKNOWN_TO_PROCESSOR:
                 raise
+            return "does not know it"
         except OutcomeUnknown as unknown:
             if unknown.reason != _NOT_UNDERSTOOD:
                 raise
-        _log.warning(
-            "the processor does not show a payment", payment_intent_id=payment_intent_id
-        )
-        return None
+            return "shows it in words that we do not know"
 
     async def _turn(self, pages: ComparePages, cursor: Cursor | None) -> _Turned:
         match pages.listing:
@@ -241,7 +247,7 @@ class BooksActivities:
         """
         page = await self._processor.list_charges(_request(ListCharges, plan, cursor))
         tally = await self._ledger.compare_charges(plan, page)
-        intents = [c.payment_intent_id for c in page.charges if c.payment_intent_id]
+        intents = [c.payment_intent_id for c in page.made if c.payment_intent_id]
         edge = cursor.edge if cursor else ()
         span = _span(plan, page, cursor)
         if span is not None:
@@ -261,20 +267,11 @@ class BooksActivities:
         """Ask for the one payment: a list that left it out proves nothing."""
         activity.heartbeat(*activity.info().heartbeat_details)
         await self._ledger.show_life(plan, None)
-        try:
-            shown = await self._processor.look_up(order.payment_intent_id)
-        except RefusedByOurFault as refused:
-            if refused.reason != UNKNOWN_TO_PROCESSOR:
-                raise
-            word = "does not know it"
-        except OutcomeUnknown as unknown:
-            if unknown.reason != _NOT_UNDERSTOOD:
-                raise
-            word = "shows it in words that we do not know"
-        else:
+        shown = await self._look_up(order.payment_intent_id)
+        if not isinstance(shown, str):
             if judge(shown) is Verdict.CHARGED:
                 return None
-            word = f"shows it as {shown.status}"
+            shown = f"shows it as {shown.status}"
         return Difference(
             kind=DiscrepancyKind.ORDER_WITHOUT_CHARGE,
             subject=order.payment_intent_id,
@@ -282,8 +279,8 @@ class BooksActivities:
             payment_intent_id=order.payment_intent_id,
             amount=order.price,
             detail=f"{order.reference_code} has an order for {order.price}, and the "
-            f"processor {word}.",
-            is_settled=order.charged_at < plan.compare_before - OVERLAP,
+            f"processor {shown}.",
+            is_settled=is_settled(plan, order.charged_at),
         )
 
 
@@ -296,7 +293,9 @@ def _request(kind: type[L], plan: RunPlan, cursor: Cursor | None) -> L:
     )
 
 
-def _span(plan: RunPlan, page: ChargePage, cursor: Cursor | None) -> Span | None:
+def _span(
+    plan: RunPlan, page: Page[ProcessorCharge], cursor: Cursor | None
+) -> Span | None:
     """Say which time a page has shown all charges of; None when there is none yet."""
     before = plan.compare_before if cursor is None else cursor.seen_down_to + _SECOND
     begin = plan.compare_from
@@ -305,12 +304,12 @@ def _span(plan: RunPlan, page: ChargePage, cursor: Cursor | None) -> Span | None
     return Span(begin=begin, before=before) if begin < before else None
 
 
-def _charge_cursor(page: ChargePage, before: Cursor | None) -> Cursor | None:
+def _charge_cursor(page: Page[ProcessorCharge], before: Cursor | None) -> Cursor | None:
     if page.next_cursor is None or page.oldest_at is None:
         return None
     edge = tuple(
         charge.payment_intent_id
-        for charge in page.charges
+        for charge in page.made
         if charge.payment_intent_id and charge.charged_at == page.oldest_at
     )
     if before is not None and before.seen_down_to == page.oldest_at:
@@ -318,7 +317,7 @@ def _charge_cursor(page: ChargePage, before: Cursor | None) -> Cursor | None:
     return Cursor(after=page.next_cursor, seen_down_to=page.oldest_at, edge=edge)
 
 
-def _next(page: RefundPage | DisputePage, before: Cursor | None) -> Cursor | None:
+def _next(page: Page[Refund] | Page[Dispute], before: Cursor | None) -> Cursor | None:
     if page.next_cursor is None:
         return None
     seen = page.oldest_at or (before.seen_down_to if before else None)

@@ -18,7 +18,6 @@ from sqlalchemy.exc import (
     NoResultFound,
     SQLAlchemyError,
 )
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from database.checkouts import CheckoutNotFound
@@ -98,7 +97,6 @@ def sorted_failures(*, moves_money: bool = False) -> Iterator[None]:
         sorted_error = classify(error, moves_money=moves_money)
         _log.warning(
             "activity_failed",
-            activity=activity.info().activity_type,
             surprise=_where(error) if sorted_error.type not in _KNOWN_TYPES else None,
             kind=sorted_error.type,
             reason=sorted_error.message,

@@ -16,9 +16,8 @@ from database.comparing import Compared
 from database.rebuilding import Rebuilding, rebuild_checkout
 from domain.addresses import AddressKeyMissing
 from domain.on_record import CheckoutOnRecord
-from domain.payments import ChargePage, ProcessorCharge
+from domain.payments import Page, ProcessorCharge
 from domain.reconciliation import (
-    OVERLAP,
     BeginRun,
     Decided,
     Difference,
@@ -29,9 +28,10 @@ from domain.reconciliation import (
     RunPlan,
     Span,
     Tally,
+    is_settled,
     tally_of,
 )
-from domain.refunds import DisputePage, RefundPage
+from domain.refunds import Dispute, Refund
 from observability import logs, metrics
 
 #: Hashes the address that a buyer was given: which checkout, which of the secrets.
@@ -66,11 +66,13 @@ class EngineLedger:
         self._is_vouched_for = is_vouched_for
         self._is_account_shared = is_account_shared
 
-    async def compare_charges(self, plan: RunPlan, page: ChargePage) -> Tally:
+    async def compare_charges(
+        self, plan: RunPlan, page: Page[ProcessorCharge]
+    ) -> Tally:
         """Compare a page, note what differs, and make lost rows anew."""
         async with self._engine.begin() as connection:
-            compared = await comparing.compare_charges(connection, page.charges)
-            charges = {c.payment_intent_id or c.charge_id: c for c in page.charges}
+            compared = await comparing.compare_charges(connection, page.made)
+            charges = {c.payment_intent_id or c.charge_id: c for c in page.made}
             found = [
                 self._seen(
                     plan, difference, charges[difference.payment_intent_id or ""]
@@ -90,19 +92,19 @@ class EngineLedger:
             told=compared.tally.told,
         )
 
-    async def compare_refunds(self, plan: RunPlan, page: RefundPage) -> Tally:
+    async def compare_refunds(self, plan: RunPlan, page: Page[Refund]) -> Tally:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
-            compared = await comparing.compare_refunds(connection, page.refunds)
+            compared = await comparing.compare_refunds(connection, page.made)
             unreadable = _unreadable(
                 DiscrepancyKind.REFUND_NOT_RECORDED, page.not_understood
             )
             return await _noted(connection, plan, compared, unreadable)
 
-    async def compare_disputes(self, plan: RunPlan, page: DisputePage) -> Tally:
+    async def compare_disputes(self, plan: RunPlan, page: Page[Dispute]) -> Tally:
         """Compare a page and note what differs."""
         async with self._engine.begin() as connection:
-            compared = await comparing.compare_disputes(connection, page.disputes)
+            compared = await comparing.compare_disputes(connection, page.made)
             unreadable = _unreadable(
                 DiscrepancyKind.DISPUTE_OPENED, page.not_understood
             )
@@ -142,12 +144,10 @@ class EngineLedger:
     ) -> Difference:
         """Say how much a difference can be relied on.
 
-        A charge that has been there for hours will look the same in five minutes. One
-        that our row does not name is this checkout's only by its metadata, which anyone
-        with the processor's dashboard can write: it must bear our seal.
+        One that our row does not name is this checkout's only by its metadata, which
+        anyone with the processor's dashboard can write: it must bear our seal.
         """
-        is_old = charge.charged_at < plan.compare_before - OVERLAP
-        seen = replace(difference, is_settled=is_old)
+        seen = replace(difference, is_settled=is_settled(plan, charge.charged_at))
         is_claimed = (
             seen.kind is DiscrepancyKind.CHARGE_WITHOUT_ORDER
             and not seen.is_named_by_row

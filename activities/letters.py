@@ -9,6 +9,7 @@ from database.emails import OwedEmail, OwedRefund
 from domain.addresses import PageAddresses
 from domain.emails import EmailKind
 from domain.identifiers import message_id
+from domain.links import web_address
 from mail.facts import Company, LetterFacts, Refund
 from mail.letters import write_letter
 from mail.message import build_message
@@ -55,7 +56,8 @@ class Letters:
             price=checkout.price,
             reference_code=checkout.reference_code,
             page_url=self._addresses.page(checkout.checkout_id, checkout.token_key_id),
-            access_url=checkout.access_url or self._company.application_url,
+            access_url=web_address(checkout.access_url)
+            or self._company.application_url,
             written_at=_written_at(owed),
             card_brand=checkout.card_brand,
             card_last4=checkout.card_last4,

@@ -1,13 +1,15 @@
-"""One log line per activity: which checkout, which ids, how long, how it ended."""
+"""One log line per activity: which ids, how long, how it ended.
+
+Which activity, which try, which workflow and whose checkout stand on every line that is
+written inside of one (`observability.logs`).
+"""
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -15,7 +17,6 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from domain.identifiers import checkout_id_of
 from observability.logs import get_logger
 
 #: Read off arguments and results; an id is all that a line may say of them.
@@ -45,12 +46,7 @@ class ActivityLog(Interceptor):
 
 class _LoggedActivity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        info = activity.info()
-        ids = {"workflow_id": info.workflow_id} | _ids_in(*input.args)
-        # Other workflows than a checkout's run here too.
-        with suppress(ValueError):
-            of_workflow = str(checkout_id_of(info.workflow_id or ""))
-            ids.setdefault("checkout_id", of_workflow)
+        ids = _ids_in(*input.args)
         started = time.monotonic()
         outcome = "died"
         try:
@@ -65,17 +61,15 @@ class _LoggedActivity(ActivityInboundInterceptor):
         finally:
             _log.info(
                 "activity",
-                activity=info.activity_type,
-                attempt=info.attempt,
                 outcome=outcome,
                 ms=round((time.monotonic() - started) * 1000, 1),
                 **ids,
             )
 
 
-def _ids_in(*values: object) -> dict[str, str | None]:
+def _ids_in(*values: object) -> dict[str, str]:
     """Collect the ids that stand on arguments, results and the charge within them."""
-    found: dict[str, str | None] = {}
+    found: dict[str, str] = {}
     for value in values:
         for part in (value, getattr(value, "charge", None)):
             for name in _IDS:

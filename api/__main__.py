@@ -79,14 +79,6 @@ async def _serve(settings: Settings) -> int:
     from workflows.desk import OnCallDesk
     from workflows.door import CheckoutDoor, connect
 
-    password = settings.smtp_password
-    mailer = SmtpMailer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        username=settings.smtp_username,
-        password=password.get_secret_value() if password else None,
-        starttls=settings.smtp_starttls,
-    )
     client = await connect(
         settings.temporal_address,
         settings.temporal_namespace,
@@ -95,10 +87,8 @@ async def _serve(settings: Settings) -> int:
     )
     secrets = [key.get_secret_value() for key in settings.secret_keys]
     # The console looks with it; `api.parts.Processor` offers nothing else.
-    processor = StripeProcessor(
-        settings.stripe_api_key.get_secret_value(),
-        PageAddresses(settings.public_url, secrets),
-        api_base=settings.stripe_api_base,
+    processor = StripeProcessor.of(
+        settings, PageAddresses(settings.public_url, secrets)
     )
     parts = Parts(
         settings=settings,
@@ -108,7 +98,7 @@ async def _serve(settings: Settings) -> int:
             application_name="holdfast-api",
         ),
         door=CheckoutDoor(client),
-        mailer=ApiMailer(settings, mailer),
+        mailer=ApiMailer(settings, SmtpMailer.of(settings)),
         clock=lambda: datetime.now(UTC),
         desk=OnCallDesk(client),
         processor=processor,

@@ -7,9 +7,7 @@ browser that asked for it, and only by a press: mail scanners follow links, not 
 
 from __future__ import annotations
 
-import re
 import secrets
-from hashlib import sha256
 from typing import Annotated
 
 from fastapi import APIRouter, Form
@@ -25,6 +23,7 @@ from api.pages import order_line
 from api.parts import Parts, TheParts
 from database import accounts
 from database.checkouts import list_by_email
+from domain.addresses import is_token, token_digest
 from domain.states import Stage
 from observability.logs import get_logger
 
@@ -32,7 +31,6 @@ router = APIRouter(include_in_schema=False)
 
 #: 256 bits each, for links, browsers and sessions alike.
 _TOKEN_BYTES = 32
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 #: How long a browser may take from asking to using; the link itself ends long before.
 _BROWSER_SECONDS = 3600
@@ -87,8 +85,8 @@ async def ask_for_link(
     await parts.records.write(
         lambda connection: accounts.insert_sign_in_link(
             connection,
-            token_hash=_digest(token),
-            browser_hash=_digest(browser),
+            token_hash=token_digest(token),
+            browser_hash=token_digest(browser),
             email=email,
         )
     )
@@ -101,7 +99,7 @@ async def ask_for_link(
 @router.get("/account/sign-in/{token}")
 async def show_button(parts: TheParts, token: str) -> Response:
     """Show the button; looking at it any number of times uses nothing up."""
-    if not _TOKEN.fullmatch(token):
+    if not is_token(token):
         raise SignInRefused
     return parts.pages.sign_in_button(f"/account/sign-in/{token}")
 
@@ -111,21 +109,23 @@ async def sign_in(request: Request, parts: TheParts, token: str) -> Response:
     """Use the link up and open a session with a token of its own."""
     parts.limits.sign_ins.enter(caller_of(request))
     browser = read_cookie(request, parts.settings, "browser")
-    if browser is None or not _TOKEN.fullmatch(token):
+    if browser is None or not is_token(token):
         raise SignInRefused
     session = _new_token()
     previous = read_cookie(request, parts.settings, "session")
 
     async def work(connection: AsyncConnection) -> None:
         email = await accounts.use_sign_in_link(
-            connection, token_hash=_digest(token), browser_hash=_digest(browser)
+            connection,
+            token_hash=token_digest(token),
+            browser_hash=token_digest(browser),
         )
         if email is None:
             raise SignInRefused
         if previous is not None:
-            await accounts.end_session(connection, _digest(previous))
+            await accounts.end_session(connection, token_digest(previous))
         await accounts.open_session(
-            connection, token_hash=_digest(session), email=email
+            connection, token_hash=token_digest(session), email=email
         )
 
     await parts.records.write(work)
@@ -140,7 +140,7 @@ async def sign_out(request: Request, parts: TheParts) -> Response:
     session = read_cookie(request, parts.settings, "session")
     if session is not None:
         await parts.records.write(
-            lambda connection: accounts.end_session(connection, _digest(session))
+            lambda connection: accounts.end_session(connection, token_digest(session))
         )
     response = RedirectResponse("/account", status_code=303)
     set_cookie(response, parts.settings, "session", "", 0)
@@ -151,7 +151,7 @@ async def _signed_in(request: Request, parts: Parts) -> str | None:
     token = read_cookie(request, parts.settings, "session")
     if token is None:
         return None
-    digest = _digest(token)
+    digest = token_digest(token)
     session = await parts.records.read(lambda c: accounts.find_session(c, digest))
     if session is None:
         return None
@@ -172,7 +172,3 @@ async def _send_link(parts: Parts, email: str, token: str) -> None:
 
 def _new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
-
-
-def _digest(token: str) -> bytes:
-    return sha256(token.encode()).digest()

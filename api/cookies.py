@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from domain.addresses import is_token
 from settings import Settings
-
-#: 256 bits in URL-safe base64. Anything else cannot be a value of ours.
-_VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 def read_cookie(
@@ -19,7 +16,7 @@ def read_cookie(
 ) -> str | None:
     """Return a cookie's value; None for none and for what we cannot have set."""
     value = request.cookies.get(_name(settings, purpose), "")
-    return value if _VALUE.fullmatch(value) else None
+    return value if is_token(value) else None
 
 
 def set_cookie(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -20,6 +19,7 @@ from api.static_files import address_of
 from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
 from domain.cadence import LATE_AFTER
 from domain.customer_view import CustomerFacts, CustomerView, Page, customer_view
+from domain.links import web_address
 from domain.plans import Plan, add_months
 from domain.states import AccessState, MoneyState
 from domain.words import (
@@ -29,7 +29,6 @@ from domain.words import (
     masked,
     moment_in_words,
 )
-from domain.working_hours import HoursNotUnderstood, WorkingHours
 from settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -217,12 +216,7 @@ class Pages:
 
     def _support_back(self) -> str | None:
         """Write when support is back; None while it is there."""
-        try:
-            hours = WorkingHours.parse(self._settings.support_hours)
-        except HoursNotUnderstood:
-            # The settings refuse such words; no page may break for them.
-            return None
-        return hours.back_in_words(self._clock())
+        return self._settings.support_times.back_in_words(self._clock())
 
 
 def load_templates(settings: Settings) -> Environment:
@@ -355,18 +349,6 @@ def open_url(row: CheckoutRow, settings: Settings) -> str | None:
     if row.access_state is not AccessState.ACTIVE:
         return None
     return web_address(row.access_url) or settings.application_url
-
-
-def web_address(text: str | None) -> str | None:
-    """Return an address that a link may carry: `javascript:` and the like may not."""
-    if not text or not text.isprintable() or " " in text:
-        return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return None
-    is_web = parts.scheme in {"http", "https"} and bool(parts.netloc)
-    return text if is_web else None
 
 
 def _sentences(words: str) -> list[str]:

@@ -9,12 +9,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from api.pages import open_url, view_of, web_address
+from api.pages import open_url, view_of
 from api.parts import Parts
 from database.accounts import EntitlementRow
 from database.checkouts import MOST_BUYER_ATTEMPTS, CheckoutRow
 from domain.addresses import AddressKeyMissing
 from domain.customer_view import Page, ToDo
+from domain.links import web_address
 from domain.states import AccessState, EntitlementState, MoneyState
 
 #: Hexadecimal digits of a version; two states of one checkout must not share one.

@@ -7,7 +7,6 @@ once more, and the holding page is shown when even that fails.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -40,16 +39,13 @@ from api.records import RecordsUnavailable
 from api.sandbox_methods import SANDBOX_NAMES
 from database.checkouts import CheckoutRow, find_by_token, insert_checkout
 from database.pauses import read_pause
-from domain.addresses import token_digest
+from domain.addresses import is_token, token_digest
 from domain.plans import Plan
 from domain.states import Stage
 from domain.words import moment_in_words
 from observability import logs, metrics
 
 router = APIRouter(include_in_schema=False)
-
-#: 256 bits in URL-safe base64. Anything else cannot be a token of ours.
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 _READ = ["GET", "HEAD"]
 
@@ -77,7 +73,7 @@ class NoSuchCheckout(Exception):
 
 def path_of(token: str) -> str | None:
     """Return a checkout's address; None for what cannot be a token."""
-    return f"/c/{token}" if _TOKEN.fullmatch(token) else None
+    return f"/c/{token}" if is_token(token) else None
 
 
 async def _known_path(token: str) -> str:

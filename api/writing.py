@@ -29,7 +29,6 @@ from database.customer_messages import (
 )
 from domain.messages import CheckoutInput
 from domain.words import at_in_words
-from domain.working_hours import WorkingHours
 from observability import logs
 
 router = APIRouter(include_in_schema=False)
@@ -80,8 +79,7 @@ async def acknowledge(parts: TheParts, token: str, path: ThePath) -> Response:
     )
     if written_at is None:
         return RedirectResponse(path, status_code=303)
-    hours = WorkingHours.parse(parts.settings.support_hours)
-    when = hours.answer_in_words(parts.clock())
+    when = parts.settings.support_times.answer_in_words(parts.clock())
     return parts.pages.notice(
         notices.message_kept(
             view_of(row), path, when, wrote=at_in_words(written_at, now=row.now)

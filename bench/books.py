@@ -25,9 +25,9 @@ from domain.messages import (
 from domain.money import Money
 from domain.on_record import CheckoutOnRecord
 from domain.payments import (
-    ChargePage,
     ListCharges,
     ListMade,
+    Page,
     PaymentIntent,
     PaymentIntentStatus,
     ProcessorCharge,
@@ -35,11 +35,9 @@ from domain.payments import (
 from domain.reconciliation import DiscrepancyKind as Kind
 from domain.refunds import (
     Dispute,
-    DisputePage,
     ListDisputesMade,
     ListRefundsMade,
     Refund,
-    RefundPage,
     RefundPaymentIntent,
     RefundStatus,
 )
@@ -245,7 +243,7 @@ class NumberedBooks:
         self._refunded = [number for number in every if numbers.is_refunded(number)]
         self._disputed = [number for number in every if numbers.is_disputed(number)]
 
-    async def list_charges(self, request: ListCharges) -> ChargePage:
+    async def list_charges(self, request: ListCharges) -> Page[ProcessorCharge]:
         """Return a page of the charges that moved money, with their checkouts' records.
 
         Raises:
@@ -256,26 +254,26 @@ class NumberedBooks:
         charges = tuple(
             self._charge(number) for number in map(_number_at, shown) if number >= 0
         )
-        return ChargePage(
-            charges=charges,
+        return Page(
+            made=charges,
             next_cursor=_charge_id(shown[-1]) if len(places) > len(shown) else None,
             oldest_at=self._time(shown[-1]) if shown else None,
         )
 
-    async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
+    async def list_refunds_made(self, request: ListRefundsMade) -> Page[Refund]:
         """Return a page of refunds."""
         shown, has_more = self._listed(self._refunded, request)
-        return RefundPage(
-            refunds=tuple(self._refund(number) for number in shown),
+        return Page(
+            made=tuple(self._refund(number) for number in shown),
             next_cursor=refund_of(shown[-1]) if has_more else None,
             oldest_at=self._numbers.charged_at(shown[-1]) if shown else None,
         )
 
-    async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
+    async def list_disputes_made(self, request: ListDisputesMade) -> Page[Dispute]:
         """Return a page of disputes."""
         shown, has_more = self._listed(self._disputed, request)
-        return DisputePage(
-            disputes=tuple(self._dispute(number) for number in shown),
+        return Page(
+            made=tuple(self._dispute(number) for number in shown),
             next_cursor=dispute_of(shown[-1]) if has_more else None,
             oldest_at=self._numbers.charged_at(shown[-1]) if shown else None,
         )

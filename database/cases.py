@@ -372,9 +372,13 @@ async def _calm(connection: AsyncConnection, checkout_id: UUID) -> bool:
 
 async def insert_repair(
     connection: AsyncConnection, checkout_id: UUID, repair: RepairRequest
-) -> None:
-    """Make a request for repair durable; the same id twice is one request."""
-    await connection.execute(
+) -> bool:
+    """Make a request for repair durable; the same id twice is one request.
+
+    Returns:
+        Whether this call wrote it.
+    """
+    made = await connection.execute(
         insert(repairs)
         .values(
             repair_id=repair.repair_id,
@@ -383,8 +387,10 @@ async def insert_repair(
             reason=repair.reason,
             payment_intent_id=repair.payment_intent_id,
         )
-        .on_conflict_do_nothing()
+        .on_conflict_do_nothing(constraint="pk_repairs")
+        .returning(repairs.c.repair_id)
     )
+    return made.one_or_none() is not None
 
 
 async def record_repair(connection: AsyncConnection, record: RecordRepair) -> None:

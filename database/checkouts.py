@@ -6,6 +6,7 @@ concurrent caller changes nothing and learns what stands there instead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -260,6 +261,20 @@ _MAY_HAVE_LEFT = (
 )
 
 
+#: A charge of unknown outcome, or one without access: its run has work left, and no
+#: buyer at the bank is waited for (`ix_checkouts_unfinished`).
+IN_WORK = or_(
+    and_(
+        checkouts.c.stage == Stage.CHARGING,
+        checkouts.c.money_state == MoneyState.UNKNOWN,
+    ),
+    and_(
+        checkouts.c.stage == Stage.CHARGED,
+        checkouts.c.access_state == AccessState.PENDING,
+    ),
+)
+
+
 async def find_by_token(
     connection: AsyncConnection, token_hash: bytes
 ) -> CheckoutRow | None:
@@ -282,6 +297,16 @@ async def read_checkout(connection: AsyncConnection, checkout_id: UUID) -> Check
     if row is None:
         raise CheckoutNotFound(str(checkout_id))
     return _checkout_row(row)
+
+
+async def list_checkouts(
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> list[CheckoutRow]:
+    """Read several checkouts at once, in no order; those that are gone are left out."""
+    result = await connection.execute(
+        _READ.where(checkouts.c.checkout_id.in_(checkout_ids))
+    )
+    return [_checkout_row(row) for row in result]
 
 
 async def find_by_reference(

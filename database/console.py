@@ -6,10 +6,11 @@ what the other did.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -28,8 +29,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.cases import NO_HOLD, RESOLVED
+from database.cases import NO_HOLD, RESOLVED, insert_repair
 from database.changes import Change, list_changes
+from database.checkouts import IN_WORK, CheckoutRow, list_checkouts
 from database.customer_messages import CustomerMessage, list_messages
 from database.replies import ReplyRow, list_replies
 from database.tables import (
@@ -61,9 +63,10 @@ from domain.states import (
     EmailState,
     MoneyState,
     RefundState,
-    Stage,
 )
 from domain.triage import Standing
+
+T = TypeVar("T")
 
 #: More are never shown; what is beyond them is counted.
 MOST_CASES = 500
@@ -94,7 +97,6 @@ class CaseRow:
     email: str | None
     detail: str
     owner: str | None
-    claimed_at: datetime | None
     resolved_at: datetime | None
     hold_reason: str | None
     standing: Standing
@@ -170,6 +172,15 @@ class Record:
     changes: tuple[Change, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repairable:
+    """A checkout with what decides which repair it needs."""
+
+    row: CheckoutRow
+    mails: tuple[ToldMail, ...]
+    repairs: tuple[Asked, ...]
+
+
 _PROMISE_DUE = (
     select(func.min(promises.c.due_at))
     .where(
@@ -204,7 +215,6 @@ _CASE = (
     cases.c.owner,
     cases.c.opened_at,
     cases.c.resolved_at,
-    cases.c.claimed_at,
     cases.c.held_until,
     cases.c.held_at,
     cases.c.hold_reason,
@@ -244,16 +254,7 @@ async def list_healing(connection: AsyncConnection) -> list[CaseRow]:
     found = await connection.execute(
         select(*_STANDS)
         .where(
-            or_(
-                and_(
-                    checkouts.c.stage == Stage.CHARGING,
-                    checkouts.c.money_state == MoneyState.UNKNOWN,
-                ),
-                and_(
-                    checkouts.c.stage == Stage.CHARGED,
-                    checkouts.c.access_state == AccessState.PENDING,
-                ),
-            ),
+            IN_WORK,
             checkouts.c.updated_at < func.clock_timestamp() - _TROUBLE_AFTER,
             ~is_open,
         )
@@ -408,18 +409,7 @@ async def ask_repair(
         The repair, this caller's or the one who was first; None when its id belongs to
         another checkout.
     """
-    made = await connection.execute(
-        insert(repairs)
-        .values(
-            repair_id=repair.repair_id,
-            checkout_id=checkout_id,
-            actor=repair.actor,
-            reason=repair.reason,
-        )
-        .on_conflict_do_nothing(constraint="pk_repairs")
-        .returning(repairs.c.repair_id)
-    )
-    is_new = made.one_or_none() is not None
+    is_new = await insert_repair(connection, checkout_id, repair)
     return await read_repair(connection, checkout_id, repair.repair_id, is_new=is_new)
 
 
@@ -482,23 +472,18 @@ async def read_record(
     connection: AsyncConnection, checkout_id: UUID, case_id: UUID | None
 ) -> Record:
     """Read all that happened around a checkout."""
-    mails = await _mails(connection, checkout_id)
+    mails = (await _mails(connection, [checkout_id]))[checkout_id]
     promised = await connection.execute(
         select(promises)
         .where(promises.c.checkout_id == checkout_id)
         .order_by(promises.c.due_at)
     )
-    asked = await connection.execute(
-        select(repairs)
-        .where(repairs.c.checkout_id == checkout_id)
-        .order_by(repairs.c.requested_at)
-    )
+    repaired = (await _repairs(connection, [checkout_id]))[checkout_id]
     returned = await connection.execute(
         select(refunds)
         .where(refunds.c.checkout_id == checkout_id)
         .order_by(refunds.c.requested_at)
     )
-    repaired = tuple(_asked(row) for row in asked)
     back = tuple(_returned(row) for row in returned)
     messages = await list_messages(connection, checkout_id)
     changes = await list_changes(connection, checkout_id)
@@ -604,20 +589,61 @@ def _around(day: date) -> ColumnElement[bool]:
     return and_(paid >= first, paid < after)
 
 
+async def list_repairable(
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> dict[UUID, Repairable]:
+    """Read what decides the repairs of many checkouts, in as few statements as of one.
+
+    Returns:
+        By checkout; those that are gone are left out.
+    """
+    mails = await _mails(connection, checkout_ids)
+    asked = await _repairs(connection, checkout_ids)
+    return {
+        row.checkout_id: Repairable(
+            row=row, mails=mails[row.checkout_id], repairs=asked[row.checkout_id]
+        )
+        for row in await list_checkouts(connection, checkout_ids)
+    }
+
+
+async def _repairs(
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> Mapping[UUID, tuple[Asked, ...]]:
+    found = await connection.execute(
+        select(repairs)
+        .where(repairs.c.checkout_id.in_(checkout_ids))
+        .order_by(repairs.c.requested_at)
+    )
+    return _by_checkout((row.checkout_id, _asked(row)) for row in found)
+
+
+def _by_checkout(pairs: Iterable[tuple[UUID, T]]) -> Mapping[UUID, tuple[T, ...]]:
+    """Sort what was read to its checkouts; of one without any there is none."""
+    found: defaultdict[UUID, tuple[T, ...]] = defaultdict(tuple)
+    for checkout_id, one in pairs:
+        found[checkout_id] += (one,)
+    return found
+
+
 async def _mails(
-    connection: AsyncConnection, checkout_id: UUID
-) -> tuple[ToldMail, ...]:
+    connection: AsyncConnection, checkout_ids: Sequence[UUID]
+) -> Mapping[UUID, tuple[ToldMail, ...]]:
     found = await connection.execute(
         select(
+            emails.c.checkout_id,
             emails.c.kind,
             emails.c.state,
             func.coalesce(emails.c.sent_at, emails.c.created_at).label("at"),
         )
-        .where(emails.c.checkout_id == checkout_id)
+        .where(emails.c.checkout_id.in_(checkout_ids))
         .order_by("at")
     )
-    return tuple(
-        ToldMail(kind=EmailKind(row.kind), state=EmailState(row.state), at=row.at)
+    return _by_checkout(
+        (
+            row.checkout_id,
+            ToldMail(kind=EmailKind(row.kind), state=EmailState(row.state), at=row.at),
+        )
         for row in found
     )
 
@@ -731,7 +757,6 @@ def _case_row(row: Any) -> CaseRow:
         email=row.email,
         detail=row.detail,
         owner=row.owner,
-        claimed_at=row.claimed_at,
         resolved_at=row.resolved_at,
         hold_reason=row.hold_reason,
         standing=_standing(
@@ -755,7 +780,6 @@ def _healing_row(row: Any) -> CaseRow:
         email=row.email,
         detail="",
         owner=None,
-        claimed_at=None,
         resolved_at=None,
         hold_reason=None,
         standing=_standing(row, cause=None, step="", state=None, since=row.updated_at),

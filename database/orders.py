@@ -65,10 +65,21 @@ class Grant:
     change: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bought:
+    """What a charged checkout is owed."""
+
+    plan_id: str
+    months: int
+
+
 async def mark_charged(
     connection: AsyncConnection, checkout_id: UUID, charge: Charge
-) -> None:
+) -> Bought:
     """Write the proof of the charge on the checkout: `* -> charged`, never left.
+
+    Returns:
+        What was bought, as the row has it.
 
     Raises:
         CheckoutNotFound: There is no such checkout.
@@ -95,12 +106,21 @@ async def mark_charged(
             next_message_at=charge.charged_at + FIRST_WORD_AFTER,
             updated_at=func.now(),
         )
-        .returning(checkouts.c.buyer_attempt)
+        .returning(
+            checkouts.c.buyer_attempt, checkouts.c.plan_id, checkouts.c.plan_months
+        )
     )
-    attempt = moved.scalar_one_or_none()
-    if attempt is not None:
-        await end_attempt(connection, checkout_id, attempt, "charged")
-        return
+    now = moved.one_or_none()
+    if now is not None:
+        await end_attempt(connection, checkout_id, now.buyer_attempt, "charged")
+        return Bought(plan_id=now.plan_id, months=now.plan_months)
+    return await _find_charged(connection, checkout_id, charge)
+
+
+async def _find_charged(
+    connection: AsyncConnection, checkout_id: UUID, charge: Charge
+) -> Bought:
+    """Read a checkout that this very charge should have paid before."""
     found = await connection.execute(
         select(checkouts).where(checkouts.c.checkout_id == checkout_id)
     )
@@ -115,6 +135,7 @@ async def mark_charged(
     if not same:
         msg = f"checkout {checkout_id} does not agree with {charge.payment_intent_id}"
         raise ChargeDisagrees(msg)
+    return Bought(plan_id=row.plan_id, months=row.plan_months)
 
 
 def _same_price(charge: Charge) -> tuple[ColumnElement[bool], ...]:
@@ -131,8 +152,8 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
         CheckoutNotFound: There is no such checkout.
         ChargeDisagrees: Another charge stands there, or the amount differs.
     """
-    await mark_charged(connection, order.checkout_id, order.charge)
-    is_new = await _insert_order(connection, order)
+    bought = await mark_charged(connection, order.checkout_id, order.charge)
+    is_new = await _insert_order(connection, order, bought)
     found = await connection.execute(
         select(
             orders.c.order_id,
@@ -176,19 +197,15 @@ async def write_order(connection: AsyncConnection, order: WriteOrder) -> OrderWr
     )
 
 
-async def _insert_order(connection: AsyncConnection, order: WriteOrder) -> bool:
+async def _insert_order(
+    connection: AsyncConnection, order: WriteOrder, bought: Bought
+) -> bool:
     """Insert the four rows that follow from a charge; each is kept if it is there.
 
     Returns whether the order was written now.
     """
     checkout_id, charge = order.checkout_id, order.charge
     order_id = derived_id(checkout_id, "order")
-    found = await connection.execute(
-        select(checkouts.c.plan_id, checkouts.c.plan_months).where(
-            checkouts.c.checkout_id == checkout_id
-        )
-    )
-    plan = found.one()
     written = await connection.execute(
         insert(orders)
         .values(
@@ -207,9 +224,9 @@ async def _insert_order(connection: AsyncConnection, order: WriteOrder) -> bool:
         insert(subscriptions).values(
             subscription_id=derived_id(checkout_id, "subscription"),
             order_id=order_id,
-            plan_id=plan.plan_id,
+            plan_id=bought.plan_id,
             starts_at=charge.charged_at,
-            ends_at=add_months(charge.charged_at, plan.plan_months),
+            ends_at=add_months(charge.charged_at, bought.months),
         ),
         insert(entitlements).values(
             entitlement_id=derived_id(checkout_id, "entitlement"), order_id=order_id

@@ -79,6 +79,7 @@ from domain.reconciliation import (
     RunState,
     Side,
     Tally,
+    Trigger,
     cause_of,
     is_late,
     own_troubles,
@@ -1055,6 +1056,7 @@ class RunRow:
 
     run_id: UUID
     state: RunState
+    trigger: Trigger
     actor: str
     is_deep: bool
     started_at: datetime
@@ -1090,6 +1092,7 @@ def _run(row: Row[*tuple[Any, ...]]) -> RunRow:
     return RunRow(
         run_id=row.run_id,
         state=RunState(row.state),
+        trigger=Trigger(row.trigger),
         actor=row.actor,
         is_deep=row.is_deep,
         started_at=row.started_at,

@@ -22,6 +22,7 @@ from database.tables import checkouts, disputes, emails, promises, replies
 from domain.changes import ChangeKind
 from domain.emails import EmailKind
 from domain.identifiers import message_id
+from domain.links import web_address
 from domain.money import Money
 from domain.replies import (
     AddedDays,
@@ -153,6 +154,7 @@ def _purchase(
     application_url: str,
 ) -> Purchase:
     is_open = row.access_state is AccessState.ACTIVE
+    way_in = web_address(row.access_url) or application_url
     return Purchase(
         reference_code=row.reference_code,
         email=row.email,
@@ -172,7 +174,7 @@ def _purchase(
         was_interrupted=row.interrupted_at is not None,
         access_at=row.access_granted_at,
         access_until=row.access_until,
-        access_url=(row.access_url or application_url) if is_open else None,
+        access_url=way_in if is_open else None,
         receipt_left_at=receipt.left_at,
         receipt_came_back=receipt.came_back,
     )

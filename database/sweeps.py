@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import and_, func, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.checkouts import IN_WORK
 from database.tables import (
     checkouts,
     orders,
@@ -107,9 +108,7 @@ async def list_stale(
     owes_word = checkouts.c.next_message_at < before
     # Each has an index of its own, which one condition for all would not use.
     left = union(
-        select(checkouts.c.checkout_id).where(
-            or_(_UNKNOWN, _WITHOUT_ACCESS), checkouts.c.updated_at < before
-        ),
+        select(checkouts.c.checkout_id).where(IN_WORK, checkouts.c.updated_at < before),
         select(checkouts.c.checkout_id).where(owes_word),
         select(checkouts.c.checkout_id).where(
             _REFUNDED_WITH_ACCESS, checkouts.c.updated_at < before

@@ -10,9 +10,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 #: Enough to tell an installation's few secrets apart; says nothing of their text.
 _KEY_ID_LENGTH = 8
@@ -103,6 +106,11 @@ def key_id_of(secret: str) -> str:
     """Name one of an installation's secrets without telling anything of its text."""
     digest = hashlib.sha256(b"key-id:" + secret.encode())
     return digest.hexdigest()[:_KEY_ID_LENGTH]
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be a token of ours: 256 bits in URL-safe base64."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def token_digest(token: str) -> bytes:

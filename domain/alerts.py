@@ -145,20 +145,6 @@ WORDS: dict[FindingKind, Words] = {
         doing="The step is tried again every hour at the latest.",
         act="Look at the step's last trouble",
     ),
-    FindingKind.HEALED: Words(
-        one="checkout",
-        many="checkouts",
-        state="put right by the machine",
-        doing="Nothing is left to do.",
-        act="See what happened",
-    ),
-    FindingKind.NOTED: Words(
-        one="note",
-        many="notes",
-        state="kept",
-        doing="Nothing is to do.",
-        act="Read it",
-    ),
 }
 
 

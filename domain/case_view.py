@@ -57,7 +57,6 @@ class CaseFacts:
     Attributes:
         intent: What the processor showed this moment; None when it was not asked, or
             could not be.
-        was_asked: It answered.
         refunded_there: What the processor shows as returned; None if not asked.
         refunded_here: What our rows say was returned.
         mails: What we told, oldest first.
@@ -77,7 +76,6 @@ class CaseFacts:
     now: datetime
     charged_at: datetime | None = None
     intent: PaymentIntent | None = None
-    was_asked: bool = False
     refunded_there: int | None = None
     refunded_here: int = 0
     mails: tuple[ToldMail, ...] = ()

@@ -33,7 +33,13 @@ from domain.states import (
     MoneyState,
     NotChargedReason,
 )
-from domain.words import at_in_words, by_in_words, day_in_words, moment_in_words
+from domain.words import (
+    BANKS,
+    at_in_words,
+    by_in_words,
+    day_in_words,
+    moment_in_words,
+)
 
 
 class Page(StrEnum):
@@ -194,7 +200,6 @@ _HOLD = (
 _MAY_BE_HOLD = (
     "If your bank shows a pending line, it may be a hold. A hold vanishes by itself."
 )
-_BANKS = "Banks usually show it within 5 to 10 business days."
 _REFERENCE = "The refund's reference is {refund_reference}."
 _IN: Words = ("You're in. Your plan runs until {access_until}.", "You're in.")
 _PAID = "We received your {price}. There is nothing more to pay."
@@ -442,7 +447,7 @@ CATALOGUE: dict[str, PageState] = {
         what_to_do=(
             _KEEPS,
             "It should not have happened, and we are sorry.",
-            _BANKS,
+            BANKS,
             _REFERENCE,
         ),
         is_settled=True,
@@ -454,7 +459,7 @@ CATALOGUE: dict[str, PageState] = {
         claim="Your {refund} is on its way back to you.",
         proof="A refund was asked for by a named person; its end is watched.",
         what_to_do=(
-            f"We asked the card processor to return it. {_BANKS}",
+            f"We asked the card processor to return it. {BANKS}",
             _REFERENCE,
             "{access_over}",
         ),
@@ -466,7 +471,7 @@ CATALOGUE: dict[str, PageState] = {
         title="We returned your {refund}",
         claim=("We returned your {refund} {refunded}.", "We returned your {refund}."),
         proof="The processor shows the refund as succeeded.",
-        what_to_do=(_BANKS, _REFERENCE, "{access_over}"),
+        what_to_do=(BANKS, _REFERENCE, "{access_over}"),
         is_settled=True,
     ),
     "ended": PageState(

@@ -72,7 +72,7 @@ class CheckoutInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayRequest:
-    """What a checkout's workflow is started with.
+    """A press on Pay, as the door is told of it; it stays within this process.
 
     Attributes:
         checkout_id: The checkout whose request to pay is durable in its row.

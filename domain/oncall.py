@@ -52,10 +52,6 @@ class FindingKind(StrEnum):
     CUSTOMER_WROTE = "customer_wrote"
     #: A step does not get on, and no customer misses anything by it.
     STEP_STUCK = "step_stuck"
-    #: The machine has put it right.
-    HEALED = "healed"
-    #: Only to be found again: deploys, replays, single retries.
-    NOTED = "noted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +70,6 @@ class Rule:
         selling_on_harms: Each further sale may add a harmed customer, so that pausing
             new payments stops the harm from growing.
         can_be_mended_at_night: A person can do something about it in 15 minutes, alone.
-        quiet_level: How loud it is below every threshold.
     """
 
     page_from: int | None = None
@@ -85,7 +80,6 @@ class Rule:
     harms_now: bool = False
     selling_on_harms: bool = False
     can_be_mended_at_night: bool = False
-    quiet_level: Level = Level.DIGEST
 
 
 #: By day, who paid and has no access for so long is worth a message even alone.
@@ -151,8 +145,6 @@ RULES: dict[FindingKind, Rule] = {
     FindingKind.DRILL_OVERDUE: Rule(push_after=_AT_ONCE),
     FindingKind.CUSTOMER_WROTE: Rule(),
     FindingKind.STEP_STUCK: Rule(),
-    FindingKind.HEALED: Rule(),
-    FindingKind.NOTED: Rule(quiet_level=Level.RECORD),
 }
 
 #: What the words that open a case mean; other causes are read from money and access.
@@ -361,7 +353,7 @@ def severity_of(incident: Incident, paused_at: datetime | None, now: datetime) -
         return Level.PAGE
     if rule.push_after is not None and now - incident.oldest >= rule.push_after:
         return Level.PUSH
-    return rule.quiet_level
+    return Level.DIGEST
 
 
 def _is_worth_a_page(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from domain.money import Money
@@ -11,6 +12,7 @@ from domain.states import DeclineClass
 
 #: The processor's word for an id that it does not have: an answer, and a final one.
 UNKNOWN_TO_PROCESSOR = "resource_missing"
+Made = TypeVar("Made")
 
 
 class PaymentIntentStatus(StrEnum):
@@ -150,11 +152,14 @@ class ProcessorCharge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChargePage:
-    """A page of charges, newest first; failed, pending and uncaptured ones left out.
+class Page(Generic[Made]):
+    """A page of what was made at the processor, newest first.
+
+    Of charges, failed, pending and uncaptured ones are left out; of refunds and
+    disputes, those of a charge without a PaymentIntent, which is none of ours.
 
     Attributes:
-        charges: Those that moved money; there may be none although more pages follow.
+        made: There may be none although more pages follow.
         next_cursor: To go on with; None at the end.
         oldest_at: When the oldest on the page was made, those left out too; None when
             the page is empty.
@@ -162,7 +167,7 @@ class ChargePage:
             became of their money is unknown: a person must look.
     """
 
-    charges: tuple[ProcessorCharge, ...]
+    made: tuple[Made, ...]
     next_cursor: str | None
     oldest_at: datetime | None
     not_understood: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Reconciliation: what may differ between the processor and us, and what is done then.
 
-`RULES` is the one table of kinds: code, database, documentation and console read it.
+`RULES` is the one table of kinds: the decisions and the documentation read it.
 Annotations are evaluated, not postponed; see `domain.messages`.
 """
 
@@ -362,6 +362,14 @@ class RunPlan:
     is_dry: bool = False
     is_gapless: bool = True
     decided_at: datetime | None = None
+
+
+def is_settled(plan: RunPlan, charged_at: datetime) -> bool:
+    """Whether what a run sees of a charge will look the same in five minutes.
+
+    One that is older than what every run compares again is no news on its way.
+    """
+    return charged_at < plan.compare_before - OVERLAP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,31 +194,8 @@ class ListRefundsMade(ListMade):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundPage:
-    """A page of refunds, newest first; see `ChargePage`.
-
-    A refund of a charge without a PaymentIntent is left out: it is none of ours.
-    """
-
-    refunds: tuple[Refund, ...]
-    next_cursor: str | None
-    oldest_at: datetime | None
-    not_understood: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ListDisputesMade(ListMade):
     """Ask for disputes, open and decided."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisputePage:
-    """A page of disputes, newest first; see `RefundPage`."""
-
-    disputes: tuple[Dispute, ...]
-    next_cursor: str | None
-    oldest_at: datetime | None
-    not_understood: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,7 +197,6 @@ class ReplyFacts:
         timeline: What happened, oldest first.
         what_broke: One or two sentences, written by a person.
         what_changed: Likewise, so that it does not happen again.
-        people: How many were hit by the same cause.
     """
 
     now: datetime
@@ -216,7 +215,6 @@ class ReplyFacts:
     timeline: tuple[Happening, ...] = ()
     what_broke: str | None = None
     what_changed: str | None = None
-    people: int | None = None
 
     def returned(self, *, second: bool) -> tuple[ReturnedMoney, ...]:
         """Return what went back: of a second charge, or of what the order stands for.
@@ -642,7 +640,6 @@ _SIGNS: tuple[tuple[Situation, _Test], ...] = (
         lambda f, _: f.wrote_at is not None and f.now - f.wrote_at > SLOW_AFTER,
     ),
     (Situation.AFTER_THE_FIX, _KNOWN[Fact.WHAT_CHANGED]),
-    (Situation.MANY_PEOPLE, lambda f, _: f.people is not None and f.people > 1),
     # What went back last is what they mostly write about.
     (
         Situation.PAID_TWICE,

@@ -18,6 +18,9 @@ _BRANDS = {
     "visa": "Visa",
 }
 
+#: When a bank writes money that went back on a statement; wherever we tell of it.
+BANKS = "Banks usually show it within 5 to 10 business days."
+
 
 def card_in_words(brand: str | None, last4: str | None) -> str | None:
     """Write a card as its owner knows it: `Visa ending 4242`; None without digits."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from domain.replies import TYPED, WHERE, Fact, Situation, needs
@@ -67,7 +66,7 @@ def _contents() -> Iterator[str]:
 def _part(situation: Situation, specimen: ReplySpecimen) -> Iterator[str]:
     guide, letter = (
         GUIDES[situation],
-        letter_of(replace(specimen.request, subject=None)),
+        letter_of(specimen.request),
     )
     yield from (f"## {guide.title}", "", f"> {guide.they_write}", "")
     yield from (f"**When.** {guide.use_when}", "")

@@ -9,15 +9,20 @@ import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: More is cut off on a phone.
 MOST_SUBJECT_CHARACTERS = 50
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
-_TEMPLATES = Environment(
+#: For all letters, those that a person signs too.
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
@@ -77,18 +82,15 @@ class Letter:
 
     def __post_init__(self) -> None:
         """Put every text on one line, whoever wrote the letter."""
-        for field in fields(self):
-            if field.name != "subject":
-                clean = _on_one_line(getattr(self, field.name))
-                object.__setattr__(self, field.name, clean)
+        put_on_one_line(self)
 
     def as_text(self) -> str:
         """Return the variant for readers of plain text."""
-        return _TEMPLATES.get_template("letter.txt").render(letter=self)
+        return TEMPLATES.get_template("letter.txt").render(letter=self)
 
     def as_html(self) -> str:
         """Return the variant for everybody else."""
-        return _TEMPLATES.get_template("letter.html").render(letter=self)
+        return TEMPLATES.get_template("letter.html").render(letter=self)
 
 
 def one_line(text: str) -> str:
@@ -108,6 +110,17 @@ def first_that_fits(*subjects: str) -> str:
         if len(line) <= MOST_SUBJECT_CHARACTERS:
             return line
     return lines[-1][: MOST_SUBJECT_CHARACTERS - 1].rstrip() + "…"
+
+
+def put_on_one_line(letter: DataclassInstance) -> None:
+    """Put every text of a letter that is being made on one line, but its subject.
+
+    A subject that is not on one line is refused when the message is built.
+    """
+    for field in fields(letter):
+        if field.name != "subject":
+            clean = _on_one_line(getattr(letter, field.name))
+            object.__setattr__(letter, field.name, clean)
 
 
 def _on_one_line(value: object) -> object:

@@ -16,10 +16,10 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import idna
 
+from domain.links import web_address
 from mail.letter import MOST_SUBJECT_CHARACTERS, Link, has_control
 
 _MESSAGE_ID = re.compile(r"<[^<>\s@]+@[^<>\s@]+>")
@@ -80,14 +80,13 @@ def build_message(
         date: When it was written; now unless told otherwise.
         earlier: Message-IDs of the mails that it follows, oldest first: mail programs
             show them as one thread.
-        by_person: A person signs it: no header calls it automatic, and its subject may
-            be the customer's own, as long as that is.
+        by_person: A person signs it: no header calls it automatic.
 
     Raises:
         MessageRefused: A header would hold a line end, an address is none, or a link
             does not lead to a page.
     """
-    if not by_person and len(letter.subject) > MOST_SUBJECT_CHARACTERS:
+    if len(letter.subject) > MOST_SUBJECT_CHARACTERS:
         raise MessageRefused("subject: longer than 50 characters")
     for name, link in (("button", letter.button), ("aside", letter.aside)):
         if link is not None:
@@ -163,10 +162,6 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _check_link(name: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if web_address(url) is None:
         msg = f"{name}: not the address of a page"
-        raise MessageRefused(msg)
-    if has_control(url) or " " in url:
-        msg = f"{name}: an address must not hold a blank or a line end"
         raise MessageRefused(msg)

@@ -14,9 +14,12 @@ from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import aiosmtplib
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 #: A mail server greets slowly on purpose at times; longer than this it is not well.
 TIMEOUT = timedelta(seconds=15)
@@ -99,6 +102,18 @@ class SmtpMailer:
         self._password = password or None
         self._starttls = starttls
         self._timeout = timeout.total_seconds()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the mailer that the settings ask for."""
+        password = settings.smtp_password
+        return cls(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_username,
+            password=password.get_secret_value() if password else None,
+            starttls=settings.smtp_starttls,
+        )
 
     async def send(self, message: EmailMessage) -> None:
         """Hand one message over; see `Mailer`."""

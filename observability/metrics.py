@@ -60,11 +60,12 @@ WEBHOOKS = Counter(
     "holdfast_webhooks", "Webhooks received, by what was done with them.", ["outcome"]
 )
 
-#: Open streams and waiting requests of `/v1`; they are not among the requests below.
 RECONCILIATION_AGE = Gauge(
     "holdfast_reconciliation_age_seconds",
     "Seconds since up to when the processor's books were last compared with ours.",
 )
+
+#: Open streams and waiting requests of `/v1`; they are not among the requests below.
 FOLLOWERS = Gauge(
     "holdfast_followers", "Clients that follow a checkout in this moment."
 )

@@ -20,14 +20,12 @@ from domain.messages import (
     PreparePaymentIntent,
 )
 from domain.on_record import CheckoutOnRecord
-from domain.payments import ChargePage, ListCharges, PaymentIntent
+from domain.payments import ListCharges, Page, PaymentIntent, ProcessorCharge
 from domain.refunds import (
     Dispute,
-    DisputePage,
     ListDisputesMade,
     ListRefundsMade,
     Refund,
-    RefundPage,
     RefundPaymentIntent,
 )
 
@@ -140,7 +138,7 @@ class ProcessorBooks(Protocol):
     newer than the span, and a cursor names an object, not a place.
     """
 
-    async def list_charges(self, request: ListCharges) -> ChargePage:
+    async def list_charges(self, request: ListCharges) -> Page[ProcessorCharge]:
         """Return a page of the charges that moved money, with their checkouts' records.
 
         A charge counts at the time it was made. One that was pending then is found only
@@ -151,7 +149,7 @@ class ProcessorBooks(Protocol):
         """
         ...
 
-    async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
+    async def list_refunds_made(self, request: ListRefundsMade) -> Page[Refund]:
         """Return a page of refunds.
 
         Raises:
@@ -159,7 +157,7 @@ class ProcessorBooks(Protocol):
         """
         ...
 
-    async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
+    async def list_disputes_made(self, request: ListDisputesMade) -> Page[Dispute]:
         """Return a page of disputes.
 
         Raises:

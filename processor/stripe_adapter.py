@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import stripe
 
@@ -28,14 +28,18 @@ from domain.messages import (
     PreparePaymentIntent,
 )
 from domain.on_record import CheckoutOnRecord
-from domain.payments import ChargePage, ListCharges, ListMade, PaymentIntent
+from domain.payments import (
+    ListCharges,
+    ListMade,
+    Page,
+    PaymentIntent,
+    ProcessorCharge,
+)
 from domain.refunds import (
     Dispute,
-    DisputePage,
     ListDisputesMade,
     ListRefundsMade,
     Refund,
-    RefundPage,
     RefundPaymentIntent,
 )
 from domain.states import RefundPurpose
@@ -55,6 +59,9 @@ from processor.stripe_bodies import (
     refund_of,
     whole,
 )
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 #: Longer than any bank takes, shorter than an activity's own limit.
 REQUEST_TIMEOUT_SECONDS = 20.0
@@ -105,6 +112,15 @@ class StripeProcessor:
         self._intents = services.payment_intents
         self._refunds, self._disputes = services.refunds, services.disputes
         self._addresses = addresses
+
+    @classmethod
+    def of(cls, settings: Settings, addresses: PageAddresses) -> Self:
+        """Return the processor that the settings name."""
+        return cls(
+            settings.stripe_api_key.get_secret_value(),
+            addresses,
+            api_base=settings.stripe_api_base,
+        )
 
     async def close(self) -> None:
         """Let go of the connections; the processor is not used afterwards."""
@@ -216,36 +232,18 @@ class StripeProcessor:
             )
         return [dispute_of(body) for body in whole(page.to_dict())]
 
-    async def list_charges(self, request: ListCharges) -> ChargePage:
+    async def list_charges(self, request: ListCharges) -> Page[ProcessorCharge]:
         """Return a page of the charges that moved money; see the port."""
         body = await self._list("charges", request, expand=["data.payment_intent"])
-        page = page_of(body, charge_of)
-        return ChargePage(
-            charges=page.made,
-            next_cursor=page.next_cursor,
-            oldest_at=page.oldest_at,
-            not_understood=page.not_understood,
-        )
+        return page_of(body, charge_of)
 
-    async def list_refunds_made(self, request: ListRefundsMade) -> RefundPage:
+    async def list_refunds_made(self, request: ListRefundsMade) -> Page[Refund]:
         """Return a page of refunds; see the port."""
-        page = page_of(await self._list("refunds", request), of_an_intent(refund_of))
-        return RefundPage(
-            refunds=page.made,
-            next_cursor=page.next_cursor,
-            oldest_at=page.oldest_at,
-            not_understood=page.not_understood,
-        )
+        return page_of(await self._list("refunds", request), of_an_intent(refund_of))
 
-    async def list_disputes_made(self, request: ListDisputesMade) -> DisputePage:
+    async def list_disputes_made(self, request: ListDisputesMade) -> Page[Dispute]:
         """Return a page of disputes; see the port."""
-        page = page_of(await self._list("disputes", request), of_an_intent(dispute_of))
-        return DisputePage(
-            disputes=page.made,
-            next_cursor=page.next_cursor,
-            oldest_at=page.oldest_at,
-            not_understood=page.not_understood,
-        )
+        return page_of(await self._list("disputes", request), of_an_intent(dispute_of))
 
     async def _list(self, what: str, request: ListMade, **more: Any) -> dict[str, Any]:
         """Return a page as plain JSON.

@@ -7,20 +7,24 @@ Reference: https://docs.stripe.com/api/charges/object, .../api/refunds/object
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
 from domain.money import Money
 from domain.on_record import CheckoutOnRecord
-from domain.payments import PaymentIntent, PaymentIntentStatus, ProcessorCharge
+from domain.payments import (
+    Made,
+    Page,
+    PaymentIntent,
+    PaymentIntentStatus,
+    ProcessorCharge,
+)
 from domain.refunds import Dispute, Refund, RefundStatus
 from processor.declines import decline_class
 from processor.port import OutcomeUnknown
 
 Body = dict[str, Any]
-Made = TypeVar("Made")
 
 #: Words for a charge that moved no money, or not yet.
 _MOVED_NOTHING = frozenset({"pending", "failed"})
@@ -178,16 +182,6 @@ def created_at(body: Body) -> datetime:
 def of_an_intent(read: Callable[[Body], Made]) -> Callable[[Body], Made | None]:
     """Leave out what has no PaymentIntent: a legacy charge's refund or dispute."""
     return lambda body: read(body) if body["payment_intent"] else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[Made]):
-    """A page of a list; see `ChargePage`."""
-
-    made: tuple[Made, ...]
-    next_cursor: str | None
-    oldest_at: datetime | None
-    not_understood: tuple[str, ...]
 
 
 def page_of(page: Body, read: Callable[[Body], Made | None]) -> Page[Made]:

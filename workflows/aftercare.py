@@ -34,13 +34,10 @@ with workflow.unsafe.imports_passed_through():
     )
     from domain.states import AccessState
     from workflows import policies
-    from workflows.policies import Step
+    from workflows.policies import LocalStep
     from workflows.steps import Steps
 
 S = TypeVar("S")
-
-#: What is due is done at once; this keeps a wait from being none at all.
-_SHORTEST_WAIT = timedelta(milliseconds=100)
 
 
 class RefundAsked(Exception):
@@ -173,7 +170,8 @@ class Aftercare:
                         self._tell_change(step.entitlement_id, step.until)
                     )
                 case RefundStepKind.WAIT if step.until is not None:
-                    return max(step.until - workflow.now(), _SHORTEST_WAIT), step
+                    wait = step.until - workflow.now()
+                    return max(wait, policies.LEAST_WAIT_FOR_MONEY), step
                 case _:
                     return None, step
 
@@ -283,7 +281,7 @@ class Aftercare:
 
     async def _ask(
         self,
-        step: Step,
+        step: LocalStep,
         activity: Callable[[Any, str], Awaitable[list[S]]],
         payment_intent_id: str,
         is_patient: bool,

@@ -12,19 +12,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
-from temporalio.client import (
-    Client,
-    WorkflowHandle,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError
 
 from domain.desk import Answer, Answered, Desk
 from domain.oncall import Finding
 from observability import logs
-from workflows.door import DEADLINE, TASK_QUEUE, TASK_TIMEOUT, DoorClosed
+from workflows.door import (
+    DEADLINE,
+    TASK_QUEUE,
+    TASK_TIMEOUT,
+    DoorClosed,
+    within_deadline,
+)
 from workflows.on_call import OnCallWorkflow
 
 WORKFLOW_ID = "on-call"
@@ -39,7 +39,7 @@ _AGAIN_SECONDS = 5.0
 _SUMMARY = "On-call desk: incidents, alerts, digest, heartbeat"
 
 #: An answer waits for a worker; whoever gives it sits at a terminal.
-_ANSWER_SECONDS = 10
+_ANSWERS_WITHIN = timedelta(seconds=10)
 
 R = TypeVar("R")
 
@@ -128,34 +128,23 @@ class OnCallDesk:
         return self._client.get_workflow_handle_for(OnCallWorkflow.run, self._id)
 
     async def _start(self, findings: Sequence[Finding]) -> None:
-        try:
-            async with asyncio.timeout(self._deadline.total_seconds()):
-                await self._client.start_workflow(
-                    OnCallWorkflow.run,
-                    Desk(is_new=True),
-                    id=self._id,
-                    task_queue=self._task_queue,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    static_summary=_SUMMARY,
-                    task_timeout=TASK_TIMEOUT,
-                    start_signal="report" if findings else None,
-                    start_signal_args=[list(findings)] if findings else [],
-                    rpc_timeout=self._deadline,
-                )
-        except (RPCError, TimeoutError, RuntimeError) as error:
-            raise DoorClosed(type(error).__name__) from None
+        async with within_deadline(self._deadline):
+            await self._client.start_workflow(
+                OnCallWorkflow.run,
+                Desk(is_new=True),
+                id=self._id,
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                static_summary=_SUMMARY,
+                task_timeout=TASK_TIMEOUT,
+                start_signal="report" if findings else None,
+                start_signal_args=[list(findings)] if findings else [],
+                rpc_timeout=self._deadline,
+            )
 
 
 async def _bounded(call: Awaitable[R]) -> R:
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            return await call
-    except (
-        RPCError,
-        TimeoutError,
-        RuntimeError,
-        WorkflowUpdateFailedError,
-        WorkflowUpdateRPCTimeoutOrCancelledError,
-    ) as error:
-        raise DoorClosed(type(error).__name__) from None
+    async with within_deadline(_ANSWERS_WITHIN):
+        answer = await call
+    return answer  # noqa: RET504  # mypy holds that the block may swallow errors.

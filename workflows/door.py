@@ -7,11 +7,18 @@ deadline: with the server down, a call of 3 seconds came back after 10.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from temporalio.client import Client, Interceptor, WorkflowExecutionStatus
+from temporalio.client import (
+    Client,
+    Interceptor,
+    WorkflowExecutionStatus,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
@@ -37,6 +44,31 @@ TASK_TIMEOUT = timedelta(seconds=5)
 
 class DoorClosed(Exception):
     """Temporal did not take the message in time. It may have: unknown, never failed."""
+
+
+#: What the SDK raises when Temporal is away, slow, or was never connected to, or when
+#: an update ends without its answer.
+_NO_ANSWER = (
+    RPCError,
+    TimeoutError,
+    RuntimeError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+
+
+@asynccontextmanager
+async def within_deadline(deadline: timedelta = DEADLINE) -> AsyncIterator[None]:
+    """Bound a call of Temporal; every way of having no answer is one error.
+
+    Raises:
+        DoorClosed: No answer within the deadline.
+    """
+    try:
+        async with asyncio.timeout(deadline.total_seconds()):
+            yield
+    except _NO_ANSWER as error:
+        raise DoorClosed(type(error).__name__) from None
 
 
 async def connect(
@@ -92,33 +124,27 @@ class CheckoutDoor:
             DoorClosed: No answer within the deadline; the row keeps the request.
         """
         signal = request.buyer_attempt > 1
-        try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
-                await self._client.start_workflow(
-                    CheckoutWorkflow.run,
-                    CheckoutInput(
-                        checkout_id=request.checkout_id,
-                        reference_code=request.reference_code,
-                    ),
-                    id=workflow_id_of(request.checkout_id),
-                    task_queue=self._task_queue,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    # An ended run is no obstacle: a declined buyer comes back after
-                    # hours. That a charge happens once is the row's word, not the id's.
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    search_attributes=search_attributes.at_start(
-                        request.reference_code
-                    ),
-                    static_summary=(
-                        f"{request.plan_name} {request.price} · "
-                        f"{request.reference_code}"
-                    ),
-                    task_timeout=TASK_TIMEOUT,
-                    start_signal="pay_requested" if signal else None,
-                    rpc_timeout=DEADLINE,
-                )
-        except (RPCError, TimeoutError, RuntimeError) as error:
-            raise DoorClosed(type(error).__name__) from None
+        async with within_deadline():
+            await self._client.start_workflow(
+                CheckoutWorkflow.run,
+                CheckoutInput(
+                    checkout_id=request.checkout_id,
+                    reference_code=request.reference_code,
+                ),
+                id=workflow_id_of(request.checkout_id),
+                task_queue=self._task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                # An ended run is no obstacle: a declined buyer comes back after
+                # hours. That a charge happens once is the row's word, not the id's.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                search_attributes=search_attributes.at_start(request.reference_code),
+                static_summary=(
+                    f"{request.plan_name} {request.price} · {request.reference_code}"
+                ),
+                task_timeout=TASK_TIMEOUT,
+                start_signal="pay_requested" if signal else None,
+                rpc_timeout=DEADLINE,
+            )
 
     async def look_again(self, checkout_id: UUID) -> bool:
         """Hint that the processor has news; False when nobody is listening any more.
@@ -129,15 +155,13 @@ class CheckoutDoor:
         handle = self._client.get_workflow_handle_for(
             CheckoutWorkflow.run, workflow_id_of(checkout_id)
         )
-        try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
+        async with within_deadline():
+            try:
                 await handle.signal(CheckoutWorkflow.look_again, rpc_timeout=DEADLINE)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
                 return False
-            raise DoorClosed(type(error).__name__) from None
-        except (TimeoutError, RuntimeError) as error:
-            raise DoorClosed(type(error).__name__) from None
         return True
 
     async def is_running(self, checkout_id: UUID) -> bool:
@@ -147,15 +171,13 @@ class CheckoutDoor:
             DoorClosed: No answer within the deadline.
         """
         handle = self._client.get_workflow_handle(workflow_id_of(checkout_id))
-        try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
+        async with within_deadline():
+            try:
                 found = await handle.describe(rpc_timeout=DEADLINE)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
                 return False
-            raise DoorClosed(type(error).__name__) from None
-        except (TimeoutError, RuntimeError) as error:
-            raise DoorClosed(type(error).__name__) from None
         return found.status is WorkflowExecutionStatus.RUNNING
 
     async def request_repair(
@@ -187,25 +209,20 @@ class CheckoutDoor:
         signal: str,
         argument: RepairRequest | RefundRequest,
     ) -> None:
-        try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
-                await self._client.start_workflow(
-                    CheckoutWorkflow.run,
-                    checkout,
-                    id=workflow_id_of(checkout.checkout_id),
-                    task_queue=self._task_queue,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    search_attributes=search_attributes.at_start(
-                        checkout.reference_code
-                    ),
-                    static_summary=f"{summary} · {checkout.reference_code}",
-                    task_timeout=TASK_TIMEOUT,
-                    start_signal=signal,
-                    start_signal_args=[argument],
-                    rpc_timeout=DEADLINE,
-                )
-        except (RPCError, TimeoutError, RuntimeError) as error:
-            raise DoorClosed(type(error).__name__) from None
+        async with within_deadline():
+            await self._client.start_workflow(
+                CheckoutWorkflow.run,
+                checkout,
+                id=workflow_id_of(checkout.checkout_id),
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                search_attributes=search_attributes.at_start(checkout.reference_code),
+                static_summary=f"{summary} · {checkout.reference_code}",
+                task_timeout=TASK_TIMEOUT,
+                start_signal=signal,
+                start_signal_args=[argument],
+                rpc_timeout=DEADLINE,
+            )
 
     async def reconcile(self, asked: ReconcileInput) -> None:
         """Begin a run of the reconciliation by hand; the same `run_id` twice is one.
@@ -213,16 +230,14 @@ class CheckoutDoor:
         Raises:
             DoorClosed: No answer within the deadline; it may begin all the same.
         """
-        try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
-                await start_run(self._client, asked, self._task_queue)
-        except (RPCError, TimeoutError, RuntimeError) as error:
-            raise DoorClosed(type(error).__name__) from None
+        async with within_deadline():
+            await start_run(self._client, asked, self._task_queue)
 
     async def is_open(self) -> bool:
         """Say whether Temporal answers, within the deadline; for readiness."""
         try:
-            async with asyncio.timeout(DEADLINE.total_seconds()):
-                return await self._client.service_client.check_health()
-        except (RPCError, TimeoutError, RuntimeError):
+            async with within_deadline():
+                is_healthy = await self._client.service_client.check_health()
+        except DoorClosed:
             return False
+        return is_healthy

@@ -176,7 +176,7 @@ class OnCallWorkflow:
         return await workflow.execute_local_activity_method(
             DeskActivities.look_at_desk,
             args=[self._desk, workflow.now()],
-            start_to_close_timeout=policies.LOOK_AT_DESK.local_timeout,
+            start_to_close_timeout=policies.LOOK_AT_DESK.timeout,
             retry_policy=policies.REPEATED,
             summary=policies.LOOK_AT_DESK.name,
         )

@@ -1,6 +1,7 @@
 """How long each step may take, how it is repeated, and the ladders of waiting.
 
-Every number has its reason here; workflows only name them.
+Every number that a workflow waits or tries by has its reason here; workflows only name
+them. What the outside is given stands with it: `door`, `desk` and `schedule`.
 """
 
 from __future__ import annotations
@@ -81,33 +82,41 @@ ANOTHER_CARD_WITHIN = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a checkout, as support reads it.
+    """One step of a workflow, as support reads it.
 
     Attributes:
         name: In the imperative, as `write the order`.
-        local_timeout: Limit of the first try.
-        timeout: Limit of each later try (start to close).
+        timeout: Limit of each try (start to close).
         heartbeat: Limit between heartbeats; None for steps that end within seconds.
     """
 
     name: str
-    local_timeout: timedelta
     timeout: timedelta
     heartbeat: timedelta | None = None
 
 
-def _database(name: str) -> Step:
-    """Statements end by themselves after 5 seconds, a wait for a connection after 3."""
-    return Step(
-        name=name,
-        local_timeout=timedelta(seconds=4),
-        timeout=timedelta(seconds=10),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStep(Step):
+    """A step whose first try is a local activity.
+
+    Attributes:
+        local_timeout: Limit of that try; `timeout` is that of each later one.
+    """
+
+    local_timeout: timedelta
 
 
-def _processor(name: str) -> Step:
+#: Statements end by themselves after 5 seconds, a wait for a connection after 3.
+_STATEMENTS = timedelta(seconds=10)
+
+
+def _database(name: str) -> LocalStep:
+    return LocalStep(name=name, local_timeout=timedelta(seconds=4), timeout=_STATEMENTS)
+
+
+def _processor(name: str) -> LocalStep:
     """The adapter ends after 20 seconds; a dead worker shows after four heartbeats."""
-    return Step(
+    return LocalStep(
         name=name,
         local_timeout=timedelta(seconds=22),
         timeout=timedelta(seconds=25),
@@ -115,9 +124,9 @@ def _processor(name: str) -> Step:
     )
 
 
-def _application(name: str) -> Step:
+def _application(name: str) -> LocalStep:
     """The application is given 10 seconds by the activity."""
-    return Step(
+    return LocalStep(
         name=name,
         local_timeout=timedelta(seconds=12),
         timeout=timedelta(seconds=15),
@@ -125,9 +134,9 @@ def _application(name: str) -> Step:
     )
 
 
-def _mail(name: str) -> Step:
+def _mail(name: str) -> LocalStep:
     """The mail server is given 15 seconds by the mailer."""
-    return Step(
+    return LocalStep(
         name=name,
         local_timeout=timedelta(seconds=17),
         timeout=timedelta(seconds=20),
@@ -167,28 +176,23 @@ PLAN_MAIL = _database("find out what the customer must hear")
 
 #: What is due is decided within this, though a database that is away is waited for.
 LOOK_AT_DESK = Step(
-    name="see what is due at the on-call desk",
-    local_timeout=timedelta(seconds=15),
-    timeout=timedelta(seconds=15),
+    name="see what is due at the on-call desk", timeout=timedelta(seconds=15)
 )
-RECORD_DESK = _database("write down what the on-call desk did")
+RECORD_DESK = Step(name="write down what the on-call desk did", timeout=_STATEMENTS)
 PAUSE_CHECKOUT = Step(
     name="pause new payments: nobody answered",
-    local_timeout=timedelta(seconds=20),
     # The switch waits up to 15 seconds for the presses that are being committed.
     timeout=timedelta(seconds=20),
 )
 #: Each channel is given 15 seconds, and a person may have several.
 SEND_ALERT = Step(
     name="tell a person",
-    local_timeout=timedelta(minutes=2),
     timeout=timedelta(minutes=2),
     heartbeat=timedelta(seconds=4),
 )
 #: The watcher is given 8 seconds.
 BEAT = Step(
     name="let the outside watcher hear of us",
-    local_timeout=timedelta(seconds=10),
     timeout=timedelta(seconds=10),
 )
 
@@ -203,6 +207,9 @@ DESK_FAULT_WAIT = timedelta(minutes=1)
 
 #: A timer of no length would let a plan that stays due spin.
 LEAST_WAIT = timedelta(seconds=1)
+
+#: What is due about money is done at once; this keeps a wait from being none at all.
+LEAST_WAIT_FOR_MONEY = timedelta(milliseconds=100)
 
 #: No mail is in sight: any change is looked at sooner, and this is for none at all.
 NOTHING_IN_SIGHT = timedelta(days=1)
@@ -229,26 +236,23 @@ HANDS_OVER_AFTER = timedelta(minutes=3)
 #: minute, and the heartbeat keeps the place.
 PAGES_AT_ONCE = 200
 
-BEGIN_RUN = _database("say what to compare")
+BEGIN_RUN = Step(name="say what to compare", timeout=_STATEMENTS)
 COMPARE_PAGES = Step(
     name="compare the processor's books with ours",
-    local_timeout=timedelta(minutes=5),
     timeout=timedelta(minutes=5),
     # One page may take the processor's 20 seconds.
     heartbeat=timedelta(seconds=30),
 )
 ASK_ABOUT_INTENTS = Step(
     name="ask about open PaymentIntents",
-    local_timeout=timedelta(minutes=5),
     timeout=timedelta(minutes=5),
     heartbeat=timedelta(seconds=30),
 )
-LOOK_LOCALLY = _database("look for what does not get on")
-DECIDE = _database("decide what is done")
+LOOK_LOCALLY = Step(name="look for what does not get on", timeout=_STATEMENTS)
+DECIDE = Step(name="decide what is done", timeout=_STATEMENTS)
 ASK_FOR_REPAIRS = Step(
     name="ask for the repairs",
-    local_timeout=timedelta(minutes=2),
     timeout=timedelta(minutes=2),
     heartbeat=timedelta(seconds=10),
 )
-FINISH_RUN = _database("close the run")
+FINISH_RUN = Step(name="close the run", timeout=_STATEMENTS)

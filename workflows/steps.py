@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.states import AccessState, MoneyState
     from observability import metrics
     from workflows import policies, search_attributes
-    from workflows.policies import Step
+    from workflows.policies import LocalStep, Step
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -100,7 +100,7 @@ class Steps:
 
     async def durably(
         self,
-        step: Step,
+        step: LocalStep,
         activity: Callable[[Any, A], Awaitable[R]],
         argument: A,
         *,
@@ -149,7 +149,7 @@ class Steps:
                 return result
 
     async def attempt(
-        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+        self, step: LocalStep, activity: Callable[[Any, A], Awaitable[R]], argument: A
     ) -> R | None:
         """Carry a step out once; None when it did not succeed, or may not have.
 
@@ -306,7 +306,7 @@ class Steps:
         )
 
     async def _locally(
-        self, step: Step, activity: Callable[[Any, A], Awaitable[R]], argument: A
+        self, step: LocalStep, activity: Callable[[Any, A], Awaitable[R]], argument: A
     ) -> R:
         return await workflow.execute_local_activity_method(
             activity,

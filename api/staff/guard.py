@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -33,6 +32,7 @@ from database import staff_sessions
 from database.audit import Fact, Outcome, StaffAction, record_action
 from database.staff import spend_code
 from database.staff_sessions import StaffSession
+from domain.addresses import token_digest
 from domain.staff import Access, Role, may
 from observability.logs import get_logger
 
@@ -159,11 +159,6 @@ def new_token() -> str:
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
-def digest(token: str) -> bytes:
-    """Return what is stored of a token."""
-    return sha256(token.encode()).digest()
-
-
 def form_token_of(cookie: str) -> str:
     """Return what the forms carry of whom this cookie's value belongs to.
 
@@ -217,7 +212,7 @@ async def _signed_in(request: Request, parts: Parts) -> Staff:
     case_id = _case_of(request)
     if token is None:
         raise SignedOut(case_id)
-    session_hash = digest(token)
+    session_hash = token_digest(token)
 
     async def find(connection: AsyncConnection) -> StaffSession | None:
         return await staff_sessions.find_session(connection, session_hash)

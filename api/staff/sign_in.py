@@ -8,7 +8,6 @@ browser that did so before is counted apart, so that no stranger can lock them o
 from __future__ import annotations
 
 import hmac
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -32,7 +31,6 @@ from api.staff.guard import (
     TheStaff,
     allows,
     console_router,
-    digest,
     form_token_of,
     new_token,
     record,
@@ -49,6 +47,7 @@ from database.staff import (
     spend_code,
     strengthen,
 )
+from domain.addresses import is_token, token_digest
 from domain.staff import (
     Access,
     CodeSource,
@@ -69,8 +68,6 @@ MOST_PER_ACCOUNT = 10
 _SESSION_SECONDS = int(staff_sessions.SESSION_VALID_FOR.total_seconds())
 _VISIT_SECONDS = int(timedelta(hours=1).total_seconds())
 _BROWSER_SECONDS = int(timedelta(days=180).total_seconds())
-
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 #: Longer than any password of ours: what is longer still is no try.
 _MOST_TYPED = 1024
@@ -164,7 +161,9 @@ async def use_set_up(
     session = new_token()
     if problem is None and step is not None:
         stored = await parts.passwords.digest(form.password)
-        await _make_theirs(request, parts, row, (digest(token), stored, step), session)
+        await _make_theirs(
+            request, parts, row, (token_digest(token), stored, step), session
+        )
         return _signed_in(parts, row, session, "/support")
     return parts.staff_pages.set_up(
         form.form_token, request.url.path, enrolment, problem=problem or ""
@@ -223,9 +222,9 @@ async def _open(request: Request, parts: Parts, claim: _Claim, token: str) -> bo
         if not await spend_code(connection, row.staff_id, step):
             return False
         if previous is not None:
-            await staff_sessions.end_session(connection, digest(previous))
+            await staff_sessions.end_session(connection, token_digest(previous))
         await staff_sessions.open_session(
-            connection, token_hash=digest(token), staff_id=row.staff_id
+            connection, token_hash=token_digest(token), staff_id=row.staff_id
         )
         bucket = _bucket(row.name, is_known=claim.is_browser_known)
         await staff_sessions.forget_tries(connection, bucket)
@@ -258,7 +257,7 @@ async def _make_theirs(
         ):
             raise SetupUnusable
         await staff_sessions.open_session(
-            connection, token_hash=digest(session), staff_id=row.staff_id
+            connection, token_hash=token_digest(session), staff_id=row.staff_id
         )
         await record_action(connection, _action(request, row, "account.set_up"))
 
@@ -280,9 +279,9 @@ async def _count(request: Request, parts: Parts, what: str, most: int) -> None:
 
 
 async def _account_of(parts: Parts, token: str) -> StaffRow:
-    if not _TOKEN.fullmatch(token):
+    if not is_token(token):
         raise SetupUnusable
-    row = await parts.records.read(lambda c: find_by_setup(c, digest(token)))
+    row = await parts.records.read(lambda c: find_by_setup(c, token_digest(token)))
     if row is None:
         raise SetupUnusable
     return row

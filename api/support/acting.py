@@ -187,7 +187,7 @@ async def hold(
     parts: TheParts, staff: TheStaff, case_id: UUID, form: Annotated[HoldForm, Form()]
 ) -> Response:
     """Let a case wait until a time, or end that."""
-    until = held_until(form.until, parts.clock(), parts.settings.support_hours)
+    until = held_until(form.until, parts.clock(), parts.settings.support_times)
     if form.until and (until is None or not form.reason.strip()):
         refused = staff.did(
             "case.held",

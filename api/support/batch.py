@@ -6,9 +6,12 @@ proposes, with the same id, so that a batch and a single press are one repair to
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,16 +21,16 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from api.parts import Parts, TheParts
+from api.records import RecordsUnavailable
 from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
-from api.support.asking import Shown
-from api.support.case import read_case_facts
 from api.support.pages import BatchPage
 from api.support.repairing import knock, write_repair
-from api.support.views import facts_of, queue_line
+from api.support.views import queue_line, repair_facts
 from database import console
 from database.audit import Outcome, record_action
-from database.console import CaseRow
-from domain.case_view import propose
+from database.checkouts import CheckoutRow
+from database.console import Asked, CaseRow
+from domain.case_view import CaseFacts, propose
 from domain.messages import RepairRequest
 from domain.money import Money
 from domain.staff import Access
@@ -39,6 +42,12 @@ router = console_router()
 MOST_AT_ONCE = 100
 #: Looked at before anything is pressed.
 _SAMPLES = 5
+
+#: Side by side, so that one slow answer holds up few others.
+KNOCKS_AT_ONCE = 10
+
+#: Who presses waits for this and no longer, however many cases there are.
+KNOCKS_WITHIN = timedelta(seconds=3)
 
 _REASON = "asked for with others of the same cause"
 
@@ -59,6 +68,14 @@ class _Done:
     asked: int = 0
     waiting: int = 0
     needless: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Needed:
+    """A checkout, and what decides its repair."""
+
+    row: CheckoutRow
+    facts: CaseFacts
 
 
 @router.api_route("/batch", methods=["GET", "HEAD"])
@@ -92,10 +109,7 @@ async def repair_batch(
         )
         await parts.records.write(lambda c: record_action(c, stale))
         return parts.console.batch(staff, await _page(parts, form.cause, is_stale=True))
-    done = _Done()
-    for row in rows:
-        assert row.checkout_id is not None  # noqa: S101  # `_of_cause` left others out.
-        done = await _repair_one(parts, staff, row.checkout_id, done)
+    done = await _repair_all(parts, staff, rows)
     action = staff.did(
         "batch.asked",
         cause=form.cause,
@@ -109,23 +123,49 @@ async def repair_batch(
     return RedirectResponse(f"/support/batch?{query}", status_code=303)
 
 
-async def _repair_one(
-    parts: Parts, staff: Staff, checkout_id: UUID, done: _Done
-) -> _Done:
-    found = await read_case_facts(parts, checkout_id)
-    proposal = propose(facts_of(found[1], found[2], Shown()))
-    if proposal is None:
-        return _Done(asked=done.asked, waiting=done.waiting, needless=done.needless + 1)
-    request = RepairRequest(
-        repair_id=proposal.repair_id, actor=staff.name, reason=_REASON
-    )
-    asked = await write_repair(parts, staff, found, request)
-    is_told = asked is not None and await knock(parts, found[1], asked)
-    return _Done(
-        asked=done.asked + is_told,
-        waiting=done.waiting + (not is_told),
-        needless=done.needless,
-    )
+async def _repair_all(parts: Parts, staff: Staff, rows: Sequence[CaseRow]) -> _Done:
+    """Write every repair down, then knock: no outage in between loses one."""
+    needed = await _needed(parts, rows)
+    written: list[tuple[CheckoutRow, Asked]] = []
+    wanted = 0
+    for row in rows:
+        one = needed.get(row.checkout_id)
+        if one is None or (proposal := propose(one.facts)) is None:
+            continue
+        wanted += 1
+        request = RepairRequest(
+            repair_id=proposal.repair_id, actor=staff.name, reason=_REASON
+        )
+        asked = await write_repair(parts, staff, row.case_id, one.facts, request)
+        if asked is not None:
+            written.append((one.row, asked))
+    told = await _knock_at_all(parts, written)
+    return _Done(asked=told, waiting=wanted - told, needless=len(rows) - wanted)
+
+
+async def _knock_at_all(
+    parts: Parts, written: Sequence[tuple[CheckoutRow, Asked]]
+) -> int:
+    """Have the workflows told, as many as the time allows, and count them.
+
+    The starter loop tells the others: their rows say that nobody did.
+    """
+    turn = asyncio.Semaphore(KNOCKS_AT_ONCE)
+    told: list[UUID] = []
+
+    async def tell(row: CheckoutRow, asked: Asked) -> None:
+        async with turn:
+            # Told and not marked so: the starter loop tells it again, which is one.
+            with suppress(RecordsUnavailable):
+                if await knock(parts, row, asked):
+                    told.append(asked.repair_id)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(KNOCKS_WITHIN.total_seconds()):
+            async with asyncio.TaskGroup() as knocks:
+                for row, asked in written:
+                    knocks.create_task(tell(row, asked))
+    return len(told)
 
 
 async def _of_cause(parts: Parts, cause: str) -> list[CaseRow]:
@@ -144,9 +184,8 @@ async def _page(parts: Parts, cause: str, *, is_stale: bool = False) -> BatchPag
     rows = await _of_cause(parts, cause)
     step = rows[0].standing.step if rows else ""
     at_once = rows[:MOST_AT_ONCE]
-    effects = Counter(
-        [await _effect(parts, row.checkout_id) for row in at_once if row.checkout_id]
-    )
+    needed = await _needed(parts, at_once)
+    effects = Counter(_effect(one.facts) for one in needed.values())
     return BatchPage(
         cause=cause,
         words=cause_in_words(cause, step),
@@ -159,10 +198,20 @@ async def _page(parts: Parts, cause: str, *, is_stale: bool = False) -> BatchPag
     )
 
 
-async def _effect(parts: Parts, checkout_id: UUID) -> str:
+async def _needed(parts: Parts, rows: Sequence[CaseRow]) -> dict[UUID | None, _Needed]:
+    """Read at once what decides the repairs of cases, by checkout."""
+    ids = [row.checkout_id for row in rows if row.checkout_id is not None]
+    found = await parts.records.read(lambda c: console.list_repairable(c, ids))
+    return {
+        checkout_id: _Needed(
+            row=one.row, facts=repair_facts(one.row, one.mails, one.repairs)
+        )
+        for checkout_id, one in found.items()
+    }
+
+
+def _effect(facts: CaseFacts) -> str:
     """Say what the repair would do, without saying for whom."""
-    _, row, record = await read_case_facts(parts, checkout_id)
-    facts = facts_of(row, record, Shown())
     proposal = propose(facts)
     if proposal is None:
         return "Nothing: nothing is missing"

@@ -21,6 +21,7 @@ from api.support.views import (
     CasePage,
     case_page,
     orphan_page,
+    payment_of,
     payment_url,
     processor_facts,
 )
@@ -101,11 +102,6 @@ async def read_case_facts(
         raise HTTPException(404) from None
 
 
-def payment_of(row: CheckoutRow, record: Record) -> str | None:
-    """Return the payment that a checkout stands or falls with."""
-    return row.payment_intent_id or (record.payments[0] if record.payments else None)
-
-
 async def _show(parts: Parts, staff: Staff, checkout_id: UUID, said: str) -> Response:
     case, row, record = await read_case_facts(parts, checkout_id)
     shown = await ask_processor(parts, payment_of(row, record))
@@ -122,7 +118,7 @@ async def _page(parts: Parts, staff: Staff, page: CasePage, said: str) -> Respon
         and may(one.role, Access.ACT)
         and one.name not in {staff.name, page.owner}
     ]
-    holds = hold_options(parts.clock(), parts.settings.support_hours)
+    holds = hold_options(parts.clock(), parts.settings.support_times)
     return parts.console.case(
         staff, page, said=in_words(said), colleagues=colleagues, holds=holds
     )

@@ -209,7 +209,7 @@ def _line(run: RunRow) -> RunLine:
     return RunLine(
         began=moment_in_words(run.started_at),
         told=_told(run),
-        who=("four months back, " if run.is_deep else "") + f"by {_who(run.actor)}",
+        who=("four months back, " if run.is_deep else "") + f"by {_who(run)}",
         found=[
             f"{count} × {cause_in_words(cause_of(DiscrepancyKind(kind)), '')}"
             for kind, count in run.found.items()
@@ -217,8 +217,9 @@ def _line(run: RunRow) -> RunLine:
     )
 
 
-def _who(actor: str) -> str:
-    return "the schedule" if actor == "schedule" else actor
+def _who(run: RunRow) -> str:
+    # By the trigger: a colleague may be called "schedule".
+    return "the schedule" if run.trigger is Trigger.SCHEDULE else run.actor
 
 
 def _told(run: RunRow) -> str:

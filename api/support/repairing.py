@@ -16,17 +16,16 @@ from starlette.responses import Response
 
 from api.parts import Parts, TheParts
 from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
-from api.support.asking import Shown
 from api.support.case import read_case_facts
 from api.support.said import Said, back_to_checkout, look_for_a_moment
-from api.support.views import facts_of
+from api.support.views import repair_facts
 from api.telling import tell_repair
 from database import console
 from database.audit import Outcome, StaffAction, record_action
 from database.checkouts import CheckoutRow
-from database.console import Asked, CaseRow, Record
+from database.console import Asked
 from database.emails import owe_again
-from domain.case_view import repair_id_of
+from domain.case_view import CaseFacts, repair_id_of
 from domain.messages import CheckoutInput, RepairRequest
 from domain.staff import Access
 
@@ -55,12 +54,12 @@ async def repair(
     form: Annotated[RepairForm, Form()],
 ) -> Response:
     """Have what is missing done, and wait a moment for how it ends."""
-    found = await read_case_facts(parts, checkout_id)
-    _, row, record = found
+    case, row, record = await read_case_facts(parts, checkout_id)
+    case_id = None if case is None else case.case_id
+    facts = repair_facts(row, record.mails, record.repairs)
     is_known = any(one.repair_id == form.repair_id for one in record.repairs)
-    is_current = form.repair_id == repair_id_of(facts_of(row, record, Shown()))
-    if not (is_known or is_current):
-        stale = _did(staff, found, form.repair_id, outcome=Outcome.REFUSED)
+    if not (is_known or form.repair_id == repair_id_of(facts)):
+        stale = _did(staff, case_id, checkout_id, form.repair_id, Outcome.REFUSED)
         await parts.records.write(lambda c: record_action(c, stale))
         return back_to_checkout(checkout_id, Said.REPAIR_STALE)
     request = RepairRequest(
@@ -68,7 +67,7 @@ async def repair(
         actor=staff.name,
         reason=form.reason.strip() or _IN_CONSOLE,
     )
-    asked = await write_repair(parts, staff, found, request)
+    asked = await write_repair(parts, staff, case_id, facts, request)
     if asked is None:
         return back_to_checkout(checkout_id, Said.REPAIR_STALE)
     if not await knock(parts, row, asked):
@@ -80,7 +79,8 @@ async def repair(
 async def write_repair(
     parts: Parts,
     staff: Staff,
-    found: tuple[CaseRow | None, CheckoutRow, Record],
+    case_id: UUID | None,
+    facts: CaseFacts,
     request: RepairRequest,
 ) -> Asked | None:
     """Make a repair durable once, and write down who pressed.
@@ -88,19 +88,19 @@ async def write_repair(
     Returns:
         How it stands; None when its id is another checkout's.
     """
-    _, row, record = found
-    sends_receipt = facts_of(row, record, Shown()).is_receipt_owed
+    checkout_id = facts.checkout_id
 
     async def work(connection: AsyncConnection) -> Asked | None:
-        asked = await console.ask_repair(connection, row.checkout_id, request)
-        if asked is not None and asked.is_new and sends_receipt:
+        asked = await console.ask_repair(connection, checkout_id, request)
+        if asked is not None and asked.is_new and facts.is_receipt_owed:
             # A receipt that was refused, or came back, leaves by a person's word alone.
-            await owe_again(connection, row.checkout_id)
+            await owe_again(connection, checkout_id)
         action = _did(
             staff,
-            found,
+            case_id,
+            checkout_id,
             request.repair_id,
-            outcome=Outcome.REFUSED if asked is None else Outcome.DONE,
+            Outcome.REFUSED if asked is None else Outcome.DONE,
             is_new=asked is not None and asked.is_new,
         )
         await record_action(connection, action)
@@ -111,18 +111,18 @@ async def write_repair(
 
 def _did(
     staff: Staff,
-    found: tuple[CaseRow | None, CheckoutRow, Record],
+    case_id: UUID | None,
+    checkout_id: UUID,
     repair_id: UUID,
-    *,
     outcome: Outcome,
+    *,
     is_new: bool = False,
 ) -> StaffAction:
-    case, row, _ = found
     return staff.did(
         "repair.asked",
         outcome=outcome,
-        case_id=None if case is None else case.case_id,
-        checkout_id=row.checkout_id,
+        case_id=case_id,
+        checkout_id=checkout_id,
         repair=str(repair_id),
         is_new=is_new,
     )

@@ -12,6 +12,7 @@ from api.support.holding import hold_options
 from api.support.writing import Composed, Typed, as_lines
 from domain.replies import Fact, Missing, Situation, needs
 from domain.words import at_in_words, masked
+from domain.working_hours import WorkingHours
 from mail.replies.guide import GUIDES
 
 
@@ -67,7 +68,6 @@ class ReplyPage:
     verified_choices: Sequence[Option]
     typed: Typed
     opening: str
-    is_ours: bool
     timeline: str
     subject: str
     preview: str
@@ -91,7 +91,7 @@ _FIELDS = {
 _VERIFIED = (Option(value="", name="not yet"), *HOW_VERIFIED)
 
 
-def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPage:
+def reply_page(composed: Composed, typed: Typed, hours: WorkingHours) -> ReplyPage:
     """Write the editor's page."""
     request, blocked = composed.request, composed.blocked
     facts, here = request.facts, request.situation
@@ -120,12 +120,11 @@ def reply_page(composed: Composed, typed: Typed, support_hours: str) -> ReplyPag
         instead=() if blocked is None else _choices(blocked.instead[:3], here),
         remarks=[remark.words for remark in composed.remarks],
         fields=frozenset(name for fact, name in _FIELDS.items() if fact in asked),
-        next_choices=hold_options(facts.now, support_hours),
+        next_choices=hold_options(facts.now, hours),
         verified_choices=_VERIFIED,
         # What the row of a corrected address says need not be chosen once more.
         typed=replace(typed, verified=facts.verified),
         opening=request.opening,
-        is_ours=request.opening.strip() == composed.own_opening.strip(),
         timeline=as_lines(facts.timeline),
         subject="" if letter is None else letter.subject,
         preview="" if letter is None else letter.as_text(),

@@ -18,9 +18,10 @@ from api.letters import hand_over
 from api.parts import Parts, TheParts
 from api.staff.guard import Staff, StaffForm, TheStaff, allows, console_router
 from api.support.asking import Shown, ask_processor
-from api.support.case import payment_of, read_case_facts
+from api.support.case import read_case_facts
 from api.support.reply_page import reply_page
 from api.support.said import Said, back_to_checkout, look_for_a_moment
+from api.support.views import payment_of
 from api.support.writing import Composed, Typed, compose, read_known
 from database.audit import record_action
 from database.checkouts import CheckoutNotFound
@@ -100,7 +101,7 @@ async def show_reply(
     """Show the likeliest letter, or the chosen one, as it would leave."""
     typed = Typed(situation=situation)
     composed = await _compose(parts, staff, checkout_id, typed)
-    hours = parts.settings.support_hours
+    hours = parts.settings.support_times
     return parts.console.reply(staff, reply_page(_unpressed(composed), typed, hours))
 
 
@@ -124,7 +125,7 @@ async def reply(
         may_leave = composed.letter is not None and not composed.remarks
         if is_current and may_leave and form.seen == composed.digest:
             return await _sign(parts, staff, checkout_id, composed)
-    hours = parts.settings.support_hours
+    hours = parts.settings.support_times
     shown = composed if form.step == "send" else _unpressed(composed)
     page = reply_page(shown, form.typed(), hours)
     if form.step == "send" and composed.letter is not None and not composed.remarks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,10 +17,18 @@ from api.support.timeline import (
     tell,
 )
 from database.checkouts import CheckoutRow
-from database.console import CaseRow, Line, Record, Returned, returned_minor
+from database.console import (
+    Asked,
+    CaseRow,
+    Line,
+    Record,
+    Returned,
+    returned_minor,
+)
 from domain.case_view import (
     CaseFacts,
     Proposal,
+    ToldMail,
     differences,
     propose,
     status_in_words,
@@ -210,8 +218,21 @@ def queue_line(row: CaseRow, reader: str = "") -> QueueLine:
 
 def facts_of(row: CheckoutRow, record: Record, shown: Shown) -> CaseFacts:
     """Bring together what three sides say of a checkout."""
-    receipt = [mail for mail in record.mails if mail.kind is EmailKind.RECEIPT]
     owed = [one.due_at for one in record.promised if one.kept_at is None]
+    return replace(
+        repair_facts(row, record.mails, record.repairs),
+        intent=shown.intent,
+        refunded_there=_refunded_there(shown),
+        refunded_here=returned_minor(record),
+        promise_due_at=min(owed, default=None),
+    )
+
+
+def repair_facts(
+    row: CheckoutRow, mails: Sequence[ToldMail], repairs: Sequence[Asked]
+) -> CaseFacts:
+    """Bring together what decides the repair of a checkout, all of it our own rows."""
+    receipt = [mail for mail in mails if mail.kind is EmailKind.RECEIPT]
     return CaseFacts(
         checkout_id=row.checkout_id,
         stage=row.stage,
@@ -222,15 +243,10 @@ def facts_of(row: CheckoutRow, record: Record, shown: Shown) -> CaseFacts:
         customer_email=masked(row.email),
         now=row.now,
         charged_at=row.charged_at,
-        intent=shown.intent,
-        was_asked=shown.intent is not None,
-        refunded_there=_refunded_there(shown),
-        refunded_here=returned_minor(record),
-        mails=record.mails,
-        promise_due_at=min(owed, default=None),
+        mails=tuple(mails),
         is_receipt_owed=row.mail_held_at is None
         and any(mail.state is not EmailState.SENT for mail in receipt),
-        repairs_done=sum(one.outcome is not None for one in record.repairs),
+        repairs_done=sum(one.outcome is not None for one in repairs),
     )
 
 
@@ -275,7 +291,7 @@ def case_page(
         left=None if left is None or left.amount_minor <= 0 else str(left),
         newest=lines[:LINES_SHOWN],
         older=lines[LINES_SHOWN:],
-        payment_url=payment_url(settings, _payment_of(row, record)),
+        payment_url=payment_url(settings, payment_of(row, record)),
         workflow_url=_workflow_url(settings, row.checkout_id),
         change_turn=len(record.changes),
         is_charged=row.charged_at is not None,
@@ -479,7 +495,8 @@ def _refunded_there(shown: Shown) -> int | None:
     )
 
 
-def _payment_of(row: CheckoutRow, record: Record) -> str | None:
+def payment_of(row: CheckoutRow, record: Record) -> str | None:
+    """Return the payment that a checkout stands or falls with."""
     return row.payment_intent_id or (record.payments[0] if record.payments else None)
 
 

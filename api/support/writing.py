@@ -104,7 +104,6 @@ class Composed:
         known: What the rows say.
         request: What would be sent.
         suggested: Situations, the likeliest first.
-        own_opening: The opening as we would write it; empty while blocked.
         blocked: The facts that it lacks, if it does.
         remarks: What is wrong with its words.
         letter: As it would leave; None while blocked.
@@ -113,7 +112,6 @@ class Composed:
     known: Known
     request: ReplyRequest
     suggested: tuple[Situation, ...]
-    own_opening: str
     blocked: Blocked | None
     remarks: tuple[Remark, ...]
     letter: PersonalLetter | None
@@ -193,7 +191,6 @@ def compose(
         known=known,
         request=request,
         suggested=suggested,
-        own_opening=own,
         blocked=blocked,
         remarks=() if isinstance(checked, Blocked) else checked,
         letter=None if blocked else letter_of(request),
@@ -229,7 +226,7 @@ def moment_of(text: str) -> datetime | None:
 def _facts(parts: Parts, known: Known, typed: Typed, shown: Shown | None) -> ReplyFacts:
     facts, newest = known.facts, known.messages[-1:]
     now = _moment(facts.now, typed.at)
-    next_at = held_until(typed.next_key, now, parts.settings.support_hours)
+    next_at = held_until(typed.next_key, now, parts.settings.support_times)
     wrote_at = newest[0].written_at if newest else None
     return replace(
         facts,

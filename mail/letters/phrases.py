@@ -29,7 +29,14 @@ RECEIVED = {
 }
 
 NOTHING_TO_DO = "You do not need to do anything."
-BANKS = "Banks usually show it within 5 to 10 business days."
+
+
+def on_the_statement(facts: LetterFacts) -> tuple[str, ...]:
+    """Say under which name the payment will be found, and that it is paid."""
+    return (
+        f"This will appear as {facts.company.statement_descriptor} on your statement. "
+        "No payment is due.",
+    )
 
 
 def write(

@@ -37,10 +37,7 @@ def receipt(facts: LetterFacts) -> Letter:
             ("Charged", moment_in_words(charged_at)),
             ("Access until", day_in_words(until)),
         ),
-        closing=(
-            f"This will appear as {facts.company.statement_descriptor} on your "
-            "statement. No payment is due.",
-        ),
+        closing=phrases.on_the_statement(facts),
     )
 
 

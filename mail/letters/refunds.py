@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.words import day_in_words, moment_in_words
+from domain.words import BANKS, day_in_words, moment_in_words
 from mail.facts import LetterFacts, LetterNotDue, Refund
 from mail.letter import Letter, first_that_fits
 from mail.letters import phrases
@@ -25,7 +25,7 @@ def charged_twice(facts: LetterFacts) -> Letter:
         paragraphs=(
             f"That was our fault, and we are sorry. {phrases.NOTHING_TO_DO}{keeps}",
             f"The second payment went back on {moment_in_words(refund.returned_at)}. "
-            f"{phrases.BANKS}",
+            f"{BANKS}",
             _for_the_bank(refund),
         ),
     )
@@ -47,10 +47,10 @@ def refunded(facts: LetterFacts) -> Letter:
     return _write(
         facts,
         subject=first_that_fits(f"We returned {amount}", "We returned your money"),
-        preheader=phrases.BANKS,
+        preheader=BANKS,
         headline=f"We returned {amount}{of_what}.",
         paragraphs=(
-            f"It went back on {moment_in_words(refund.returned_at)}. {phrases.BANKS}",
+            f"It went back on {moment_in_words(refund.returned_at)}. {BANKS}",
             f"{phrases.NOTHING_TO_DO} {access}",
             _for_the_bank(refund),
         ),

@@ -88,8 +88,5 @@ def _write(
         headline=view.headline,
         paragraphs=phrases.sentences(*paragraphs),
         rows=phrases.rows(facts, ("Charged", charged_at), amount=str(facts.price)),
-        closing=(
-            f"This will appear as {facts.company.statement_descriptor} on your "
-            "statement. No payment is due.",
-        ),
+        closing=phrases.on_the_statement(facts),
     )

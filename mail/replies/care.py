@@ -104,9 +104,6 @@ def somebody_else(_facts: ReplyFacts, _company: Company) -> Said:
 def many_people(facts: ReplyFacts, company: Company) -> Said:
     """Tell one of many whom the same cause hit, with the facts of their own order."""
     bought, stands = words.purchase(facts), words.standing(facts)
-    hit = "It hit you too."
-    if facts.people is not None and facts.people > 1:
-        hit = f"It hit {facts.people} people, and you were one of them."
     return Said(
         subjects=(
             f"What broke on our side, and your {bought.price}",
@@ -116,7 +113,7 @@ def many_people(facts: ReplyFacts, company: Company) -> Said:
         to_do=stands.to_do,
         next_step=stands.next_step,
         more=(
-            f"{facts.what_broke or ''} {hit} {words.OUR_FAULT} "
+            f"{facts.what_broke or ''} It hit you too. {words.OUR_FAULT} "
             f"{facts.what_changed or ''}",
             "I'm writing to each of you with the facts of your own order. "
             "Yours are below. "

@@ -6,21 +6,9 @@ those by hand; the facts stand below the name, where they can be looked up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
-from mail.letter import Link, one_line
-
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parents[1] / "templates"),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+from mail.letter import TEMPLATES, Link, put_on_one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +19,7 @@ class PersonalLetter:
     person typed can add a paragraph; a subject is refused when the message is built.
 
     Attributes:
-        subject: The fact, or the customer's own subject after `Re:`.
+        subject: The fact.
         preheader: What a list of mails shows behind the subject.
         greeting: `Hello Mara,`, or `Hello,` when they did not sign.
         opening: What the person confirmed or wrote themselves.
@@ -62,10 +50,7 @@ class PersonalLetter:
 
     def __post_init__(self) -> None:
         """Put every text on one line, whoever wrote it."""
-        for field in fields(self):
-            if field.name not in {"subject", "button", "aside"}:
-                clean = _on_one_line(getattr(self, field.name))
-                object.__setattr__(self, field.name, clean)
+        put_on_one_line(self)
 
     @property
     def prose(self) -> tuple[str, ...]:
@@ -75,16 +60,8 @@ class PersonalLetter:
 
     def as_text(self) -> str:
         """Return the variant for readers of plain text."""
-        return _TEMPLATES.get_template("reply.txt").render(letter=self)
+        return TEMPLATES.get_template("reply.txt").render(letter=self)
 
     def as_html(self) -> str:
         """Return the variant for everybody else."""
-        return _TEMPLATES.get_template("reply.html").render(letter=self)
-
-
-def _on_one_line(value: object) -> object:
-    if isinstance(value, str):
-        return one_line(value)
-    if isinstance(value, tuple):
-        return tuple(_on_one_line(part) for part in value)
-    return value
+        return TEMPLATES.get_template("reply.html").render(letter=self)

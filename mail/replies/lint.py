@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from domain.replies import Purchase, ReplyFacts, Situation, proof_of_no_charge, times_of
 from domain.states import MONEY_TAKEN, AccessState, MoneyState
-from domain.words import by_in_words
+from domain.words import BANKS, by_in_words
 from mail.replies import words
 from mail.replies.letter import PersonalLetter
 
@@ -305,7 +305,7 @@ def _times(reading: Reading) -> Iterator[Remark]:
         yield from (Remark(rule="time", words=_only(time, facts)) for time in said)
         said = [f"by {clock}" for clock in _BY_TIME.findall(text) if clock != by]
         said += _other_days(text, kept)
-        vague = _VAGUE.search(_PAST_DAY.sub("", text).replace(words.BANKS, ""))
+        vague = _VAGUE.search(_PAST_DAY.sub("", text).replace(BANKS, ""))
         said += [vague[0]] if vague else []
         yield from (Remark(rule="promise", words=_only(time, facts)) for time in said)
 

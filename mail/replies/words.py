@@ -12,6 +12,7 @@ from domain.money import Money
 from domain.replies import Purchase, ReplyFacts, proof_of_no_charge
 from domain.states import AccessState, DeclineClass, MoneyState
 from domain.words import (
+    BANKS,
     at_in_words,
     by_in_words,
     card_in_words,
@@ -25,7 +26,6 @@ Rows = tuple[tuple[str, datetime | str | None], ...]
 
 NOTHING_TO_DO = "You don't need to do anything."
 NOT_AGAIN = "You don't need to pay again."
-BANKS = "Banks usually show it within 5 to 10 business days."
 BY_NUMBER = "Your bank can find it by the refund number below."
 BY_NUMBERS = "Your bank can find it by the refund numbers below."
 COMES_TO_ME = "just reply: your answer comes to me."

@@ -24,11 +24,6 @@ from mail.replies.words import Said
 
 #: A blank line, as between paragraphs.
 _PARAGRAPHS = re.compile(r"\n\s*\n")
-#: How mail programs begin the subject of an answer, in the languages we meet.
-_RE = re.compile(r"^\s*((re|aw|sv|antw|rv|ref)\s*(\[\d+\])?:\s*)+", re.IGNORECASE)
-#: A customer's subject may be long or hostile; more than this is not repeated.
-_MOST_SUBJECT = 120
-_MESSAGE_ID = re.compile(r"<[^<>\s@]{1,200}@[^<>\s@]{1,255}>")
 
 _WRITERS: dict[Situation, Callable[[ReplyFacts, Company], Said]] = {
     Situation.WENT_THROUGH: money.went_through,
@@ -64,9 +59,8 @@ class ReplyRequest:
         author: Who signs: the name that the customer reads.
         opening: The first lines, as they stand in the editor.
         is_confirmed: The person has read our opening and left it as it is.
-        earlier: Message-IDs of our mails in the thread, oldest first.
-        answers: The Message-ID of the customer's own mail; None when we write first.
-        subject: The customer's subject; None likewise.
+        earlier: Message-IDs of our mails, oldest first: the customer's own answers one
+            of them, so this letter stands in its thread.
     """
 
     reply_id: UUID
@@ -77,8 +71,6 @@ class ReplyRequest:
     opening: str
     is_confirmed: bool = False
     earlier: tuple[str, ...] = ()
-    answers: str | None = None
-    subject: str | None = None
 
 
 class ReplyRefused(ValueError):
@@ -126,18 +118,13 @@ def write_reply(request: ReplyRequest) -> EmailMessage:
     remarks = tuple(_remarks(request, draft))
     if remarks:
         raise ReplyRefused(remarks=remarks)
-    earlier = [*request.earlier]
-    # What a stranger wrote goes into our headers only if it is a Message-ID.
-    answers = request.answers or ""
-    if answers.isascii() and _MESSAGE_ID.fullmatch(answers):
-        earlier.append(answers)
     return build_message(
         letter_of(request),
         to=request.facts.email,
         sender=request.company.mail_from,
         message_id=message_id_of(request),
         date=request.facts.now,
-        earlier=earlier,
+        earlier=request.earlier,
         by_person=True,
     )
 
@@ -156,11 +143,9 @@ def letter_of(request: ReplyRequest) -> PersonalLetter:
     paragraphs = words.sentences(first, *others)
     promised_at = _promised_at(facts, (*paragraphs, *said.after))
     name = _plain(facts.customer_name or "")
-    theirs = _subject(request.subject)
-    own_subject = first_that_fits(*said.subjects)
     return PersonalLetter(
-        subject=theirs or own_subject,
-        preheader=own_subject if theirs else paragraphs[0],
+        subject=first_that_fits(*said.subjects),
+        preheader=paragraphs[0],
         greeting=f"Hello {name}," if name else "Hello,",
         opening=_paragraphs(request.opening),
         paragraphs=paragraphs,
@@ -247,11 +232,3 @@ def _plain(theirs: str) -> str:
 
 def _paragraphs(opening: str) -> tuple[str, ...]:
     return tuple(one_line(part) for part in _PARAGRAPHS.split(opening) if part.strip())
-
-
-def _subject(theirs: str | None) -> str | None:
-    """Answer under their own subject, so that mail programs keep the thread."""
-    bare = _RE.sub("", _plain(theirs or ""))
-    if not bare:
-        return None
-    return f"Re: {bare[:_MOST_SUBJECT]}"

@@ -9,9 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from activities.ledger import EngineLedger
 from database import reconciliation
-from domain.payments import ChargePage
+from domain.payments import Page
 from domain.reconciliation import ReconcileInput
-from domain.refunds import DisputePage, RefundPage
 from tests.conftest import Database
 
 pytestmark = pytest.mark.postgres
@@ -30,21 +29,15 @@ async def test_what_cannot_be_read_is_a_case_under_its_own_name(
     for compared in (
         ledger.compare_charges(
             plan,
-            ChargePage(
-                charges=(), next_cursor=None, oldest_at=None, not_understood=("ch_9",)
-            ),
+            Page(made=(), next_cursor=None, oldest_at=None, not_understood=("ch_9",)),
         ),
         ledger.compare_refunds(
             plan,
-            RefundPage(
-                refunds=(), next_cursor=None, oldest_at=None, not_understood=("re_9",)
-            ),
+            Page(made=(), next_cursor=None, oldest_at=None, not_understood=("re_9",)),
         ),
         ledger.compare_disputes(
             plan,
-            DisputePage(
-                disputes=(), next_cursor=None, oldest_at=None, not_understood=("du_9",)
-            ),
+            Page(made=(), next_cursor=None, oldest_at=None, not_understood=("du_9",)),
         ),
     ):
         await compared

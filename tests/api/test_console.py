@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.starter import Starter
-from api.support import asking
+from api.support import asking, batch
 from database.customer_messages import write_message
 from database.engine import make_engine
 from domain.identifiers import derived_id
@@ -1099,16 +1102,16 @@ async def test_many_of_one_cause_are_repaired_together(
         " hold_reason = 'x' WHERE checkout_id=%s",
         held.checkout_id,
     )
-    batch = "/support/batch?cause=ApplicationAway"
+    path = "/support/batch?cause=ApplicationAway"
 
     listed = await dana.browser.get("/support")
-    shown = await dana.browser.get(batch)
+    shown = await dana.browser.get(path)
     dry = shop.sql("SELECT count(*) FROM repairs")
     pressed = await dana.post(
-        "/support/batch", batch, cause="ApplicationAway", count="7"
+        "/support/batch", path, cause="ApplicationAway", count="7"
     )
     told = await dana.browser.get(pressed.headers["location"])
-    await dana.post("/support/batch", batch, cause="ApplicationAway", count="7")
+    await dana.post("/support/batch", path, cause="ApplicationAway", count="7")
 
     assert "7 cases of one cause" in said_by(listed)
     assert "$1,743.00 in all" in said_by(shown)
@@ -1166,16 +1169,76 @@ async def test_a_batch_outlives_a_temporal_that_is_away(
     """What could not be told is counted, and nobody has to press for it again."""
     await stuck(shop)
     shop.door.is_closed = True
-    batch = "/support/batch?cause=ApplicationAway"
+    path = "/support/batch?cause=ApplicationAway"
 
     pressed = await dana.post(
-        "/support/batch", batch, cause="ApplicationAway", count="1"
+        "/support/batch", path, cause="ApplicationAway", count="1"
     )
     told = await dana.browser.get(pressed.headers["location"])
 
     assert "0 repairs are under way." in said_by(told)
     assert "1 waits: Temporal does not answer." in said_by(told)
     assert "This one is told by itself as soon as it does." in said_by(told)
+
+
+@dataclass
+class Silence:
+    """A call that nobody answers, and that counts who waits."""
+
+    waiting: int = 0
+    most: int = 0
+
+    async def __call__(self, *_: object) -> None:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.waiting -= 1
+
+
+async def test_whoever_presses_for_many_does_not_wait_for_each(
+    shop: Shop, dana: Colleague, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One deadline for all; those in front of no answer are told by the loop later."""
+    for number in range(batch.KNOCKS_AT_ONCE + 2):
+        await stuck(shop, f"buyer{number}@example.com")
+    silence = Silence()
+    monkeypatch.setattr(shop.door, "request_repair", silence)
+    monkeypatch.setattr(batch, "KNOCKS_WITHIN", timedelta(milliseconds=50))
+
+    pressed = await dana.post(
+        "/support/batch",
+        "/support/batch?cause=ApplicationAway",
+        cause="ApplicationAway",
+        count="12",
+    )
+
+    assert pressed.headers["location"].endswith("done=0-12-0")
+    assert (silence.most, silence.waiting) == (batch.KNOCKS_AT_ONCE, 0)
+    untold = shop.sql("SELECT count(*) FROM repairs WHERE told_at IS NULL")
+    assert untold == [(12,)]
+
+
+async def test_the_page_of_a_cause_reads_many_cases_like_one(
+    shop: Shop, dana: Colleague, engine: AsyncEngine
+) -> None:
+    """A list of a hundred is asked for with as many statements as a list of one."""
+    counted: list[int] = []
+    for emails in (["mara@example.com"], ["eve@example.com", "ada@example.com"]):
+        for email in emails:
+            await stuck(shop, email)
+        asked: list[str] = []
+
+        def count(*execution: Any, asked: list[str] = asked) -> None:
+            asked.append(str(execution[2]))
+
+        event.listen(engine.sync_engine, "before_cursor_execute", count)
+        await dana.browser.get("/support/batch?cause=ApplicationAway")
+        event.remove(engine.sync_engine, "before_cursor_execute", count)
+        counted.append(len(asked))
+
+    assert counted[0] == counted[1] > 0
 
 
 async def test_new_payments_are_paused_and_taken_again(

@@ -30,6 +30,7 @@ async def dana(shop: Shop) -> Colleague:
 def run(shop: Shop, **changes: Any) -> None:
     """Write a run's row as the workflow does."""
     values = {
+        "trigger": "schedule",
         "actor": "schedule",
         "state": "finished",
         "compared": 212,
@@ -41,9 +42,10 @@ def run(shop: Shop, **changes: Any) -> None:
     shop.sql(
         "INSERT INTO reconciliation_runs (run_id, trigger, actor, is_deep, state,"
         " compare_from, compare_before, finished_at, compared, found, repairs, cases,"
-        " warnings) VALUES (gen_random_uuid(), 'schedule', %s, false, %s,"
+        " warnings) VALUES (gen_random_uuid(), %s, %s, false, %s,"
         " now() - interval '1 h', now(),"
         " CASE WHEN %s = 'running' THEN NULL ELSE now() END, %s, %s, %s, %s, %s)",
+        values["trigger"],
         values["actor"],
         values["state"],
         values["state"],
@@ -131,6 +133,17 @@ async def test_what_differs_is_told_in_words(shop: Shop, dana: Colleague) -> Non
     assert "1 × a charge that names no checkout of ours" in told
     assert "The last run says: webhooks look broken" in told
     assert "under way: 7 compared so far" in told
+
+
+async def test_what_began_a_run_is_told(shop: Shop, dana: Colleague) -> None:
+    """The schedule's runs are its own, and a person's theirs, whatever their name."""
+    run(shop)
+    run(shop, trigger="person", compared=7)
+
+    told = await read(dana)
+
+    assert "212 compared, nothing differs by the schedule" in told
+    assert "7 compared, nothing differs by schedule" in told
 
 
 async def test_a_run_begins_by_one_press(shop: Shop, dana: Colleague) -> None:

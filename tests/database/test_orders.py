@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -96,6 +97,27 @@ async def test_a_second_write_finds_the_first(
     assert not second.is_granted
     assert not second.is_receipt_sent
     assert await _counts(engine) == ONE_OF_EACH
+
+
+async def test_the_row_that_is_charged_is_not_read_again_for_its_plan(
+    engine: AsyncEngine, open_checkout: OpenCheckout
+) -> None:
+    """A buyer waits for these statements; what the first one returns is not asked."""
+    checkout_id = await open_checkout(Stage.CHARGING)
+    asked: list[str] = []
+
+    def note(*execution: Any) -> None:
+        asked.append(" ".join(str(execution[2]).split()))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        await _write(engine, checkout_id)
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+    reads = [statement for statement in asked if statement.startswith("SELECT")]
+    # The one that brings together what was written.
+    assert len(reads) == 1
 
 
 async def test_sixteen_writers_at_once_write_one_order(

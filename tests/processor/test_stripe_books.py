@@ -13,7 +13,7 @@ import pytest
 import stripe
 
 from domain.money import Money
-from domain.payments import ChargePage, ListCharges, ProcessorCharge
+from domain.payments import ListCharges, Page, ProcessorCharge
 from domain.refunds import ListDisputesMade, ListRefundsMade
 from processor.port import OutcomeUnknown, ProcessorBooks, RefusedByOurFault, Throttled
 from processor.stripe_adapter import StripeProcessor
@@ -66,7 +66,9 @@ def change(server: Processor, path: str, **form: Any) -> None:
     ).raise_for_status()
 
 
-async def walk(books: ProcessorBooks, request: ListCharges) -> list[ChargePage]:
+async def walk(
+    books: ProcessorBooks, request: ListCharges
+) -> list[Page[ProcessorCharge]]:
     """Read every page, to the end."""
     pages = [await books.list_charges(request)]
     while pages[-1].next_cursor is not None:
@@ -75,9 +77,9 @@ async def walk(books: ProcessorBooks, request: ListCharges) -> list[ChargePage]:
     return pages
 
 
-def ids_on(pages: list[ChargePage]) -> list[str]:
+def ids_on(pages: list[Page[ProcessorCharge]]) -> list[str]:
     """Return the ids of all charges, in the order of the pages."""
-    return [charge.charge_id for page in pages for charge in page.charges]
+    return [charge.charge_id for page in pages for charge in page.made]
 
 
 async def test_charge_tells_whose_it_is_and_what_became_of_it(
@@ -93,8 +95,8 @@ async def test_charge_tells_whose_it_is_and_what_became_of_it(
         ListCharges(created_from=at, created_before=at + SECOND)
     )
 
-    assert page == ChargePage(
-        charges=(
+    assert page == Page(
+        made=(
             ProcessorCharge(
                 charge_id=made["id"],
                 payment_intent_id=made["payment_intent"],
@@ -142,7 +144,7 @@ async def test_pages_hold_each_of_many_in_one_second_once(
 
     pages = await walk(books, span)
 
-    assert [len(page.charges) for page in pages] == [2, 2, 1]
+    assert [len(page.made) for page in pages] == [2, 2, 1]
     assert ids_on(pages) == made[::-1]
 
 
@@ -180,7 +182,7 @@ async def test_what_moved_nothing_is_left_out_and_counted(
 
     pages = await walk(books, span)
 
-    assert [len(page.charges) for page in pages] == [0, 0, 1]
+    assert [len(page.made) for page in pages] == [0, 0, 1]
     assert all(page.oldest_at is not None for page in pages)
     assert ids_on(pages) == [paid]
 
@@ -200,19 +202,19 @@ async def test_charge_without_a_record_is_told_as_it_is(
         ListCharges(created_from=at, created_before=at + 4 * SECOND)
     )
 
-    assert [charge.checkout_id for charge in page.charges] == [
+    assert [charge.checkout_id for charge in page.made] == [
         checkout_id,
         None,
         None,
         None,
     ]
-    assert [charge.payment_intent_id is None for charge in page.charges] == [
+    assert [charge.payment_intent_id is None for charge in page.made] == [
         False,
         False,
         True,
         False,
     ]
-    assert {charge.on_record for charge in page.charges} == {None}
+    assert {charge.on_record for charge in page.made} == {None}
 
 
 async def test_metadata_that_the_charge_lacks_comes_from_its_payment_intent(
@@ -232,7 +234,7 @@ async def test_metadata_that_the_charge_lacks_comes_from_its_payment_intent(
         await books.list_charges(
             ListCharges(created_from=at, created_before=at + SECOND)
         )
-    ).charges
+    ).made
 
     assert charge.on_record == record
 
@@ -257,7 +259,7 @@ async def test_refunds_are_listed_by_when_they_were_made(
         replace(span, starting_after=first.next_cursor)
     )
 
-    found = [*first.refunds, *second.refunds]
+    found = [*first.made, *second.made]
     assert [refund.amount.amount_minor for refund in found] == [400, 300, 200]
     assert {refund.payment_intent_id for refund in found} == {made["payment_intent"]}
     assert second.next_cursor is None
@@ -276,14 +278,14 @@ async def test_disputes_are_listed_by_when_they_were_opened(
 
     page = await books.list_disputes_made(span)
 
-    (dispute,) = page.disputes
+    (dispute,) = page.made
     assert dispute.payment_intent_id == made["payment_intent"]
     assert page.oldest_at == dispute.opened_at
     assert page.next_cursor is None
     later = replace(span, created_from=span.created_before + SECOND)
     assert await books.list_disputes_made(
         replace(later, created_before=later.created_from + SECOND)
-    ) == replace(page, disputes=(), oldest_at=None)
+    ) == replace(page, made=(), oldest_at=None)
 
 
 async def test_lists_fail_as_everything_else_does(

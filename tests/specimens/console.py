@@ -109,7 +109,6 @@ def case_row(email: str = "mara@example.com", **changes: Any) -> CaseRow:
         email=email,
         detail="open access in the application: ApplicationAway (no answer)",
         owner=owner,
-        claimed_at=None,
         resolved_at=None,
         hold_reason=reason,
         standing=standing(**changes),
@@ -323,13 +322,12 @@ def _replies(settings: Settings) -> Iterator[tuple[str, str]]:
             "known": known,
             "request": ready,
             "suggested": suggest(facts),
-            "own_opening": ready.opening,
             "blocked": None,
             "remarks": (),
             "letter": letter_of(ready),
         }
         composed = Composed(**values | changes)
-        page = reply_page(composed, Typed(), settings.support_hours)
+        page = reply_page(composed, Typed(), settings.support_times)
         return _html(console.reply(DANA, page))
 
     yield "reply", show()
@@ -536,7 +534,7 @@ def _searches(console: Console, lines: list[Any]) -> Iterator[tuple[str, str]]:
 def _cases(settings: Settings) -> Iterator[tuple[str, str]]:
     console = Console(settings)
     people = [Option(value="eli", name="Eli"), Option(value="kim", name="Kim")]
-    holds = hold_options(NOW, settings.support_hours)
+    holds = hold_options(NOW, settings.support_times)
     waiting = make_row(
         MoneyState.CHARGED,
         AccessState.PENDING,

@@ -154,8 +154,6 @@ def reply_to(
         opening=suggested_opening(draft, COMPANY),
         is_confirmed=True,
         earlier=("<received.ord-7k2m-9qxd@acme.test>",),
-        answers="<CAF3xq7@mail.example.com>",
-        subject="Did my payment go through?",
     )
     return replace(request, **changes)
 
@@ -389,7 +387,7 @@ def _about_people() -> list[Variant]:
         (
             "many-people",
             s.MANY_PEOPLE,
-            replace(FACTS, what_broke=BROKE, people=37),
+            replace(FACTS, what_broke=BROKE),
         ),
         ("slow-answer", s.SLOW_ANSWER, late),
         (

@@ -180,6 +180,8 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         (GOOD, "HOLDFAST_PUBLIC_URL", "http://shop/path", "HOLDFAST_PUBLIC_URL"),
         (GOOD, "HOLDFAST_PROVISIONING_URL", "ftp://app", "HOLDFAST_PROVISIONING_URL"),
         (GOOD, "HOLDFAST_APPLICATION_URL", "app", "HOLDFAST_APPLICATION_URL"),
+        (GOOD, "HOLDFAST_APPLICATION_URL", "https:///x", "not a web address"),
+        (GOOD, "HOLDFAST_APPLICATION_URL", "https://[app", "not a web address"),
         (GOOD, "HOLDFAST_STATEMENT_DESCRIPTOR", "acme", "HOLDFAST_STATEMENT_DESCRIP"),
         (GOOD, "HOLDFAST_SUPPORT_EMAIL", "nobody", "HOLDFAST_SUPPORT_EMAIL"),
         (GOOD, "HOLDFAST_API_PORT", "0", "HOLDFAST_API_PORT"),
@@ -190,6 +192,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str) 
         (GOOD, "HOLDFAST_ENVIRONMENT", "staging", "HOLDFAST_ENVIRONMENT"),
         (GOOD, "HOLDFAST_LOG_FORMAT", "xml", "HOLDFAST_LOG_FORMAT"),
         (GOOD, "HOLDFAST_TRACES", "perhaps", "HOLDFAST_TRACES"),
+        (GOOD, "HOLDFAST_SUPPORT_HOURS", "always", "HOLDFAST_SUPPORT_HOURS is not"),
         (GOOD, "HOLDFAST_ON_CALL_HOURS", "always", "HOLDFAST_ON_CALL_HOURS is not"),
         (GOOD, "HOLDFAST_ON_CALL_ROTA", "Dana", "Dana, Eli from 2026-11-02"),
         (GOOD, "HOLDFAST_ON_CALL_HOLIDAYS", "Christmas", "2026-12-24 to 2026-12-27"),
@@ -296,6 +299,16 @@ def test_who_is_told_can_be_read_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_ON_CALL_ROTA", "Dana")
     with pytest.raises(SettingsError, match="HOLDFAST_ON_CALL_ROTA"):
         load_on_call()
+
+
+def test_lines_are_read_once_and_not_by_every_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the start has understood is kept: pages and probes do not read it again."""
+    settings = _load(monkeypatch, GOOD)
+
+    for name in ("support_times", "on_call_people", "on_call_ways"):
+        assert getattr(settings, name) is getattr(settings, name)
 
 
 @pytest.mark.parametrize("minutes", [None, 5])

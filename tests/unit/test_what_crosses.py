@@ -16,7 +16,7 @@ from temporalio.activity import _Definition as ActivityDefinition
 import activities
 from domain.messages import CreatePaymentIntent
 from domain.on_record import CheckoutOnRecord
-from domain.payments import ChargePage
+from domain.payments import Page, ProcessorCharge
 
 #: Types whose values name a customer, and words for fields that do.
 PERSONAL_TYPES = {CheckoutOnRecord}
@@ -65,9 +65,9 @@ def test_no_activity_is_told_or_tells_who_the_customer_is(name: str) -> None:
 
 def test_the_walk_sees_what_it_looks_for() -> None:
     """A record deep in a page is found; a message of ours is not taken for one."""
-    assert list(personal(ChargePage, "page")) == [
-        "page.charges.on_record",
-        "page.charges.on_record.email",
+    assert list(personal(Page[ProcessorCharge], "page")) == [
+        "page.on_record",
+        "page.on_record.email",
     ]
     assert list(personal(CreatePaymentIntent, "request")) == []
     assert len(ACTIVITIES) > 20

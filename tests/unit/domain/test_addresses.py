@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.addresses import AddressKeyMissing, PageAddresses, token_digest
+from domain.addresses import (
+    AddressKeyMissing,
+    PageAddresses,
+    is_token,
+    token_digest,
+)
 
 OLD = "o" * 16 + "ld-secret-of-last-year"
 NEW = "n" * 16 + "ew-secret-of-this-year"
@@ -75,3 +80,13 @@ def test_digest_of_a_lost_row_is_that_of_the_token() -> None:
     assert after.digest(CHECKOUT, old.key_id) == token_digest(old.token)
     with pytest.raises(AddressKeyMissing):
         PageAddresses(SHOP, [NEW]).digest(CHECKOUT, old.key_id)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 42, "x" * 44, "x" * 42 + "/", "é" * 43])
+def test_what_cannot_be_a_token_of_ours_is_told_by_its_form(text: str) -> None:
+    """No row is looked for under a text that we cannot have written."""
+    ours = PageAddresses("https://shop.test", ["s" * 32]).new_token(UUID(int=1))
+
+    assert is_token(ours.token)
+    assert not is_token(text)
+    assert not is_token(f"{ours.token}\n")

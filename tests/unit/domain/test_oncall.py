@@ -113,8 +113,6 @@ def test_every_kind_has_a_rule_and_words(kind: FindingKind) -> None:
         (FindingKind.DRILL_OVERDUE, 1, 0, Level.PUSH),
         (FindingKind.CUSTOMER_WROTE, 30, 600, Level.DIGEST),
         (FindingKind.STEP_STUCK, 30, 600, Level.DIGEST),
-        (FindingKind.HEALED, 30, 600, Level.DIGEST),
-        (FindingKind.NOTED, 30, 600, Level.RECORD),
     ],
 )
 def test_how_bad_it_is(

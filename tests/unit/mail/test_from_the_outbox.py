@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from activities.letters import Letters
 from database.checkouts import CheckoutRow
 from database.emails import EarlierEmail, OwedEmail, OwedRefund
@@ -76,6 +78,16 @@ def test_the_receipt_tells_what_the_row_holds() -> None:
     assert "Visa ending 4242" in text
     assert COMPANY.application_url in text
     assert ADDRESSES.page(CHECKOUT.checkout_id, CHECKOUT.token_key_id) in text
+
+
+@pytest.mark.parametrize("address", ["https:///x", "https://[bad", "javascript:x"])
+def test_a_receipt_is_written_whatever_the_application_answered(address: str) -> None:
+    """An address that leads nowhere costs no customer their receipt."""
+    checkout = replace(CHECKOUT, access_url=address)
+    text = text_of(LETTERS.write(replace(OWED, checkout=checkout)))
+
+    assert address not in text
+    assert COMPANY.application_url in text
 
 
 def test_a_copy_has_the_same_bytes_whenever_it_is_written() -> None:

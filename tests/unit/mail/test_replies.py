@@ -552,17 +552,14 @@ def test_the_second_charge_may_be_named_when_it_is_proven() -> None:
     )
 
 
-@given(opening=st.text(), subject=st.none() | st.text(), name=st.none() | st.text())
-def test_whatever_is_typed_is_answered_or_sent(
-    opening: str, subject: str | None, name: str | None
-) -> None:
+@given(opening=st.text(), name=st.none() | st.text())
+def test_whatever_is_typed_is_answered_or_sent(opening: str, name: str | None) -> None:
     """No text breaks the reading; what passes is a mail with plain headers."""
     facts = replace(FACTS, customer_name=name)
     request = reply_to(
         Situation.WENT_THROUGH,
         facts,
         opening=f"Your $249.00 is here. You need do nothing. {opening}",
-        subject=subject,
     )
     if check_reply(request):
         with pytest.raises(ReplyRefused):
@@ -572,8 +569,8 @@ def test_whatever_is_typed_is_answered_or_sent(
     assert message.as_bytes().partition(b"\n\n")[0].isascii()
 
 
-def test_a_strange_subject_or_name_keeps_no_letter_here() -> None:
-    """What others chose, a shouted subject or a long name, is nobody's fault here."""
+def test_a_strange_name_keeps_no_letter_here() -> None:
+    """What others chose, a long name or a shouted one, is nobody's fault here."""
     company = replace(
         COMPANY,
         company_name="Technical Systems & Maintenance Holding International AG",
@@ -581,7 +578,7 @@ def test_a_strange_subject_or_name_keeps_no_letter_here() -> None:
         support_hours="Monday to Friday, from nine in the morning to five, and more!",
     )
     for specimen in replies():
-        request = replace(specimen.request, company=company, subject="HELP!!! 500")
+        request = replace(specimen.request, company=company)
         assert check_reply(request) == ()
 
 
@@ -665,7 +662,6 @@ def test_the_bad_examples_are_refused_and_the_good_ones_are_not(bad: str) -> Non
         ),
         (Situation.SLOW_ANSWER, replace(FACTS, wrote_at=NOW - timedelta(days=3))),
         (Situation.DISPUTE, _usual(Situation.DISPUTE).facts),
-        (Situation.MANY_PEOPLE, _usual(Situation.MANY_PEOPLE).facts),
         (Situation.AFTER_THE_FIX, _usual(Situation.AFTER_THE_FIX).facts),
         (Situation.INVOICE, _usual(Situation.INVOICE).facts),
         (Situation.COMPENSATION, _usual(Situation.COMPENSATION).facts),
@@ -754,26 +750,14 @@ def test_a_reply_is_no_automatic_mail() -> None:
 
 
 def test_a_reply_stands_in_the_thread_of_the_incident() -> None:
-    """It answers the customer's mail, after our own; its subject is theirs."""
-    message = write_reply(_usual(Situation.WENT_THROUGH))
-
-    assert message["Subject"] == "Re: Did my payment go through?"
-    assert message["In-Reply-To"] == "<CAF3xq7@mail.example.com>"
-    assert message["References"].split() == [
-        "<received.ord-7k2m-9qxd@acme.test>",
-        "<CAF3xq7@mail.example.com>",
-    ]
-
-
-def test_a_letter_that_we_begin_follows_our_own_mails() -> None:
-    """Without a mail of theirs, the thread is ours and the subject is the fact."""
-    request = replace(
-        _usual(Situation.MANY_PEOPLE), answers=None, subject=None, is_confirmed=True
-    )
-    message = write_reply(request)
+    """It follows our own mails, one of which the customer answered."""
+    request = _usual(Situation.MANY_PEOPLE)
+    ours = ("<received.ord-7k2m-9qxd@acme.test>", "<receipt.ord-7k2m-9qxd@acme.test>")
+    message = write_reply(replace(request, earlier=ours))
 
     assert message["Subject"] == "What broke on our side, and your $249.00"
-    assert message["In-Reply-To"] == "<received.ord-7k2m-9qxd@acme.test>"
+    assert message["In-Reply-To"] == ours[-1]
+    assert message["References"].split() == [*ours]
 
 
 def test_the_message_id_is_that_of_the_reply() -> None:
@@ -800,16 +784,6 @@ def test_what_was_sent_is_kept_word_for_word() -> None:
     assert digest == hashlib.sha256(text.encode()).digest()
 
 
-@pytest.mark.parametrize(
-    "answers", ["", "<a b@c>", "none", "<ä@example.com>", "<a@b>\r\nBcc: <c@d>"]
-)
-def test_what_is_no_message_id_is_left_out(answers: str) -> None:
-    """A strange mail program of theirs keeps no letter of ours from leaving."""
-    message = write_reply(replace(_usual(Situation.WENT_THROUGH), answers=answers))
-
-    assert message["In-Reply-To"] == "<received.ord-7k2m-9qxd@acme.test>"
-
-
 @EVERY
 def test_headers_are_plain_ascii(specimen: ReplySpecimen) -> None:
     """What stands before the mail on the wire reads back the same."""
@@ -823,7 +797,7 @@ def test_headers_are_plain_ascii(specimen: ReplySpecimen) -> None:
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", " ", "\x85"])
-def test_no_name_and_no_subject_adds_a_header(end: str) -> None:
+def test_no_name_adds_a_header(end: str) -> None:
     """What a stranger wrote stays on its line, or is left out."""
     poison = f"x{end}Bcc: thief@example.net{end}{end}<b>Hi</b>"
     request = _usual(Situation.WENT_THROUGH)
@@ -832,8 +806,6 @@ def test_no_name_and_no_subject_adds_a_header(end: str) -> None:
             request,
             facts=replace(request.facts, customer_name=poison),
             author=poison,
-            subject=f"Re: AW: {poison}",
-            answers=f"<a@b{end}Bcc: thief@example.net>",
         )
     )
     again = message_from_bytes(
@@ -841,32 +813,11 @@ def test_no_name_and_no_subject_adds_a_header(end: str) -> None:
     )
 
     assert again["Bcc"] is None
-    assert again["Subject"].startswith("Re: x")
     assert again["In-Reply-To"] == "<received.ord-7k2m-9qxd@acme.test>"
     assert "b" not in seen(message).tags
     assert not [
         line for line in text_of(message).splitlines() if line.startswith("Bcc:")
     ]
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("Hilfe", "Re: Hilfe"),
-        ("Zahlung \udcff\u202edoppelt 😀", "Re: Zahlung doppelt 😀"),
-        ("x" * 200, "Re: " + "x" * 120),
-        ("RE: Re: AW: Hilfe", "Re: Hilfe"),
-        ("  ", "Yes, we received your $249.00"),
-        (None, "Yes, we received your $249.00"),
-    ],
-)
-def test_the_subject_is_theirs(theirs: str | None, ours: str) -> None:
-    """Mail programs keep a thread by its subject, however often it was answered."""
-    request = replace(_usual(Situation.WENT_THROUGH), subject=theirs)
-
-    message = write_reply(request)
-    assert message["Subject"] == ours
-    assert message.as_bytes().partition(b"\n\n")[0].isascii()
 
 
 @EVERY
@@ -891,9 +842,7 @@ def test_long_names_and_other_currencies_can_be_written(
     )
     if request.situation is Situation.ANGRY:
         facts = replace(facts, timeline=request.facts.timeline[:1])
-    message = write_reply(
-        reply_to(request.situation, facts, company=company, subject=None)
-    )
+    message = write_reply(reply_to(request.situation, facts, company=company))
 
     assert len(message["Subject"]) <= 50
     if request.situation is not Situation.SOMEBODY_ELSE:

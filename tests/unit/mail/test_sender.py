@@ -16,6 +16,7 @@ from aiosmtpd.smtp import SMTP as Server
 from aiosmtpd.smtp import AuthResult, Envelope, Session
 
 from mail.sender import MailDeferred, MailRefused, SmtpMailer
+from tests.specimens.pages import specimen_settings
 
 LATER = timedelta(milliseconds=500)
 
@@ -91,6 +92,16 @@ async def test_a_message_is_taken_as_it_was_built() -> None:
     assert isinstance(envelope.content, bytes)
     assert b"Message-ID: <receipt.1@acme.test>" in envelope.content
     assert b"=E2=82=AC249.00" in envelope.content
+
+
+async def test_the_mail_server_is_the_one_of_the_settings() -> None:
+    """API and worker hand their mail to the same place."""
+    mailbox = _Mailbox()
+    with _serving(mailbox) as port:
+        settings = specimen_settings(smtp_host="127.0.0.1", smtp_port=port)
+        await SmtpMailer.of(settings).send(_message())
+
+    assert len(mailbox.taken) == 1
 
 
 @pytest.mark.parametrize(

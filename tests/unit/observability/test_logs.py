@@ -8,13 +8,19 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
 from hypothesis import example, given
 from hypothesis import strategies as st
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
+from activities.observed import ActivityLog
+from domain.messages import SendEmail
 from observability import logs
 from observability.redaction import is_secret_key, redact, redact_text
 
@@ -298,3 +304,35 @@ def test_ids_of_secret_things_are_no_secrets() -> None:
     assert is_secret_key("Set-Cookie")
     assert is_secret_key("stripe_api_key")
     assert is_secret_key("smtp_password")
+
+
+class _Inside(ActivityInboundInterceptor):
+    """The activity itself."""
+
+    def __init__(self) -> None:
+        """Stand at the end of the chain."""
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        return input.fn(*input.args)
+
+
+async def test_a_line_of_an_activity_names_it_and_what_it_is_about(
+    json_lines: Lines,
+) -> None:
+    """Whoever reads one line knows the activity, its try, its workflow and checkout."""
+    at_work = ActivityEnvironment()
+    at_work.info = replace(
+        at_work.info, activity_type="send_email", workflow_id=f"checkout-{CHECKOUT_ID}"
+    )
+    line_writer = ActivityLog().intercept_activity(_Inside())
+    about = SendEmail(email_id=UUID(int=3))
+    order = ExecuteActivityInput(
+        fn=lambda _: None, args=[about], executor=None, headers={}
+    )
+    await at_work.run(line_writer.execute_activity, order)
+
+    line = json_lines()[-1]
+    assert (line["activity"], line["attempt"]) == ("send_email", 1)
+    assert line["workflow_id"] == f"checkout-{CHECKOUT_ID}"
+    assert line["checkout_id"] == CHECKOUT_ID
+    assert (line["email_id"], line["outcome"]) == (str(UUID(int=3)), "done")
