@@ -311,6 +311,27 @@ async def test_processor_that_cannot_be_asked_ends_the_attempt_in_time(
     assert world.confirmations == []
 
 
+async def test_no_charge_is_asked_for_past_the_deadline(start: Start) -> None:
+    """At the hour that the page names, an attempt that never took is closed."""
+    world = World(confirm=(lost, stays))
+    handle = await start(world)
+
+    result = await handle.result()
+
+    assert result.end is CheckoutEnd.NOT_CHARGED
+    events = (await handle.fetch_history()).events
+    begun = events[0].event_time.ToDatetime()
+    asked = [
+        event.event_time.ToDatetime() - begun
+        for event in events
+        if event.activity_task_scheduled_event_attributes.activity_type.name
+        == "confirm_payment_intent"
+    ]
+    assert max(asked) < timedelta(hours=20)
+    # It stays for another card for half an hour, after it was closed on time.
+    assert await lasted(handle) < timedelta(hours=20, minutes=40)
+
+
 async def test_attempt_that_moved_on_is_not_confirmed(start: Start) -> None:
     """A run that cannot store its PaymentIntent confirms nothing, and reads the row."""
     world = World()
