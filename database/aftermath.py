@@ -564,7 +564,7 @@ async def _leave_rest_to_a_person(
         OpenCase(
             checkout_id=checkout_id,
             step="give the money back",
-            cause="RefundFailed",
+            cause=Cause.REFUND_FAILED,
             detail="A refund that was asked for was not sent: part of the money was "
             "given back at the processor meanwhile, and both are more than was taken. "
             f"{rest} of it did not go back. Ask for that refund anew, or close the "

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     ColumnElement,
     Row,
+    ScalarSelect,
     and_,
     exists,
     func,
@@ -37,6 +38,7 @@ from database.tables import (
     incidents,
     notifications,
     orders,
+    payment_attempts,
     processor_events,
     promises,
 )
@@ -45,7 +47,7 @@ from domain.desk import IncidentRecord, Notification
 from domain.due import Signs
 from domain.oncall import Finding, FindingKind
 from domain.rota import Use
-from domain.states import CaseState, Stage
+from domain.states import CaseState, NotChargedReason, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,12 +306,18 @@ _TOLD_WITHIN = timedelta(minutes=15)
 #: A quiet shop sells little in an hour; what is older says nothing about now.
 _LOOKS_BACK = timedelta(hours=6)
 
+#: Then nobody has tried for so long that we do not know.
+_LOST_WITHIN = timedelta(minutes=30)
+#: How an attempt ends that never reached the processor.
+_LOST = (NotChargedReason.NOT_SENT, NotChargedReason.WITHDRAWN)
+
 
 async def read_signs(connection: AsyncConnection) -> Signs:
-    """Read what the desk sees of the shop itself: the pause, and silent webhooks.
+    """Read what the desk sees of the shop itself: pause, silent webhooks, lost sales.
 
-    Uses `ix_checkouts_charged_at` and `ix_processor_events_payment_intent_id`: beyond
-    the statement's timeout it would read as a database that is away.
+    Uses `ix_checkouts_charged_at`, `ix_payment_attempts_lost` and
+    `ix_processor_events_payment_intent_id`: beyond the statement's timeout it would
+    read as a database that is away.
     """
     # An index is of no use to a clock that moves while the statement runs.
     now = func.statement_timestamp()
@@ -327,6 +335,7 @@ async def read_signs(connection: AsyncConnection) -> Signs:
             func.count().label("charges"),
             func.count(of_payment).label("charges_told"),
             func.min(checkouts.c.charged_at).label("first_charge_at"),
+            _lost_since(now).label("lost_since"),
         ).where(
             checkouts.c.stage == Stage.CHARGED,
             checkouts.c.charged_at.between(now - _LOOKS_BACK, now - _TOLD_WITHIN),
@@ -339,6 +348,21 @@ async def read_signs(connection: AsyncConnection) -> Signs:
         charges=row.charges,
         charges_told=row.charges_told,
         first_charge_at=row.first_charge_at,
+        lost_since=row.lost_since,
+    )
+
+
+def _lost_since(now: ColumnElement[datetime]) -> ScalarSelect[datetime | None]:
+    """Return since when, after the newest charge, requests to pay come to nothing."""
+    newest_charge = select(func.max(checkouts.c.charged_at)).scalar_subquery()
+    return (
+        select(func.min(payment_attempts.c.ended_at))
+        .where(
+            payment_attempts.c.outcome.in_(_LOST),
+            payment_attempts.c.ended_at
+            > func.greatest(now - _LOST_WITHIN, newest_charge),
+        )
+        .scalar_subquery()
     )
 
 

@@ -235,6 +235,12 @@ payment_attempts = Table(
     Column("outcome", Text),
     CheckConstraint("buyer_attempt > 0", name="buyer_attempt_counts"),
     CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="outcome_has_time"),
+    #: What the on-call desk asks for: requests to pay that could not be passed on.
+    Index(
+        "ix_payment_attempts_lost",
+        "ended_at",
+        postgresql_where=text("outcome IN ('not_sent', 'withdrawn')"),
+    ),
     #: At most one attempt of a checkout is running.
     Index(
         "uq_payment_attempts_running",

@@ -116,6 +116,14 @@ WORDS: dict[FindingKind, Words] = {
         doing="The processor is asked instead; nothing is lost, it takes longer.",
         act="Look at the endpoint in the processor's dashboard",
     ),
+    FindingKind.SALES_LOST: Words(
+        one="checkout",
+        many="checkouts",
+        state="that takes no payments",
+        doing="Each buyer is told within minutes that nothing was charged, and may try "
+        "again.",
+        act="Look whether the processor and Temporal can be reached",
+    ),
     FindingKind.RECORDS_AWAY: Words(
         one="database",
         many="databases",

@@ -498,6 +498,8 @@ class Signs:
         charges: Charges of the last hours that are old enough to have been told of.
         charges_told: Those of them of which a webhook told.
         first_charge_at: When the first of them was.
+        lost_since: When the first request to pay since the newest charge came to
+            nothing, because it could not be passed on; None when none did of late.
     """
 
     answers: bool = False
@@ -505,6 +507,7 @@ class Signs:
     charges: int = 0
     charges_told: int = 0
     first_charge_at: datetime | None = None
+    lost_since: datetime | None = None
 
 
 def shop_findings(desk: Desk, signs: Signs, now: datetime) -> tuple[Finding, ...]:
@@ -519,7 +522,11 @@ def shop_findings(desk: Desk, signs: Signs, now: datetime) -> tuple[Finding, ...
         return away
     is_silent = signs.charges >= SILENT_FROM and not signs.charges_told
     since = (signs.first_charge_at or now) if is_silent else None
-    return (*away, *_found(desk, FindingKind.WEBHOOKS_SILENT, since))
+    return (
+        *away,
+        *_found(desk, FindingKind.WEBHOOKS_SILENT, since),
+        *_found(desk, FindingKind.SALES_LOST, signs.lost_since),
+    )
 
 
 def drill_findings(

@@ -46,6 +46,8 @@ class FindingKind(StrEnum):
     #: The reconciliation has not come round; its watermark is old.
     RECONCILIATION_LATE = "reconciliation_late"
     WEBHOOKS_SILENT = "webhooks_silent"
+    #: Buyers press Pay, and the processor cannot be asked for anything.
+    SALES_LOST = "sales_lost"
     #: The desk itself asked the database, and it did not answer.
     RECORDS_AWAY = "records_away"
     DRILL_OVERDUE = "drill_overdue"
@@ -140,6 +142,8 @@ RULES: dict[FindingKind, Rule] = {
     FindingKind.BOOKS_DIFFER: Rule(push_after=_AT_ONCE),
     FindingKind.RECONCILIATION_LATE: Rule(push_after=_AT_ONCE),
     FindingKind.WEBHOOKS_SILENT: Rule(push_after=_AT_ONCE),
+    # Nobody is charged, and everybody is told so: it waits for the morning.
+    FindingKind.SALES_LOST: Rule(push_after=_AT_ONCE),
     # At night the outside watcher calls: the heartbeat is held back meanwhile.
     FindingKind.RECORDS_AWAY: Rule(push_after=_A_FAILOVER, harms_now=True),
     FindingKind.DRILL_OVERDUE: Rule(push_after=_AT_ONCE),
@@ -477,6 +481,7 @@ _ROOTS = {
 _CONSEQUENCES = {
     "processor": {
         FindingKind.OUTCOME_UNKNOWN,
+        FindingKind.SALES_LOST,
         FindingKind.WEBHOOKS_SILENT,
         FindingKind.RECONCILIATION_LATE,
     },

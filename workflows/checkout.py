@@ -13,6 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.cases import CaseActivities
     from activities.orders import OrderActivities
     from activities.payments import PaymentActivities
+    from domain.causes import Cause
     from domain.deadlines import MAY_LEAVE_AFTER, rung
     from domain.messages import (
         CancelPaymentIntent,
@@ -290,7 +291,7 @@ class CheckoutWorkflow:
             if is_late and not is_called:
                 is_called = True
                 await self._steps.call_for_attention(
-                    policies.LOOK_UP, "OutcomeStillUnknown"
+                    policies.LOOK_UP, Cause.OUTCOME_STILL_UNKNOWN
                 )
             self._steps.leave_when_grown()
             wait = rung(policies.UNKNOWN_LADDER, rungs)

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.cases import close_case, open_case, open_payment_case, tell_payment_case
+from database.checkouts import record_not_charged, withdraw_requests
 from database.inbox import InboxEvent, receive_event
 from database.oncall import (
     NewFinding,
@@ -32,11 +33,11 @@ from database.reconciliation import begin_run, finish_run
 from database.tables import cases, findings
 from domain.alerts import CaseCount
 from domain.desk import IncidentRecord, Notification
-from domain.messages import OpenCase
+from domain.messages import OpenCase, RecordNotCharged
 from domain.oncall import Finding, FindingKind
 from domain.reconciliation import FinishRun, ReconcileInput, Tally
 from domain.rota import Use
-from domain.states import Stage
+from domain.states import NotChargedReason, Stage
 from tests.conftest import Database
 from tests.database.conftest import CHARGED_AT, OpenCheckout
 
@@ -376,6 +377,62 @@ async def test_webhooks_that_do_not_come_are_seen(
 
     assert (signs.answers, signs.charges, signs.charges_told) == (True, 2, 1)
     assert signs.paused_at is None
+
+
+async def test_buyers_who_cannot_pay_are_seen_until_one_has_paid(
+    engine: AsyncEngine, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """What cannot be passed on is a sign; a decline is none, and a charge ends it."""
+    waiting = [
+        await open_checkout(Stage.REQUESTED),
+        await open_checkout(Stage.CHARGING),
+    ]
+    declined = await open_checkout(Stage.CHARGING)
+    seen = []
+    async with engine.begin() as connection:
+        await record_not_charged(
+            connection, _ended(declined, NotChargedReason.DECLINED)
+        )
+        seen.append((await read_signs(connection)).lost_since)
+        await record_not_charged(
+            connection, _ended(waiting[1], NotChargedReason.NOT_SENT)
+        )
+        first = (await read_signs(connection)).lost_since
+        assert await withdraw_requests(connection, timedelta()) == waiting[:1]
+        assert (await read_signs(connection)).lost_since == first is not None
+    _charge_now(database, await open_checkout(Stage.CHARGED))
+    async with engine.begin() as connection:
+        seen.append((await read_signs(connection)).lost_since)
+
+    assert seen == [None, None]
+
+
+async def test_buyers_who_could_not_pay_long_ago_are_no_sign(
+    engine: AsyncEngine, database: Database, open_checkout: OpenCheckout
+) -> None:
+    """When nobody tries any more, it is not known whether it would come to nothing."""
+    lost = await open_checkout(Stage.CHARGING)
+    async with engine.begin() as connection:
+        await record_not_charged(connection, _ended(lost, NotChargedReason.NOT_SENT))
+    database.sql("UPDATE payment_attempts SET ended_at = now() - interval '31 minutes'")
+
+    async with engine.begin() as connection:
+        assert (await read_signs(connection)).lost_since is None
+
+
+def _ended(checkout_id: UUID, reason: NotChargedReason) -> RecordNotCharged:
+    return RecordNotCharged(checkout_id=checkout_id, buyer_attempt=1, reason=reason)
+
+
+def _charge_now(database: Database, checkout_id: UUID) -> None:
+    with database.connect_as_owner() as owner:
+        # Fixed by the guard in life: only the owner of a test may turn the clock.
+        owner.execute("ALTER TABLE checkouts DISABLE TRIGGER USER")
+        owner.execute(
+            "UPDATE checkouts SET charged_at = now() WHERE checkout_id = %s",
+            [checkout_id],
+        )
+        owner.execute("ALTER TABLE checkouts ENABLE TRIGGER USER")
 
 
 async def test_a_trouble_of_ours_that_lasts_is_one_finding(

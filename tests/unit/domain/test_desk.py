@@ -521,6 +521,7 @@ def test_the_digest_follows_the_clock_on_the_wall() -> None:
         (Signs(answers=True, charges=2), []),
         (Signs(answers=True, charges=3), [FindingKind.WEBHOOKS_SILENT]),
         (Signs(answers=True, charges=30, charges_told=1), []),
+        (Signs(answers=True, lost_since=NIGHT), [FindingKind.SALES_LOST]),
     ],
 )
 def test_the_shops_own_trouble_is_found_and_taken_back(

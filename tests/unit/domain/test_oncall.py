@@ -108,6 +108,7 @@ def test_every_kind_has_a_rule_and_words(kind: FindingKind) -> None:
         (FindingKind.BOOKS_DIFFER, 1, 0, Level.PUSH),
         (FindingKind.RECONCILIATION_LATE, 1, 0, Level.PUSH),
         (FindingKind.WEBHOOKS_SILENT, 1, 0, Level.PUSH),
+        (FindingKind.SALES_LOST, 1, 0, Level.PUSH),
         (FindingKind.RECORDS_AWAY, 1, 4, Level.DIGEST),
         (FindingKind.RECORDS_AWAY, 1, 5, Level.PUSH),
         (FindingKind.DRILL_OVERDUE, 1, 0, Level.PUSH),
