@@ -170,6 +170,12 @@ def plan(desk: Desk, setup: Setup, now: datetime) -> Plan:
     # One pause serves every incident that asks for it.
     pauses = [one for one in errands if one.kind is ErrandKind.PAUSE]
     errands = [one for one in errands if one not in pauses[1:]]
+    if not view.hour.is_working:
+        # Each waking is counted before the next is decided on: a night has two.
+        wakings = [
+            one for one in errands if one.kind is ErrandKind.PAGE and not one.is_second
+        ]
+        errands = [one for one in errands if one not in wakings[1:]]
     errands += [*_digest(view), *_record(view), *_beat(view)]
     moments = [moment for moment in _moments(view) if moment > now]
     return Plan(

@@ -657,6 +657,20 @@ def test_whatever_happens_the_desk_comes_to_rest(
             assert errand.body.count("If you do nothing: ") == 1
 
 
+def test_many_causes_at_once_wake_nobody_more_often_than_one() -> None:
+    """Four causes worth a page, found in one minute: two pages, then the pause."""
+    night = Night(NIGHT)
+    night.report(
+        [
+            finding(number, NIGHT, FindingKind.KEY_LEAKED, f"Leak{number}", "")
+            for number in range(4)
+        ]
+    )
+    night.until(NIGHT + timedelta(minutes=4))
+
+    assert [kind for _, kind, _ in night.loud] == ["page", "page", "pause", "notice"]
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.lists(FINDINGS, min_size=1, max_size=30), HOURS, st.integers(0, 600))
 def test_nothing_is_missed_between_two_looks(
