@@ -189,7 +189,9 @@ def kind_of_case(
         return FindingKind.CHARGED_TWICE
     if money is MoneyState.UNKNOWN:
         return FindingKind.OUTCOME_UNKNOWN
-    if money is MoneyState.CHARGED and access is not AccessState.ACTIVE:
+    # What is over was had: a plan whose time ran out is nobody's missing access.
+    has_had = access in {AccessState.ACTIVE, AccessState.ENDED}
+    if money is MoneyState.CHARGED and not has_had:
         return FindingKind.PAID_WITHOUT_ACCESS
     return FindingKind.STEP_STUCK
 

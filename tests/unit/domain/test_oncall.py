@@ -218,6 +218,7 @@ def test_every_case_means_something(
         ("ApplicationAway", "CHARGED", "PENDING", FindingKind.PAID_WITHOUT_ACCESS),
         ("DatabaseAway", "CHARGED", "NONE", FindingKind.PAID_WITHOUT_ACCESS),
         ("MailDeferred", "CHARGED", "ACTIVE", FindingKind.STEP_STUCK),
+        ("MailDeferred", "CHARGED", "ENDED", FindingKind.STEP_STUCK),
         ("OutcomeUnknown", "UNKNOWN", "NONE", FindingKind.OUTCOME_UNKNOWN),
         ("RefusedByOurFault", "DUPLICATE", "ACTIVE", FindingKind.CHARGED_TWICE),
         ("MailBounced", "CHARGED", "ACTIVE", FindingKind.MAIL_BOUNCED),
