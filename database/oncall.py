@@ -47,7 +47,7 @@ from domain.desk import IncidentRecord, Notification
 from domain.due import Signs
 from domain.oncall import Finding, FindingKind
 from domain.rota import Use
-from domain.states import CaseState, NotChargedReason, Stage
+from domain.states import NEVER_ASKED, CaseState, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,8 +308,6 @@ _LOOKS_BACK = timedelta(hours=6)
 
 #: Then nobody has tried for so long that we do not know.
 _LOST_WITHIN = timedelta(minutes=30)
-#: How an attempt ends that never reached the processor.
-_LOST = (NotChargedReason.NOT_SENT, NotChargedReason.WITHDRAWN)
 
 
 async def read_signs(connection: AsyncConnection) -> Signs:
@@ -358,7 +356,7 @@ def _lost_since(now: ColumnElement[datetime]) -> ScalarSelect[datetime | None]:
     return (
         select(func.min(payment_attempts.c.ended_at))
         .where(
-            payment_attempts.c.outcome.in_(_LOST),
+            payment_attempts.c.outcome.in_(sorted(NEVER_ASKED)),
             payment_attempts.c.ended_at
             > func.greatest(now - _LOST_WITHIN, newest_charge),
         )

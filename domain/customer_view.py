@@ -28,6 +28,7 @@ from domain.deadlines import (
 from domain.money import Money
 from domain.refunds import Returned
 from domain.states import (
+    NEVER_ASKED,
     AccessState,
     DeclineClass,
     MoneyState,
@@ -620,7 +621,7 @@ def _known(facts: CustomerFacts) -> dict[str, str]:
         "bank_check_for": in_words(BANK_CHECK_FOR),
         "advice": _ADVICE[facts.decline or DeclineClass.GENERIC],
         "how_we_know": _PROOF.get(facts.reason) if facts.reason else None,
-        "hold_note": None if facts.reason in _NEVER_ASKED else _HOLD,
+        "hold_note": None if facts.reason in NEVER_ASKED else _HOLD,
         "paused": _at(facts.paused_at, facts.now),
         "proven_since": _since(facts.proven_at, facts.now),
         "asked": _at(facts.asked_at, facts.now),
@@ -731,9 +732,6 @@ _PROOF = {
         "asked. We have taken the request back."
     ),
 }
-
-#: After these the processor was never asked, so no hold can show up at the bank.
-_NEVER_ASKED = {NotChargedReason.WITHDRAWN, NotChargedReason.NOT_SENT}
 
 _ADVICE = {
     DeclineClass.CHECK_DETAILS: (

@@ -63,6 +63,13 @@ class NotChargedReason(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+#: After these the processor was never asked for the money.
+NEVER_ASKED = frozenset({NotChargedReason.NOT_SENT, NotChargedReason.WITHDRAWN})
+
+#: In these our side, or our way to the processor, was what broke.
+OUR_FAULT = NEVER_ASKED | {NotChargedReason.CANCELED}
+
+
 class DeclineClass(StrEnum):
     """What a decline means for the buyer's next step. Never the bank's raw code."""
 

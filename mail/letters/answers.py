@@ -6,17 +6,10 @@ So none of them has a link that pays: the order's page knows what is true then.
 
 from __future__ import annotations
 
-from domain.states import AccessState, MoneyState, NotChargedReason
+from domain.states import OUR_FAULT, AccessState, MoneyState, NotChargedReason
 from mail.facts import LetterFacts
 from mail.letter import Letter
 from mail.letters import phrases
-
-#: In these our side, or our way to the processor, was what broke.
-_OUR_FAULT = {
-    NotChargedReason.CANCELED,
-    NotChargedReason.NOT_SENT,
-    NotChargedReason.WITHDRAWN,
-}
 
 _IF_YOU_STILL_WANT_IT = (
     "Your order is kept. If you still want it, go on from its page. "
@@ -29,7 +22,7 @@ def not_charged(facts: LetterFacts) -> Letter:
     view = phrases.page_view(facts, MoneyState.NOT_CHARGED, AccessState.NONE)
     phrases.known(facts.pay_requested_at, "pay_requested_at")
     sorry = ""
-    if facts.reason in _OUR_FAULT or phrases.told(facts, phrases.CHECKING):
+    if facts.reason in OUR_FAULT or phrases.told(facts, phrases.CHECKING):
         sorry = "We are sorry that you had to wait for this answer."
     return _write(
         facts,

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from domain.deadlines import UNKNOWN_FOR, in_words
 from domain.replies import Purchase, ReplyFacts, proof_of_no_charge
-from domain.states import AccessState, MoneyState, NotChargedReason
+from domain.states import OUR_FAULT, AccessState, MoneyState, NotChargedReason
 from domain.words import card_in_words
 from mail.facts import Company, LetterNotDue
 from mail.letter import Link
 from mail.replies import words
 from mail.replies.words import Said
-
-#: In these our side, or our way to the processor, was what broke.
-_OURS = {
-    NotChargedReason.CANCELED,
-    NotChargedReason.NOT_SENT,
-    NotChargedReason.WITHDRAWN,
-}
 
 
 def went_through(facts: ReplyFacts, company: Company) -> Said:
@@ -163,7 +156,7 @@ def not_charged(facts: ReplyFacts, company: Company) -> Said:
     sorry = ""
     is_declined = bought.reason is NotChargedReason.DECLINED
     kept = "" if is_declined else "Your order is kept as it was. "
-    if bought.reason in _OURS:
+    if bought.reason in OUR_FAULT:
         sorry = "That was on our side, and I'm sorry you had to wonder."
     return Said(
         subjects=("You were not charged",),
